@@ -1,0 +1,39 @@
+# `make local` and `make test` need nothing set up beforehand; see .ci/setup.
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+SOURCES := src tests test_local.py example_usage.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup local test check format bench bench-worker clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv and install what is missing
+
+$(READY): requirements.txt requirements-cpu.txt pyproject.toml .ci/setup $(wildcard tests/torchvision_cpu/*)
+	@.ci/setup
+	@touch $@
+
+local: $(READY) ## answer a question about a generated video, on the real engine
+	@$(PYTHON) test_local.py
+
+test: $(READY) ## run the tests
+	@$(PYTHON) -m pytest
+
+check: $(READY) ## check format, style and types
+	@.venv/bin/ruff format --check $(SOURCES)
+	@.venv/bin/ruff check $(SOURCES)
+	@.venv/bin/mypy src
+
+format: $(READY) ## format the code
+	@.venv/bin/ruff format $(SOURCES)
+	@.venv/bin/ruff check --fix $(SOURCES)
+
+bench: bench-worker ## run all benchmarks
+
+bench-worker: $(READY) ## measure batching, overhead, memory and import time
+	@$(PYTHON) tests/benchmarks/worker.py
+
+clean: ## remove the environment and the caches
+	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

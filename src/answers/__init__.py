@@ -1,0 +1,1 @@
+"""Behind VLLMClient: from chunk answers to one answer."""

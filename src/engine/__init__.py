@@ -1,0 +1,1 @@
+"""Behind VLLMClient: the only files that import vLLM, and only when the engine is built."""

@@ -1,0 +1,184 @@
+"""One vLLM AsyncLLM: starts it, renders and generates, and turns its failures into ours."""
+
+import logging
+import os
+import time
+import uuid
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from config import Settings
+from engine.arguments import engine_arguments
+from errors import EngineDead, EngineStartFailed, GenerationFailed, PromptTooLong
+from prompts import Message
+from records import FrameBatch, Generation, GenerationOptions
+
+log = logging.getLogger(__name__)
+
+TOP_K = 20
+"""From the model card of Qwen3-VL-Instruct."""
+MS_PER_S = 1000
+SHUTDOWN_TIMEOUT_S = 10.0
+CHUNK_PRIORITY = 1
+SYNTHESIS_PRIORITY = 0
+DEAD_SENTENCE = "The engine process died; this worker restarts. Send the job again."
+
+
+class AsyncEngine:
+    """Generates text from frames, images and text; many requests at once share its batch."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the model, blocking for seconds to minutes.
+
+        Raises:
+            EngineStartFailed: the model cannot be read or does not fit; the log has the cause.
+        """
+        started_s = time.monotonic()
+        try:
+            self._engine, self._processor = _start(settings)
+        except (RuntimeError, ValueError, OSError, ImportError) as exc:
+            log.exception("the engine did not start")
+            raise EngineStartFailed("The model could not be loaded; the worker's log has the cause.") from exc
+        self.max_model_len: int = min(settings.max_model_len, self._engine.model_config.max_model_len)
+        log.info(
+            "engine ready after %.1f s: %s, context of %d tokens (ceiling %d)",
+            time.monotonic() - started_s,
+            settings.model_name,
+            self.max_model_len,
+            settings.max_model_len,
+        )
+
+    async def generate_on_frames(self, message: Message, batch: FrameBatch, options: GenerationOptions) -> Generation:
+        """Answer a message about the frames of a chunk.
+
+        Raises:
+            PromptTooLong: prompt and frames exceed the context.
+            GenerationFailed: the engine refused or failed this request.
+            EngineDead: no request can succeed any more.
+        """
+        # Timestamps in the prompt are frames_indices / fps: at 1000 fps the indices are global milliseconds.
+        metadata = {
+            "fps": MS_PER_S,
+            "frames_indices": [round(time_s * MS_PER_S) for time_s in batch.times_s],
+            "total_num_frames": len(batch.times_s),
+            "duration": batch.chunk.seen_end_s - batch.chunk.start_s,
+            "do_sample_frames": False,
+        }
+        text = self._chat_text(message, [{"type": "video"}])
+        prompt = {"prompt": text, "multi_modal_data": {"video": [(batch.pixels, metadata)]}}
+        return await self._generate(prompt, options, CHUNK_PRIORITY)
+
+    async def generate_on_images(
+        self, message: Message, images: list[npt.NDArray[np.uint8]], options: GenerationOptions
+    ) -> Generation:
+        """Answer a message about images: uint8 (H, W, 3) RGB, H and W multiples of 32.
+
+        Raises:
+            PromptTooLong, GenerationFailed, EngineDead: as for frames.
+        """
+        text = self._chat_text(message, [{"type": "image"}] * len(images))
+        return await self._generate({"prompt": text, "multi_modal_data": {"image": images}}, options, CHUNK_PRIORITY)
+
+    async def generate_on_text(self, message: Message, options: GenerationOptions) -> Generation:
+        """Answer a message that needs no pictures.
+
+        Raises:
+            PromptTooLong, GenerationFailed, EngineDead: as for frames.
+        """
+        return await self._generate({"prompt": self._chat_text(message, [])}, options, SYNTHESIS_PRIORITY)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a plain text."""
+        return len(self._processor.tokenizer.encode(text, add_special_tokens=False))
+
+    def shutdown(self) -> None:
+        """Stop the engine's process, blocking; running requests fail."""
+        self._engine.shutdown(timeout=SHUTDOWN_TIMEOUT_S)
+
+    def _chat_text(self, message: Message, media: list[dict[str, str]]) -> str:
+        conversation = [
+            {"role": "system", "content": [{"type": "text", "text": message.system}]},
+            {"role": "user", "content": [*media, {"type": "text", "text": message.user}]},
+        ]
+        text: str = self._processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        return text
+
+    async def _generate(self, prompt: dict[str, Any], options: GenerationOptions, priority: int) -> Generation:
+        from vllm import SamplingParams
+        from vllm.exceptions import VLLMError
+        from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        sampling = SamplingParams(
+            max_tokens=options.max_tokens,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=TOP_K if options.temperature else 0,
+            seed=options.seed,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        submitted_s = time.monotonic()
+        try:
+            rendered = await self._render(prompt)
+            rendered_s = time.monotonic()
+            final = None
+            async for final in self._engine.generate(rendered, sampling, uuid.uuid4().hex, priority=priority):
+                pass
+        except EngineDeadError as exc:
+            raise EngineDead(DEAD_SENTENCE) from exc
+        except (VLLMError, ValueError) as exc:
+            if self._engine.errored:
+                raise EngineDead(DEAD_SENTENCE) from exc
+            log.exception("the engine refused a request")
+            raise GenerationFailed("The engine refused the request.") from exc
+        if final is None or final.outputs[0].finish_reason not in ("stop", "length"):
+            raise GenerationFailed("The engine gave no answer.")
+        output = final.outputs[0]
+        return Generation(
+            text=output.text,
+            finish_reason=output.finish_reason,
+            prompt_tokens=len(final.prompt_token_ids or ()),
+            completion_tokens=len(output.token_ids),
+            render_s=rendered_s - submitted_s,
+            generate_s=time.monotonic() - rendered_s,
+        )
+
+    async def _render(self, prompt: dict[str, Any]) -> Any:
+        """Tokenise and preprocess on the renderer's threads.
+
+        A raw prompt given to `generate` would queue text-only requests behind the frames of others.
+        """
+        from vllm.exceptions import VLLMValidationError
+        from vllm.renderers.inputs.preprocess import parse_model_prompt
+
+        renderer = self._engine.renderer
+        parsed = parse_model_prompt(self._engine.model_config, prompt)
+        try:
+            (rendered,) = await renderer.render_cmpl_async([parsed], renderer.default_cmpl_tok_params)
+        except VLLMValidationError as exc:
+            raise PromptTooLong("The prompt does not fit the model's context.") from exc
+        prompt_tokens = len(rendered["prompt_token_ids"])
+        if prompt_tokens >= self.max_model_len:
+            raise PromptTooLong(f"The prompt has {prompt_tokens} tokens; the context holds {self.max_model_len}.")
+        return rendered
+
+
+def _start(settings: Settings) -> tuple[Any, Any]:
+    """Return vLLM's AsyncLLM and the checkpoint's Hugging Face processor."""
+    from vllm.platforms import current_platform
+
+    cpu = current_platform.is_cpu()
+    if cpu:  # one process fewer to spawn: seconds for each test session
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+    from transformers import AutoProcessor
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    device_bytes = 0 if cpu else current_platform.get_device_total_memory()
+    config = AsyncEngineArgs(**engine_arguments(settings, cpu=cpu, device_bytes=device_bytes)).create_engine_config()
+    if cpu:  # creating the configuration has just set "spawn", which imports everything again
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+    return AsyncLLM.from_vllm_config(config), AutoProcessor.from_pretrained(settings.model_name)

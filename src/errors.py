@@ -1,0 +1,182 @@
+"""The error hierarchy, and the one place where an exception becomes an API error.
+
+WorkerError                 INTERNAL
+  InputError                INVALID_INPUT
+  DownloadError             DOWNLOAD_FAILED
+    UrlInvalid              URL_INVALID
+    UrlBlocked              URL_BLOCKED
+    SourceHttpError         SOURCE_HTTP_ERROR
+    DownloadTimeout         DOWNLOAD_TIMEOUT
+    DownloadTooLarge        DOWNLOAD_TOO_LARGE
+    SourceNotFound          SOURCE_NOT_FOUND
+    DiskFull                DISK_FULL
+  MediaError                UNREADABLE_VIDEO
+    NoVideoStream           NO_VIDEO_STREAM
+    UnsupportedCodec        UNSUPPORTED_CODEC
+    VideoTooLong            VIDEO_TOO_LONG
+    NoFrames                NO_FRAMES
+    MediaTimeout            MEDIA_TIMEOUT
+  PromptTooLong             PROMPT_TOO_LONG
+  GenerationFailed          GENERATION_FAILED
+  AllChunksFailed           ALL_CHUNKS_FAILED
+  EngineStartFailed         ENGINE_START_FAILED
+  EngineDead                ENGINE_DEAD
+  JobTimeout                TIMEOUT
+
+A message is written for the caller of the API: no path, no URL, no secret, one sentence.
+The README lists every code with what to do about it; a test keeps the two equal.
+"""
+
+from typing import ClassVar
+
+
+class WorkerError(Exception):
+    """A failure whose message the caller may read."""
+
+    code: ClassVar[str] = "INTERNAL"
+    refresh_worker: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        """The API form, `CODE: sentence`."""
+        return f"{self.code}: {super().__str__()}"
+
+
+class InputError(WorkerError):
+    """A field of the job's input is missing, unknown, or out of range."""
+
+    code = "INVALID_INPUT"
+
+
+class DownloadError(WorkerError):
+    """The source could not be fetched, and no narrower reason fits."""
+
+    code = "DOWNLOAD_FAILED"
+
+
+class UrlInvalid(DownloadError):
+    """The address is no well-formed http(s) URL, or is a path outside the allowed roots."""
+
+    code = "URL_INVALID"
+
+
+class UrlBlocked(DownloadError):
+    """The address leads to a network that the worker must not reach."""
+
+    code = "URL_BLOCKED"
+
+
+class SourceHttpError(DownloadError):
+    """The source answered with an HTTP status other than success."""
+
+    code = "SOURCE_HTTP_ERROR"
+
+
+class DownloadTimeout(DownloadError):
+    """The source did not deliver the whole file in time."""
+
+    code = "DOWNLOAD_TIMEOUT"
+
+
+class DownloadTooLarge(DownloadError):
+    """The file is larger than the configured limit."""
+
+    code = "DOWNLOAD_TOO_LARGE"
+
+
+class SourceNotFound(DownloadError):
+    """No readable file stands at an allowed local path."""
+
+    code = "SOURCE_NOT_FOUND"
+
+
+class DiskFull(DownloadError):
+    """The worker's disk cannot hold the file."""
+
+    code = "DISK_FULL"
+
+
+class MediaError(WorkerError):
+    """The file is no video that can be read."""
+
+    code = "UNREADABLE_VIDEO"
+
+
+class NoVideoStream(MediaError):
+    """The file is readable but holds no moving pictures."""
+
+    code = "NO_VIDEO_STREAM"
+
+
+class UnsupportedCodec(MediaError):
+    """The file's container or codec is not on the list of supported ones."""
+
+    code = "UNSUPPORTED_CODEC"
+
+
+class VideoTooLong(MediaError):
+    """The video is longer than the configured limit."""
+
+    code = "VIDEO_TOO_LONG"
+
+
+class NoFrames(MediaError):
+    """No picture of the wanted span could be decoded."""
+
+    code = "NO_FRAMES"
+
+
+class MediaTimeout(MediaError):
+    """ffmpeg, ffprobe or the decoder took longer than allowed."""
+
+    code = "MEDIA_TIMEOUT"
+
+
+class PromptTooLong(WorkerError):
+    """A prompt does not fit the model's context."""
+
+    code = "PROMPT_TOO_LONG"
+
+
+class GenerationFailed(WorkerError):
+    """The engine refused or failed one request and goes on serving others."""
+
+    code = "GENERATION_FAILED"
+
+
+class AllChunksFailed(WorkerError):
+    """Not one chunk of the video was answered."""
+
+    code = "ALL_CHUNKS_FAILED"
+
+
+class EngineStartFailed(WorkerError):
+    """The model could not be loaded; the next job tries again."""
+
+    code = "ENGINE_START_FAILED"
+
+
+class EngineDead(WorkerError):
+    """The engine process died; only a new worker process can serve again."""
+
+    code = "ENGINE_DEAD"
+    refresh_worker = True
+
+
+class JobTimeout(WorkerError):
+    """The job did not finish before its deadline."""
+
+    code = "TIMEOUT"
+
+
+def to_response(exc: Exception) -> dict[str, str | bool]:
+    """Return the handler's return value for a failed job.
+
+    `error` stays a string: the platform completes a job without output when it is an object
+    (runpod-python issue 299). Any exception but a WorkerError may carry paths or URLs, so
+    its text stays in the log.
+    """
+    known = exc if isinstance(exc, WorkerError) else WorkerError("Unexpected failure; the worker's log has the cause.")
+    body: dict[str, str | bool] = {"error": str(known)}
+    if known.refresh_worker:
+        body["refresh_worker"] = True
+    return body

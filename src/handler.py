@@ -1,0 +1,100 @@
+"""RunPod's entry point: the only file that knows the platform, and the only one where dicts become records."""
+
+import asyncio
+import functools
+import logging
+import os
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import ValidationError
+
+from config import Settings, load_settings
+from errors import EngineDead, InputError, to_response
+from pipeline import Services, process_video_job
+from records import JobRequest, Progress
+from report.output import job_output
+from report.progress import ProgressSender
+
+log = logging.getLogger(__name__)
+
+PROGRESS_INTERVAL_S = 1.0
+EXIT_GRACE_S = 5.0
+"""After the engine died: time for running jobs to deliver their errors before the process ends."""
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+@functools.cache
+def services() -> Services:
+    """What all jobs share; made once per worker process."""
+    return Services.create(load_settings())
+
+
+async def handler(job: dict[str, Any]) -> dict[str, Any]:
+    """Answer one RunPod job.
+
+    Returns the documented output, or {"error": "CODE: sentence"}. Never raises but for cancellation:
+    the SDK would send the traceback to the caller.
+    """
+    job_id = job.get("id", "?")
+    try:
+        request = validate_input(job.get("input"))
+        async with ProgressSender(functools.partial(_post_progress, job), PROGRESS_INTERVAL_S) as sender:
+            result = await process_video_job(request, services(), sender.report)
+        log.info("job %s: %d chunks in %.1f s", job_id, len(result.chunks), result.total_s)
+        return job_output(result).model_dump(mode="json")
+    except Exception as exc:  # the one boundary: whatever went wrong becomes a coded error
+        log.exception("job %s failed", job_id)
+        if isinstance(exc, EngineDead):
+            asyncio.get_running_loop().call_later(EXIT_GRACE_S, os._exit, 1)
+        return to_response(exc)
+
+
+def validate_input(job_input: object) -> JobRequest:
+    """Check a job's input.
+
+    Raises:
+        InputError: names every wrong field.
+    """
+    if not isinstance(job_input, dict):
+        raise InputError("The job's input must be an object.")
+    try:
+        return JobRequest.model_validate(job_input)
+    except ValidationError as exc:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors(include_input=False))
+        raise InputError("; ".join(faults)) from exc
+
+
+async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
+    """Show progress in /status.
+
+    runpod.serverless.progress_update sends from a new thread each time, so its updates overtake each
+    other and the result; this posts the same body and waits for the answer.
+    """
+    if "RUNPOD_WEBHOOK_POST_OUTPUT" not in os.environ:
+        return
+    from runpod.http_client import AsyncClientSession
+    from runpod.serverless.modules.rp_http import send_result
+
+    async with AsyncClientSession() as session:
+        await send_result(session, {"status": "IN_PROGRESS", "output": asdict(progress)}, job)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log to stderr. Importing runpod configures the root logger too, so this replaces what is there."""
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, stream=sys.stderr, force=True)
+
+
+def main() -> None:
+    """Serve jobs until the platform ends the process."""
+    import runpod  # 2 s of imports that neither tests nor test_local.py need
+
+    settings = services().settings
+    configure_logging(settings)
+    # A constant: the SDK drains the worker whenever the concurrency changes.
+    runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda _current: settings.max_concurrent_jobs})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Program: `python -m media.decode PLAN` writes the pictures on screen at a grid of instants to stdout.
+
+PLAN is the JSON of a DecodePlan; media.wire describes both sides. Records leave in time order, and
+decoding waits while nobody reads.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from media.picture import PictureConverter
+from media.source import TimedFrame, decode_frames, open_video
+from media.wire import RECORD, DecodePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture and the instants from `first` to before `stop` at which it is on screen."""
+
+    picture: TimedFrame
+    first: int
+    stop: int
+
+
+class Grid:
+    """Exact arithmetic between a stream's ticks and the sampling instants."""
+
+    def __init__(self, first_pts: int, time_base_s: Fraction, fps: Fraction) -> None:
+        self._first_pts = first_pts
+        self._time_base_s = time_base_s
+        self._instants_per_tick = time_base_s * fps
+
+    def first_index_from(self, pts: int) -> int:
+        """The index of the first instant at or after a presentation time."""
+        scaled = (pts - self._first_pts) * self._instants_per_tick.numerator
+        return -(-scaled // self._instants_per_tick.denominator)
+
+    def pts_of(self, index: int) -> int:
+        """The last tick at or before an instant."""
+        return self._first_pts + index * self._instants_per_tick.denominator // self._instants_per_tick.numerator
+
+    def seconds(self, pts: int) -> float:
+        """Seconds from the first instant."""
+        return float((pts - self._first_pts) * self._time_base_s)
+
+
+def shown_at_instants(frames: Iterator[TimedFrame], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
+    """Pair pictures with the instants at which they are on screen.
+
+    A picture stays until the next one's time; the last one until its own duration is over.
+    """
+    held: TimedFrame | None = None
+    wanted = plan.start
+    for timed in frames:
+        if held is not None and timed.pts <= held.pts:
+            continue
+        until = min(grid.first_index_from(timed.pts), plan.stop)
+        if held is not None and until > wanted:
+            yield Shown(held, wanted, until)
+        wanted = max(wanted, until)
+        held = timed
+        if wanted >= plan.stop:
+            return
+    if held is not None:
+        until = min(grid.first_index_from(held.pts + max(held.frame.duration or 0, 1)), plan.stop)
+        if until > wanted:
+            yield Shown(held, wanted, until)
+
+
+def keyframes_in_intervals(frames: Iterator[TimedFrame], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
+    """Pair each interval of the grid with the first intra picture that starts in it."""
+    wanted = plan.start
+    for timed in frames:
+        interval = grid.first_index_from(timed.pts + 1) - 1
+        if interval >= plan.stop:
+            return
+        if interval >= wanted:
+            yield Shown(timed, interval, interval + 1)
+            wanted = interval + 1
+
+
+def frames_from(plan: DecodePlan, grid: Grid) -> Iterator[TimedFrame]:
+    """Decode from a keyframe at or before the first wanted instant, from the file's start if there is none."""
+    with open_video(plan.path) as container:
+        if plan.start > 0:
+            target_pts = grid.pts_of(plan.start)
+            stream = _prepare(container, plan)
+            container.seek(target_pts, stream=stream)
+            frames = _from_first_keyframe(decode_frames(container, stream))
+            first = next(frames, None)
+            if first is not None and first.pts <= target_pts:
+                yield first
+                yield from frames
+                return
+    with open_video(plan.path) as container:
+        yield from decode_frames(container, _prepare(container, plan))
+
+
+def _prepare(container: InputContainer, plan: DecodePlan) -> VideoStream:
+    stream = container.streams[plan.stream_index]
+    assert isinstance(stream, VideoStream)  # the scan chose it
+    stream.codec_context.thread_count = plan.threads
+    stream.thread_type = "AUTO"
+    if plan.keyframes_only:
+        stream.codec_context.skip_frame = "NONKEY"
+    return stream
+
+
+def _from_first_keyframe(frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+    """Leave out what leads the first keyframe: after a seek its references are missing."""
+    key_pts = None
+    for timed in frames:
+        if key_pts is None and timed.frame.key_frame:
+            key_pts = timed.pts
+        if key_pts is not None and timed.pts >= key_pts:
+            yield timed
+
+
+def main() -> None:
+    """Write the planned pictures to stdout."""
+    plan = DecodePlan(**json.loads(sys.argv[1]))
+    with open_video(plan.path) as container:
+        time_base_s = container.streams[plan.stream_index].time_base
+    assert time_base_s is not None
+    grid = Grid(plan.first_pts, time_base_s, Fraction(plan.fps))
+    pair = keyframes_in_intervals if plan.keyframes_only else shown_at_instants
+    converter = PictureConverter(plan.height_px, plan.width_px)
+    for shown in pair(frames_from(plan, grid), grid, plan):
+        header = RECORD.pack(shown.first, shown.stop - shown.first, grid.seconds(shown.picture.pts))
+        _write(header)
+        _write(converter.convert(shown.picture.frame).data.cast("B"))
+
+
+def _write(part: bytes | memoryview) -> None:
+    while part:
+        part = part[os.write(1, part) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""What the worker and the decoding child say to each other."""
+
+import struct
+from dataclasses import dataclass
+
+RECORD = struct.Struct("<qqd")
+"""Header of one picture: index of the first instant it serves, number of instants, and its own time in
+seconds from the grid's origin. height_px * width_px * 3 bytes of RGB follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodePlan:
+    """What to decode: the pictures on screen k / fps seconds after first_pts, for start <= k < stop."""
+
+    path: str
+    stream_index: int
+    first_pts: int
+    fps: str
+    """A fraction, as str(Fraction) writes it."""
+    start: int
+    stop: int
+    height_px: int
+    width_px: int
+    threads: int
+    keyframes_only: bool
+    """Only intra pictures: the first that starts in each interval of the grid, if any."""

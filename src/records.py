@@ -1,0 +1,224 @@
+"""Frozen data passed between the stages. Times are seconds of the source video, spans half-open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class JobRequest(BaseModel):
+    """A job's checked input. A default of None is filled from Settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    video_url: str = Field(min_length=1, max_length=8192)
+    prompt: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
+    max_tokens: int = Field(512, ge=1, le=32_768)
+    """The most tokens generated per chunk, and again for the synthesis."""
+    temperature: float = Field(0.7, ge=0, le=2)
+    """0 is greedy decoding."""
+    top_p: float = Field(0.8, gt=0, le=1)
+    chunk_duration: float | None = Field(None, gt=0, le=86_400)
+    """Seconds of video per chunk."""
+    aggregate: bool = True
+    sample_fps: float | None = Field(None, gt=0, le=60)
+    """Frames looked at per second of video."""
+    seed: int | None = Field(None, ge=0, lt=2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalVideo:
+    """A source that lies on the local disk."""
+
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What the packets of the first moving-picture stream say of a file."""
+
+    start_s: float
+    """When the first picture appears on the container's clock, which starts at 0."""
+    duration_s: float
+    """From the first picture to the end of the last one."""
+    fps: Fraction
+    """Mean rate over the whole stream; a variable frame rate has no other single number."""
+    num_frames: int
+    """Pictures shown, counted in the packets; a damaged file decodes to fewer."""
+    width_px: int
+    """As displayed: after rotation and pixel aspect ratio."""
+    height_px: int
+    rotation_deg: Literal[0, 90, 180, 270]
+    """Clockwise turn that the display applies to the coded pictures."""
+    codec: str
+    pixel_format: str
+    container: str
+    """The demuxer's names, as ffmpeg gives them: `mov,mp4,m4a,3gp,3g2,mj2`."""
+    bit_rate_bps: int
+    variable_frame_rate: bool
+    size_bytes: int
+    stream_index: int
+    first_pts: int
+    """Presentation time of the first picture in ticks of time_base_s: the exact form of start_s."""
+    time_base_s: Fraction
+
+    @property
+    def end_s(self) -> float:
+        """When the last picture disappears."""
+        return self.start_s + self.duration_s
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of the video: it answers for [start_s, end_s) and sees on to seen_end_s."""
+
+    index: int
+    start_s: float
+    end_s: float
+    seen_end_s: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_s < self.end_s <= self.seen_end_s < math.inf:
+            raise ValueError(f"no span: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the whole video is looked at: one rate and one frame size for all chunks."""
+
+    origin_s: float
+    """Sampling instants are origin_s + k / fps, the same grid for every chunk."""
+    fps: Fraction
+    height_px: int
+    """A multiple of 32, as width_px is."""
+    width_px: int
+
+    def first_index(self, at_s: float) -> int:
+        """The index k of the first instant at or after `at_s`, which counts in whole microseconds.
+
+        Sums of decimal seconds in floats miss the grid by 1e-14; the rounding puts them back on it.
+        """
+        return math.ceil(Fraction(round((at_s - self.origin_s) * 1e6), 1_000_000) * self.fps)
+
+    def indices(self, chunk: Chunk) -> range:
+        """The indices k of the instants that a chunk sees."""
+        return range(self.first_index(chunk.start_s), self.first_index(chunk.seen_end_s))
+
+    def instant_s(self, index: int) -> float:
+        """Instant k in seconds of the source video."""
+        return self.origin_s + float(index / self.fps)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPlan:
+    """Every decision about a video, made before the first frame is decoded."""
+
+    chunks: tuple[Chunk, ...]
+    sampling: Sampling
+    concessions: tuple[str, ...]
+    """What was given up to fit the budgets, a sentence each; empty when nothing was."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameBatch:
+    """Frames of one chunk: pixels uint8 (T, H, W, 3) RGB in display orientation, times_s float64 (T,) ascending.
+
+    Each frame is the picture on screen at its time.
+    """
+
+    chunk: Chunk
+    pixels: npt.NDArray[np.uint8]
+    times_s: npt.NDArray[np.float64]
+    sample_fps: Fraction
+    decode_s: float
+    """Wall time until this chunk's frames were complete, counted from the previous chunk's."""
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape[:1] != self.times_s.shape or self.pixels.shape[3:] != (3,):
+            raise ValueError(f"{self.pixels.shape=} does not fit {self.times_s.shape=}")
+
+    def __repr__(self) -> str:
+        return f"FrameBatch(chunk={self.chunk.index}, shape={self.pixels.shape})"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    """How the engine samples the tokens of one answer."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One finished request of the engine."""
+
+    text: str
+    finish_reason: str
+    """`stop` at a natural end, `length` when max_tokens or the context cut it."""
+    prompt_tokens: int
+    completion_tokens: int
+    render_s: float
+    """From submission to the request in the engine: tokenising and preprocessing."""
+    generate_s: float
+    """From the request in the engine to its last token."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult:
+    """The answer on one chunk, or the reason why there is none."""
+
+    chunk: Chunk
+    num_frames: int
+    sample_fps: float
+    decode_s: float
+    seen_until_s: float
+    """The end of what the delivered frames show; start_s of the chunk when there are none."""
+    generation: Generation | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesis:
+    """The merged answer and the requests it took."""
+
+    text: str
+    generations: tuple[Generation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """Everything a job answers."""
+
+    info: VideoInfo
+    plan: VideoPlan
+    chunks: tuple[ChunkResult, ...]
+    synthesis: Synthesis | None
+    timings_s: Mapping[str, float]
+    """Wall seconds by stage; decoding and inference overlap, so they do not add up to the total."""
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, as the platform shows it while the job runs."""
+
+    stage: Literal["download", "validate", "load_model", "chunks", "synthesis"]
+    fraction: float
+    """0 to 1 over the whole job, never falling."""
+    chunks_done: int
+    num_chunks: int
+    message: str

@@ -1,0 +1,1 @@
+"""Behind download: where bytes come from."""

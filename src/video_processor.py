@@ -1,0 +1,128 @@
+"""Judges a video, and cuts its time into chunks."""
+
+import asyncio
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import ffmpeg
+
+import media_process
+from config import Settings
+from errors import VideoTooLong
+from frame_extractor import FrameExtractor
+from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
+
+SPLIT_PARALLEL = 2
+"""Stream copies are bound by the disk: more at once only make it seek."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFile:
+    """A chunk as a file of its own. The copy starts at a keyframe, so first_frame_s <= chunk.start_s."""
+
+    chunk: Chunk
+    path: Path
+    first_frame_s: float
+    """When the file's first picture is shown in the source video."""
+
+
+class VideoProcessor:
+    """Plans a video's chunks; can cut it into files for those who want them."""
+
+    def __init__(self, settings: Settings, extractor: FrameExtractor) -> None:
+        self._settings = settings
+        self._extractor = extractor
+
+    async def validate_video(self, video: LocalVideo) -> VideoInfo:
+        """Return what the file holds, if the worker can answer on it.
+
+        Raises:
+            MediaError: or one of its kinds, VideoTooLong among them.
+        """
+        info = await self._extractor.get_video_info(video.path)
+        if info.duration_s > self._settings.max_video_duration_s:
+            raise VideoTooLong(
+                f"The video lasts {info.duration_s:.0f} s; the limit is {self._settings.max_video_duration_s:.0f} s."
+            )
+        return info
+
+    def calculate_optimal_chunks(
+        self, info: VideoInfo, chunk_duration_s: float | None = None, sample_fps: float | None = None
+    ) -> VideoPlan:
+        """Partition the video and choose rate and frame size, within the frame and token budgets.
+
+        Every chunk answers for chunk_duration_s seconds and sees chunk_overlap more of the next. A
+        tail that is shorter than the overlap, or that holds no sampling instant, joins the last chunk.
+
+        Args:
+            info: of the video.
+            chunk_duration_s: None for the configured one.
+            sample_fps: None for the configured one.
+        """
+        settings = self._settings
+        duration_s = chunk_duration_s or settings.chunk_duration
+        span_s = min(duration_s + settings.chunk_overlap, info.duration_s)
+        rate = self._extractor.calculate_sampling_rate(info, span_s, sample_fps or settings.sample_fps)
+        if rate.span_s < Fraction(str(span_s)):
+            overlap_s = min(settings.chunk_overlap, float(rate.span_s) / 2)
+            duration_s = float(rate.span_s) - overlap_s
+        else:
+            overlap_s = settings.chunk_overlap
+        sampling = Sampling(info.start_s, rate.fps, rate.height_px, rate.width_px)
+        return VideoPlan(_partition(info, duration_s, overlap_s, sampling), sampling, rate.concessions)
+
+    async def split_video_into_chunks(
+        self, video: LocalVideo, info: VideoInfo, chunks: tuple[Chunk, ...], directory: Path
+    ) -> list[ChunkFile]:
+        """Copy each chunk's packets into a Matroska file of its own, without encoding again.
+
+        The worker itself decodes from the source; this is for callers who want files.
+
+        Args:
+            video: the source.
+            info: of the source.
+            chunks: of the plan.
+            directory: an existing directory.
+
+        Raises:
+            MediaError: ffmpeg could not copy the stream.
+        """
+        gate = asyncio.Semaphore(SPLIT_PARALLEL)
+
+        async def copy(chunk: Chunk) -> ChunkFile:
+            path = directory / f"chunk_{chunk.index:05d}.mkv"
+            async with gate:
+                await media_process.run(_copy_argv(video.path, info, chunk, path), self._settings.media_timeout_s)
+                copied = await self._extractor.get_video_info(path)
+            # -copyts keeps the source's clock, so the copy's first timestamp is a time of the source.
+            first_s = copied.first_pts * copied.time_base_s - info.first_pts * info.time_base_s
+            return ChunkFile(chunk, path, info.start_s + float(first_s))
+
+        return list(await asyncio.gather(*map(copy, chunks)))
+
+
+def _partition(info: VideoInfo, duration_s: float, overlap_s: float, sampling: Sampling) -> tuple[Chunk, ...]:
+    count = max(1, int(info.duration_s // duration_s))
+    tail_s = info.duration_s - count * duration_s
+    tail_start_s = info.start_s + count * duration_s
+    holds_instant = sampling.first_index(tail_start_s) < sampling.first_index(info.end_s)
+    if tail_s >= overlap_s and tail_s > 0 and holds_instant:
+        count += 1
+    starts_s = [info.start_s + index * duration_s for index in range(count)]
+    ends_s = [*starts_s[1:], info.end_s]
+    return tuple(
+        Chunk(index, start_s, end_s, min(end_s + overlap_s, info.end_s))
+        for index, (start_s, end_s) in enumerate(zip(starts_s, ends_s, strict=True))
+    )
+
+
+def _copy_argv(source: Path, info: VideoInfo, chunk: Chunk, target: Path) -> list[str]:
+    """Seek to the keyframe before the chunk, copy to its seen end; times of both on the container's clock."""
+    end_pts_s = float(info.first_pts * info.time_base_s) + chunk.seen_end_s - info.start_s
+    copy = ffmpeg.input(f"file:{source}", ss=f"{chunk.start_s:.6f}", protocol_whitelist="file", copyts=None)
+    copy = copy[str(info.stream_index)].output(
+        f"file:{target}", c="copy", to=f"{end_pts_s:.6f}", avoid_negative_ts="disabled", f="matroska"
+    )
+    argv: list[str] = copy.global_args("-nostdin", "-v", "error").overwrite_output().compile()
+    return argv

@@ -1,0 +1,181 @@
+"""Asks Qwen3-VL: a chunk, many chunks at once, images, and the synthesis over all chunk answers."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+import prompts
+from answers import synthesis
+from config import Settings
+from errors import NoFrames, WorkerError
+from prompts import Message
+from records import ChunkResult, FrameBatch, Generation, GenerationOptions, Synthesis
+
+PROMPT_RESERVE_TOKENS = 512
+"""Room for instructions and the chat format in a synthesis prompt."""
+
+
+class Engine(Protocol):
+    """What the client needs of an engine; engine.async_engine.AsyncEngine says what each method raises."""
+
+    max_model_len: int
+
+    async def generate_on_frames(
+        self, message: Message, batch: FrameBatch, options: GenerationOptions
+    ) -> Generation: ...
+    async def generate_on_images(
+        self, message: Message, images: list[npt.NDArray[np.uint8]], options: GenerationOptions
+    ) -> Generation: ...
+    async def generate_on_text(self, message: Message, options: GenerationOptions) -> Generation: ...
+    def count_tokens(self, text: str) -> int: ...
+    def shutdown(self) -> None: ...
+
+
+def build_engine(settings: Settings) -> Engine:
+    """Load the model into a vLLM engine, blocking; importing vLLM takes seconds."""
+    from engine.async_engine import AsyncEngine
+
+    return AsyncEngine(settings)
+
+
+class VLLMClient:
+    """One engine for the whole worker process, loaded on first use."""
+
+    def __init__(self, settings: Settings, build: Callable[[Settings], Engine] = build_engine) -> None:
+        self._settings = settings
+        self._build = build
+        self._starting: asyncio.Task[Engine] | None = None
+        self._chunk_gate = asyncio.Semaphore(settings.max_chunks_in_flight)
+
+    async def initialize_model(self) -> Engine:
+        """Return the engine, loading it on first use; concurrent callers share one load.
+
+        Raises:
+            EngineStartFailed: the next call tries again.
+        """
+        if self._starting is None:
+            self._starting = asyncio.create_task(asyncio.to_thread(self._build, self._settings))
+            self._starting.add_done_callback(self._forget_failed_start)
+        # A job that is cancelled while it waits must not lose the engine that others wait for.
+        return await asyncio.shield(self._starting)
+
+    def _forget_failed_start(self, start: asyncio.Task[Engine]) -> None:
+        if start.cancelled() or start.exception():
+            self._starting = None
+
+    async def process_video_chunk(self, question: str, batch: FrameBatch, options: GenerationOptions) -> ChunkResult:
+        """Answer the question on one chunk. A failure that leaves the engine alive is part of the result.
+
+        Raises:
+            EngineDead, EngineStartFailed: no other chunk can succeed either.
+        """
+        chunk = batch.chunk
+        seen_until_s = chunk.start_s
+        if len(batch.times_s):
+            seen_until_s = min(chunk.end_s, float(batch.times_s[-1] + 1 / batch.sample_fps))
+        result = ChunkResult(chunk, len(batch.times_s), float(batch.sample_fps), batch.decode_s, seen_until_s)
+        engine = await self.initialize_model()
+        try:
+            if not result.num_frames:
+                raise NoFrames("No picture of this part of the video could be decoded.")
+            generation = await engine.generate_on_frames(prompts.chunk_message(question, chunk), batch, options)
+        except WorkerError as exc:
+            if exc.refresh_worker:
+                raise
+            # The text alone: a kept exception's traceback would keep the pixels alive.
+            return replace(result, error=str(exc), seen_until_s=chunk.start_s)
+        return replace(result, generation=generation)
+
+    async def process_chunks_parallel(
+        self,
+        question: str,
+        batches: AsyncGenerator[FrameBatch],
+        options: GenerationOptions,
+        on_result: Callable[[ChunkResult], None] = lambda result: None,
+    ) -> list[ChunkResult]:
+        """Submit each chunk as soon as its frames exist; return the results in the order of the chunks.
+
+        At most max_chunks_in_flight chunks, over all jobs, hold pixels at once: the next batch is asked
+        for only when there is room for it. `on_result` is called as chunks finish, in any order.
+
+        Raises:
+            EngineDead: the rest is cancelled.
+        """
+        tasks: list[asyncio.Task[ChunkResult]] = []
+
+        async def one(batch: FrameBatch) -> ChunkResult:
+            try:
+                result = await self.process_video_chunk(question, batch, options)
+            finally:
+                self._chunk_gate.release()
+            on_result(result)
+            return result
+
+        try:
+            async with aclosing(self._admitted(batches)) as admitted, asyncio.TaskGroup() as group:
+                async for batch in admitted:
+                    tasks.append(group.create_task(one(batch)))
+                    del batch  # the loop would hold its pixels while it waits for the next
+        except ExceptionGroup as failures:  # callers need the typed error
+            raise failures.exceptions[0] from failures
+        return [task.result() for task in tasks]
+
+    async def _admitted(self, batches: AsyncGenerator[FrameBatch]) -> AsyncGenerator[FrameBatch]:
+        """Pass batches on, each asked for only once the gate has room; whoever takes one releases the gate."""
+        async with aclosing(batches):
+            while True:
+                await self._chunk_gate.acquire()
+                batch = None
+                try:
+                    batch = await anext(batches, None)
+                finally:
+                    if batch is None:
+                        self._chunk_gate.release()
+                if batch is None:
+                    return
+                yield batch
+                del batch
+
+    async def process_images(
+        self, question: str, images: Sequence[npt.NDArray[np.uint8]], options: GenerationOptions
+    ) -> Generation:
+        """Answer the question about still images: uint8 (H, W, 3) RGB of any size.
+
+        Raises:
+            PromptTooLong, GenerationFailed, EngineDead, EngineStartFailed: see the engine.
+        """
+        engine = await self.initialize_model()
+        return await engine.generate_on_images(prompts.images_message(question), list(images), options)
+
+    async def aggregate_chunk_results(
+        self, question: str, results: Sequence[ChunkResult], options: GenerationOptions
+    ) -> Synthesis:
+        """Merge the chunks' answers into one answer to the question; a single chunk's answer stands as it is.
+
+        Raises:
+            PromptTooLong, GenerationFailed, EngineDead, EngineStartFailed: see the engine.
+        """
+        if len(results) == 1 and results[0].generation:
+            return Synthesis(results[0].generation.text, ())
+        engine = await self.initialize_model()
+        reserve = PROMPT_RESERVE_TOKENS + engine.count_tokens(question) + options.max_tokens
+
+        async def generate(message: Message) -> Generation:
+            return await engine.generate_on_text(message, options)
+
+        return await synthesis.merge(
+            question, [prompts.note(result) for result in results], generate, engine.count_tokens,
+            notes_budget_tokens=engine.max_model_len - reserve,
+        )  # fmt: skip
+
+    async def shutdown(self) -> None:
+        """Stop the engine if it was started."""
+        if self._starting is not None:
+            engine = await self.initialize_model()
+            self._starting = None
+            await asyncio.to_thread(engine.shutdown)
