@@ -20,6 +20,7 @@ from report.progress import ProgressSender
 log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_S = 1.0
+PROGRESS_TIMEOUT_S = 5.0
 EXIT_GRACE_S = 5.0
 """After the engine died: time for running jobs to deliver their errors before the process ends."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -77,8 +78,12 @@ async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
     from runpod.http_client import AsyncClientSession
     from runpod.serverless.modules.rp_http import send_result
 
-    async with AsyncClientSession() as session:
-        await send_result(session, {"status": "IN_PROGRESS", "output": asdict(progress)}, job)
+    body = {"status": "IN_PROGRESS", "output": asdict(progress)}
+    try:
+        async with asyncio.timeout(PROGRESS_TIMEOUT_S), AsyncClientSession() as session:
+            await send_result(session, body, job)
+    except TimeoutError:
+        log.warning("job %s: progress not delivered within %g s", job["id"], PROGRESS_TIMEOUT_S)
 
 
 def configure_logging(settings: Settings) -> None:

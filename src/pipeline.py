@@ -136,9 +136,13 @@ async def _model_loading(client: VLLMClient) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _job_directory(work_dir: Path) -> AsyncIterator[Path]:
     """Give a job a directory that only this process may enter, gone afterwards."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="job-", dir=work_dir))
+    directory = await asyncio.to_thread(_make_directory, work_dir)
     try:
         yield directory
     finally:
         await asyncio.to_thread(shutil.rmtree, directory)
+
+
+def _make_directory(work_dir: Path) -> Path:
+    work_dir.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="job-", dir=work_dir))

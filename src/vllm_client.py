@@ -12,28 +12,40 @@ import numpy.typing as npt
 import prompts
 from answers import synthesis
 from config import Settings
-from errors import NoFrames, WorkerError
+from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
+from errors import InputError, NoFrames, WorkerError
+from media.budget import frame_size
 from prompts import Message
 from records import ChunkResult, FrameBatch, Generation, GenerationOptions, Synthesis
 
+MIN_IMAGE_TOKENS = 4
+"""qwen-vl-utils IMAGE_MIN_TOKEN_NUM."""
 PROMPT_RESERVE_TOKENS = 512
 """Room for instructions and the chat format in a synthesis prompt."""
 
 
 class Engine(Protocol):
-    """What the client needs of an engine; engine.async_engine.AsyncEngine says what each method raises."""
+    """What the client needs of an engine; engine.async_engine.AsyncEngine is the real one and says what is raised."""
 
     max_model_len: int
+    """Longest prompt plus answer, in tokens."""
 
-    async def generate_on_frames(
-        self, message: Message, batch: FrameBatch, options: GenerationOptions
-    ) -> Generation: ...
+    async def generate_on_frames(self, message: Message, batch: FrameBatch, options: GenerationOptions) -> Generation:
+        """Answer a message about the frames of a chunk."""
+
     async def generate_on_images(
-        self, message: Message, images: list[npt.NDArray[np.uint8]], options: GenerationOptions
-    ) -> Generation: ...
-    async def generate_on_text(self, message: Message, options: GenerationOptions) -> Generation: ...
-    def count_tokens(self, text: str) -> int: ...
-    def shutdown(self) -> None: ...
+        self, message: Message, images: Sequence[npt.NDArray[np.uint8]], options: GenerationOptions
+    ) -> Generation:
+        """Answer a message about images whose sides are multiples of 32."""
+
+    async def generate_on_text(self, message: Message, options: GenerationOptions) -> Generation:
+        """Answer a message that needs no pictures."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a plain text."""
+
+    def shutdown(self) -> None:
+        """Stop the engine's process; running requests fail."""
 
 
 def build_engine(settings: Settings) -> Engine:
@@ -96,7 +108,7 @@ class VLLMClient:
         question: str,
         batches: AsyncGenerator[FrameBatch],
         options: GenerationOptions,
-        on_result: Callable[[ChunkResult], None] = lambda result: None,
+        on_result: Callable[[ChunkResult], object],
     ) -> list[ChunkResult]:
         """Submit each chunk as soon as its frames exist; return the results in the order of the chunks.
 
@@ -109,17 +121,17 @@ class VLLMClient:
         tasks: list[asyncio.Task[ChunkResult]] = []
 
         async def one(batch: FrameBatch) -> ChunkResult:
-            try:
-                result = await self.process_video_chunk(question, batch, options)
-            finally:
-                self._chunk_gate.release()
+            result = await self.process_video_chunk(question, batch, options)
             on_result(result)
             return result
 
         try:
             async with aclosing(self._admitted(batches)) as admitted, asyncio.TaskGroup() as group:
                 async for batch in admitted:
-                    tasks.append(group.create_task(one(batch)))
+                    task = group.create_task(one(batch))
+                    # Not in `one`: a task that is cancelled before its first step never runs.
+                    task.add_done_callback(lambda _task: self._chunk_gate.release())
+                    tasks.append(task)
                     del batch  # the loop would hold its pixels while it waits for the next
         except ExceptionGroup as failures:  # callers need the typed error
             raise failures.exceptions[0] from failures
@@ -144,13 +156,17 @@ class VLLMClient:
     async def process_images(
         self, question: str, images: Sequence[npt.NDArray[np.uint8]], options: GenerationOptions
     ) -> Generation:
-        """Answer the question about still images: uint8 (H, W, 3) RGB of any size.
+        """Answer the question about one to eight still images: uint8 (H, W, 3) RGB of any size.
 
         Raises:
+            InputError: too many images.
             PromptTooLong, GenerationFailed, EngineDead, EngineStartFailed: see the engine.
         """
+        if not 1 <= len(images) <= MAX_IMAGES:
+            raise InputError(f"A request takes 1 to {MAX_IMAGES} images.")
         engine = await self.initialize_model()
-        return await engine.generate_on_images(prompts.images_message(question), list(images), options)
+        fitted = await asyncio.gather(*(asyncio.to_thread(_fit_image, image) for image in images))
+        return await engine.generate_on_images(prompts.images_message(question), fitted, options)
 
     async def aggregate_chunk_results(
         self, question: str, results: Sequence[ChunkResult], options: GenerationOptions
@@ -178,4 +194,12 @@ class VLLMClient:
         if self._starting is not None:
             engine = await self.initialize_model()
             self._starting = None
-            await asyncio.to_thread(engine.shutdown)
+            engine.shutdown()  # on the loop: vLLM stops its own task there
+
+
+def _fit_image(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    height_px, width_px = frame_size(*pixels.shape[:2], MIN_IMAGE_TOKENS, MAX_IMAGE_TOKENS)
+    resized = Image.fromarray(pixels).resize((width_px, height_px), Image.Resampling.BICUBIC)
+    return np.asarray(resized, dtype=np.uint8)

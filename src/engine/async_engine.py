@@ -4,6 +4,7 @@ import logging
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class AsyncEngine:
         return await self._generate(prompt, options, CHUNK_PRIORITY)
 
     async def generate_on_images(
-        self, message: Message, images: list[npt.NDArray[np.uint8]], options: GenerationOptions
+        self, message: Message, images: Sequence[npt.NDArray[np.uint8]], options: GenerationOptions
     ) -> Generation:
         """Answer a message about images: uint8 (H, W, 3) RGB, H and W multiples of 32.
 
@@ -79,7 +80,7 @@ class AsyncEngine:
             PromptTooLong, GenerationFailed, EngineDead: as for frames.
         """
         text = self._chat_text(message, [{"type": "image"}] * len(images))
-        return await self._generate({"prompt": text, "multi_modal_data": {"image": images}}, options, CHUNK_PRIORITY)
+        return await self._generate({"prompt": text, "multi_modal_data": {"image": list(images)}}, options, CHUNK_PRIORITY)
 
     async def generate_on_text(self, message: Message, options: GenerationOptions) -> Generation:
         """Answer a message that needs no pictures.
@@ -94,8 +95,9 @@ class AsyncEngine:
         return len(self._processor.tokenizer.encode(text, add_special_tokens=False))
 
     def shutdown(self) -> None:
-        """Stop the engine's process, blocking; running requests fail."""
+        """Stop the engine's process, blocking; running requests fail. Call it on the engine's event loop."""
         self._engine.shutdown(timeout=SHUTDOWN_TIMEOUT_S)
+        self._engine = None  # vLLM's finaliser fails when the interpreter is already going down
 
     def _chat_text(self, message: Message, media: list[dict[str, str]]) -> str:
         conversation = [
@@ -123,9 +125,8 @@ class AsyncEngine:
         try:
             rendered = await self._render(prompt)
             rendered_s = time.monotonic()
-            final = None
-            async for final in self._engine.generate(rendered, sampling, uuid.uuid4().hex, priority=priority):
-                pass
+            requests = self._engine.generate(rendered, sampling, uuid.uuid4().hex, priority=priority)
+            finished = [output async for output in requests]
         except EngineDeadError as exc:
             raise EngineDead(DEAD_SENTENCE) from exc
         except (VLLMError, ValueError) as exc:
@@ -133,13 +134,14 @@ class AsyncEngine:
                 raise EngineDead(DEAD_SENTENCE) from exc
             log.exception("the engine refused a request")
             raise GenerationFailed("The engine refused the request.") from exc
-        if final is None or final.outputs[0].finish_reason not in ("stop", "length"):
+        # A request that the engine aborts or fails ends like any other, with another reason.
+        if not finished or finished[-1].outputs[0].finish_reason not in ("stop", "length"):
             raise GenerationFailed("The engine gave no answer.")
-        output = final.outputs[0]
+        output = finished[-1].outputs[0]
         return Generation(
             text=output.text,
             finish_reason=output.finish_reason,
-            prompt_tokens=len(final.prompt_token_ids or ()),
+            prompt_tokens=len(finished[-1].prompt_token_ids or ()),
             completion_tokens=len(output.token_ids),
             render_s=rendered_s - submitted_s,
             generate_s=time.monotonic() - rendered_s,

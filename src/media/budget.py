@@ -1,6 +1,7 @@
 """How many frames of what size a span may have; exact arithmetic on the model's limits."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -73,7 +74,7 @@ def fit(span_s: Fraction, wanted_fps: Fraction, height_px: int, width_px: int, b
     frame_tokens = min(budget.max_frame_tokens, budget.max_video_tokens // pairs)
     if frame_tokens < budget.min_frame_tokens:
         concessions.append(f"frames shrunk to {frame_tokens} tokens a pair, under the usual {budget.min_frame_tokens}")
-    height, width = _frame_size(height_px, width_px, min(budget.min_frame_tokens, frame_tokens), frame_tokens)
+    height, width = frame_size(height_px, width_px, min(budget.min_frame_tokens, frame_tokens), frame_tokens)
     return SamplingRate(fps, height, width, span_s, tuple(concessions))
 
 
@@ -82,7 +83,7 @@ def _most_frames(budget: Budget, frame_tokens: int) -> int:
     return min(budget.max_frames, pairs * FRAMES_PER_PAIR)
 
 
-def _frame_size(height_px: int, width_px: int, min_tokens: int, max_tokens: int) -> tuple[int, int]:
+def frame_size(height_px: int, width_px: int, min_tokens: int, max_tokens: int) -> tuple[int, int]:
     """Apply qwen-vl-utils' rule for frame sizes, held to max_tokens also where that rule rounds up.
 
     The aspect ratio is held to the 200 that the rule accepts.
@@ -101,3 +102,15 @@ def _frame_size(height_px: int, width_px: int, min_tokens: int, max_tokens: int)
     height, width = max(height, FRAME_FACTOR_PX), max(width, FRAME_FACTOR_PX)
     longest_px = max_tokens * FRAME_FACTOR_PX
     return min(height, longest_px), min(width, longest_px)
+
+
+def video_prompt_tokens(times_s: Sequence[float], height_px: int, width_px: int) -> int:
+    """All tokens that a chunk's frames add to a prompt: vision tokens, their brackets and the timestamps.
+
+    Every pair of frames is preceded by its mean time, `<12.5 seconds>`: five tokens and one for each
+    digit of the whole seconds (Qwen's tokenizer splits digits). The two around the whole video come last.
+    """
+    pairs = [times_s[index : index + FRAMES_PER_PAIR] for index in range(0, len(times_s), FRAMES_PER_PAIR)]
+    digits = (len(f"{sum(pair) / len(pair):.1f}") - 2 for pair in pairs)
+    brackets = 2
+    return video_tokens(len(times_s), height_px, width_px) + sum(5 + brackets + count for count in digits) + brackets

@@ -40,6 +40,7 @@ class ProgressSender:
         async with self._idle:  # an update on its way is let through: cancelled, it might still arrive later
             assert self._sender
             self._sender.cancel()
+        await asyncio.gather(self._sender, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:

@@ -1,0 +1,82 @@
+"""One real engine for the whole session, on the test checkpoint and the CPU."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from config import Settings
+from pipeline import Services
+from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint
+from vllm_client import VLLMClient
+
+# Read when vLLM is imported: nothing is sent out, and its start-up messages do not bury a failure.
+os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+
+WORKER_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what needs the engine first.
+
+    The engine forks its process from this one, which must not have run torch before: the child would
+    wait for threads that were not copied.
+    """
+    items.sort(key=lambda item: "client" not in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine reaches a test."""
+    for name in WORKER_VARIABLES & os.environ.keys():
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Path:
+    """The test checkpoint, built once per machine."""
+    return build_checkpoint(DEFAULT_DIRECTORY)
+
+
+@pytest.fixture(scope="session")
+def media_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory from which the session's worker accepts paths."""
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture(scope="session")
+def settings(checkpoint: Path, media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the session's worker: small frames, so that a CPU answers in seconds."""
+    return Settings(
+        model_name=str(checkpoint),
+        max_video_tokens_per_chunk=2048,
+        min_frame_tokens=16,
+        max_frame_tokens=64,
+        max_model_len=16_384,
+        video_roots=(media_root,),
+        work_dir=tmp_path_factory.mktemp("jobs"),
+    )
+
+
+@pytest.fixture(scope="session")
+async def client(settings: Settings) -> AsyncIterator[VLLMClient]:
+    """The real engine, started once."""
+    client = VLLMClient(settings)
+    await client.initialize_model()
+    yield client
+    await client.shutdown()
+
+
+@pytest.fixture
+def services(settings: Settings, client: VLLMClient) -> Services:
+    """All stages around the session's engine."""
+    created = Services.create(settings)
+    return Services(settings, created.extractor, created.processor, client)
+
+
+@pytest.fixture
+def empty_work_dir(settings: Settings) -> Iterator[Path]:
+    """The jobs' directory, which every test must leave empty."""
+    yield settings.work_dir
+    assert list(settings.work_dir.iterdir()) == []

@@ -1,0 +1,58 @@
+"""A scripted engine, for faults and orders of events that the real one cannot be made to have."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from prompts import Message
+from records import FrameBatch, Generation, GenerationOptions
+
+
+def generation(text: str, *, prompt_tokens: int = 10) -> Generation:
+    return Generation(text, "stop", prompt_tokens, len(text.split()), render_s=0.0, generate_s=0.0)
+
+
+class ScriptedEngine:
+    """Answers a chunk with what `on_chunk` returns or raises, and texts with `on_text`.
+
+    `held` counts chunks that are in the engine; with `gate` set, they stay until it opens.
+    """
+
+    def __init__(
+        self,
+        on_chunk: Callable[[FrameBatch], str] = lambda batch: f"chunk {batch.chunk.index}",
+        on_text: Callable[[Message], str] = lambda message: f"merged {len(message.user)}",
+        max_model_len: int = 4096,
+    ) -> None:
+        self.max_model_len = max_model_len
+        self.gate: asyncio.Event | None = None
+        self.held = 0
+        self.most_held = 0
+        self.messages: list[Message] = []
+        self._on_chunk = on_chunk
+        self._on_text = on_text
+
+    async def generate_on_frames(self, message: Message, batch: FrameBatch, _options: GenerationOptions) -> Generation:
+        self.messages.append(message)
+        self.held += 1
+        self.most_held = max(self.most_held, self.held)
+        try:
+            await (self.gate.wait() if self.gate else asyncio.sleep(0))
+            return generation(self._on_chunk(batch))
+        finally:
+            self.held -= 1
+
+    async def generate_on_images(
+        self, message: Message, images: Sequence[object], _options: GenerationOptions
+    ) -> Generation:
+        self.messages.append(message)
+        return generation(f"{len(images)} images")
+
+    async def generate_on_text(self, message: Message, _options: GenerationOptions) -> Generation:
+        self.messages.append(message)
+        return generation(self._on_text(message))
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def shutdown(self) -> None:
+        pass

@@ -1,0 +1,209 @@
+"""What VLLMClient promises about order, bounds and failures, on a scripted engine."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from config import Settings
+from errors import EngineDead, EngineStartFailed, GenerationFailed, InputError
+from fakes import ScriptedEngine, generation
+from frames import frame_batch
+from records import ChunkResult, FrameBatch, GenerationOptions
+from vllm_client import VLLMClient
+
+OPTIONS = GenerationOptions(max_tokens=16, temperature=0, top_p=1, seed=None)
+
+
+def client_of(engine: ScriptedEngine, **settings: object) -> VLLMClient:
+    return VLLMClient(Settings(**settings), lambda _settings: engine)
+
+
+class Batches:
+    """A source of chunks that counts how many were asked for."""
+
+    def __init__(self, count: int, *, empty: frozenset[int] = frozenset()) -> None:
+        self.taken = 0
+        self.closed = False
+        self._count = count
+        self._empty = empty
+
+    async def stream(self) -> AsyncGenerator[FrameBatch]:
+        try:
+            for index in range(self._count):
+                self.taken += 1
+                batch = frame_batch(4, 32, 32, start_s=2.0 * index, index=index)
+                if index in self._empty:
+                    batch = FrameBatch(batch.chunk, batch.pixels[:0], batch.times_s[:0], batch.sample_fps, 0.0)
+                yield batch
+        finally:
+            self.closed = True
+
+
+async def settle() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def answer(client: VLLMClient, batches: Batches) -> list[ChunkResult]:
+    return await client.process_chunks_parallel("What?", batches.stream(), OPTIONS, lambda _result: None)
+
+
+async def test_results_are_in_the_order_of_the_chunks_whatever_finishes_first() -> None:
+    engine = ScriptedEngine()
+    engine.gate = asyncio.Event()
+    running = asyncio.create_task(answer(client_of(engine), Batches(4)))
+    await settle()
+    engine.gate.set()
+    assert [result.chunk.index for result in await running] == [0, 1, 2, 3]
+    assert engine.most_held == 4
+
+
+async def test_no_more_chunks_are_decoded_than_may_be_in_flight() -> None:
+    engine = ScriptedEngine()
+    engine.gate = asyncio.Event()
+    batches = Batches(10)
+    running = asyncio.create_task(answer(client_of(engine, max_chunks_in_flight=3), batches))
+    while engine.held < 3:
+        await asyncio.sleep(0)
+    await settle()
+    assert batches.taken == 3
+    engine.gate.set()
+    assert len(await running) == 10
+    assert engine.most_held == 3
+
+
+async def test_the_bound_on_chunks_is_one_for_all_jobs() -> None:
+    engine = ScriptedEngine()
+    engine.gate = asyncio.Event()
+    client = client_of(engine, max_chunks_in_flight=3)
+    running = asyncio.gather(answer(client, Batches(5)), answer(client, Batches(5)))
+    while engine.held < 3:
+        await asyncio.sleep(0)
+    await settle()
+    engine.gate.set()
+    assert [len(results) for results in await running] == [5, 5]
+    assert engine.most_held == 3
+
+
+async def test_a_failed_chunk_is_reported_and_the_others_are_answered() -> None:
+    def fail_second(batch: FrameBatch) -> str:
+        if batch.chunk.index == 1:
+            raise GenerationFailed("no luck")
+        return "seen"
+
+    results = await answer(client_of(ScriptedEngine(fail_second)), Batches(3))
+    assert [result.error for result in results] == [None, "GENERATION_FAILED: no luck", None]
+    assert results[1].generation is None
+    assert results[1].seen_until_s == results[1].chunk.start_s
+
+
+async def test_a_chunk_without_frames_is_an_error_and_never_reaches_the_engine() -> None:
+    engine = ScriptedEngine()
+    results = await answer(client_of(engine), Batches(3, empty=frozenset({2})))
+    assert results[2].error is not None
+    assert results[2].error.startswith("NO_FRAMES: ")
+    assert len(engine.messages) == 2
+
+
+async def test_a_dead_engine_ends_the_job_closes_the_source_and_frees_the_gate() -> None:
+    def die(_batch: FrameBatch) -> str:
+        raise EngineDead("gone")
+
+    client = client_of(ScriptedEngine(die), max_chunks_in_flight=2)
+    batches = Batches(100)
+    with pytest.raises(EngineDead):
+        await answer(client, batches)
+    assert batches.closed
+    assert client._chunk_gate._value == 2
+
+
+async def test_cancelling_a_job_cancels_its_requests_and_frees_the_gate() -> None:
+    engine = ScriptedEngine()
+    engine.gate = asyncio.Event()
+    client = client_of(engine, max_chunks_in_flight=2)
+    batches = Batches(100)
+    running = asyncio.create_task(answer(client, batches))
+    while engine.held < 2:
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (engine.held, batches.closed, client._chunk_gate._value) == (0, True, 2)
+
+
+async def test_concurrent_callers_share_one_load_and_a_cancelled_one_does_not_lose_it() -> None:
+    release, loads = threading.Event(), []
+
+    def build(_settings: Settings) -> ScriptedEngine:
+        loads.append(1)
+        release.wait()
+        return ScriptedEngine()
+
+    client = VLLMClient(Settings(), build)
+    first, second = (asyncio.create_task(client.initialize_model()) for _ in range(2))
+    await settle()
+    first.cancel()
+    await settle()
+    release.set()
+    assert isinstance(await second, ScriptedEngine)
+    assert await client.initialize_model() is await second
+    assert len(loads) == 1
+
+
+async def test_a_failed_load_is_tried_again_by_the_next_caller() -> None:
+    outcomes = iter([EngineStartFailed("no memory"), ScriptedEngine()])
+
+    def build(_settings: Settings) -> ScriptedEngine:
+        outcome = next(outcomes)
+        if isinstance(outcome, EngineStartFailed):
+            raise outcome
+        return outcome
+
+    client = VLLMClient(Settings(), build)
+    with pytest.raises(EngineStartFailed):
+        await client.initialize_model()
+    assert isinstance(await client.initialize_model(), ScriptedEngine)
+
+
+def chunk_results(texts: list[str | None]) -> list[ChunkResult]:
+    batches = [frame_batch(4, 32, 32, start_s=2.0 * index, index=index) for index in range(len(texts))]
+    return [
+        ChunkResult(batch.chunk, 4, 2.0, 0.0, batch.chunk.end_s, generation(text) if text else None, None)
+        for batch, text in zip(batches, texts, strict=True)
+    ]
+
+
+async def test_the_synthesis_asks_the_users_question_of_all_notes_in_order_and_names_the_gaps() -> None:
+    engine = ScriptedEngine()
+    synthesis = await client_of(engine).aggregate_chunk_results("Who wins?", chunk_results(["a", None, "c"]), OPTIONS)
+    [message] = engine.messages
+    assert message.user.endswith("Question: Who wins?")
+    assert "[0.0 to 2.0 seconds] a\n[2.0 to 4.0 seconds] This part could not be watched.\n[4.0 to 6.0 seconds] c" in (
+        message.user
+    )
+    assert len(synthesis.generations) == 1
+
+
+async def test_notes_beyond_the_context_are_merged_in_rounds_and_none_is_left_out() -> None:
+    engine = ScriptedEngine(on_text=lambda message: " ".join(sorted(set(message.user.split()) & names)))
+    engine.max_model_len = 512 + 16 + 1 + 60
+    names = {f"note{index:02d}" for index in range(40)}
+    synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_results(sorted(names)), OPTIONS)
+    assert set(synthesis.text.split()) == names
+    assert len(synthesis.generations) == len(engine.messages) > 3
+
+
+async def test_a_single_chunks_answer_is_the_answer() -> None:
+    engine = ScriptedEngine()
+    synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_results(["all of it"]), OPTIONS)
+    assert (synthesis.text, engine.messages) == ("all of it", [])
+
+
+@pytest.mark.parametrize("count", [0, 9])
+async def test_a_request_with_no_or_too_many_images_is_refused(count: int) -> None:
+    images = list(frame_batch(9, 40, 50).pixels[:count])
+    with pytest.raises(InputError):
+        await client_of(ScriptedEngine()).process_images("What?", images, OPTIONS)
