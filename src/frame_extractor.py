@@ -21,6 +21,8 @@ from media.wire import RECORD, DecodePlan
 from media_process import MediaProcess
 from records import Chunk, FrameBatch, Sampling, VideoInfo
 
+MAX_DECODER_THREADS = 16
+"""libavcodec's own advice; every thread holds pictures, and a container may use fewer cores than it sees."""
 REFUSALS: dict[str, tuple[type[MediaError], str]] = {
     "unreadable": (MediaError, "The file is not a video of a supported format, or it is damaged."),
     "no_video_stream": (NoVideoStream, "The file holds no moving pictures."),
@@ -54,7 +56,7 @@ class FrameExtractor:
             kind, sentence = REFUSALS[scanned["refused"]]
             raise kind(sentence)
         scanned |= {name: Fraction(scanned[name]) for name in ("fps", "time_base_s")}
-        return VideoInfo(**scanned, size_bytes=path.stat().st_size)
+        return VideoInfo(**scanned)
 
     def calculate_sampling_rate(self, info: VideoInfo, span_s: float, wanted_fps: float) -> SamplingRate:
         """Return rate and frame size for chunks that see span_s seconds, within the frame and token budgets.
@@ -86,12 +88,14 @@ class FrameExtractor:
             path=str(path),
             stream_index=info.stream_index,
             first_pts=info.first_pts,
+            time_base_s=str(info.time_base_s),
+            video_fps=str(info.fps),
             fps=str(sampling.fps),
             start=sampling.indices(chunks[0]).start,
             stop=sampling.indices(chunks[-1]).stop,
             height_px=sampling.height_px,
             width_px=sampling.width_px,
-            threads=len(os.sched_getaffinity(0)),
+            threads=min(len(os.sched_getaffinity(0)), MAX_DECODER_THREADS),
             keyframes_only=keyframes_only,
         )
         argv = media_process.program("media.decode", json.dumps(asdict(plan)))

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from config import Settings, load_settings
-from errors import EngineDead, InputError, to_response
-from pipeline import Services, process_video_job
+from errors import InputError, WorkerError, to_response
+from pipeline import Report, Services, process_video_job
 from records import JobRequest, Progress
 from report.output import job_output
 from report.progress import ProgressSender
@@ -33,23 +33,31 @@ def services() -> Services:
 
 
 async def handler(job: dict[str, Any]) -> dict[str, Any]:
-    """Answer one RunPod job.
+    """Answer one RunPod job, with its progress in /status; see `answer_job`."""
+    async with ProgressSender(functools.partial(_post_progress, job), PROGRESS_INTERVAL_S) as sender:
+        answer = await answer_job(job, sender.report)
+    if answer.get("refresh_worker"):
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, os._exit, 1)
+    return answer
 
-    Returns the documented output, or {"error": "CODE: sentence"}. Never raises but for cancellation:
-    the SDK would send the traceback to the caller.
+
+async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Return a job's documented output, or {"error": "CODE: sentence"}.
+
+    Never raises but for cancellation: the SDK would send the traceback to the caller.
     """
     job_id = job.get("id", "?")
     try:
         request = validate_input(job.get("input"))
-        async with ProgressSender(functools.partial(_post_progress, job), PROGRESS_INTERVAL_S) as sender:
-            result = await process_video_job(request, services(), sender.report)
-        log.info("job %s: %d chunks in %.1f s", job_id, len(result.chunks), result.total_s)
-        return job_output(result).model_dump(mode="json")
-    except Exception as exc:  # the one boundary: whatever went wrong becomes a coded error
-        log.exception("job %s failed", job_id)
-        if isinstance(exc, EngineDead):
-            asyncio.get_running_loop().call_later(EXIT_GRACE_S, os._exit, 1)
+        result = await process_video_job(request, services(), report)
+    except WorkerError as exc:
+        log.warning("job %s failed: %s", job_id, exc, exc_info=log.isEnabledFor(logging.DEBUG))
         return to_response(exc)
+    except Exception as exc:  # the one boundary: whatever else went wrong becomes a coded error
+        log.exception("job %s failed", job_id)
+        return to_response(exc)
+    log.info("job %s: %d chunks in %.1f s", job_id, len(result.chunks), result.total_s)
+    return job_output(result).model_dump(mode="json")
 
 
 def validate_input(job_input: object) -> JobRequest:

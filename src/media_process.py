@@ -1,6 +1,9 @@
 """The only file that starts ffmpeg and the media child processes: environment, timeouts, stderr, killing."""
 
 import asyncio
+import contextlib
+import fcntl
+import io
 import logging
 import os
 import selectors
@@ -12,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from errors import MediaError, MediaTimeout
 
@@ -31,29 +34,31 @@ def program(module: str, *arguments: str) -> list[str]:
 class MediaProcess:
     """One child process whose stdout is read with a limit on waiting; leaving the context kills its group.
 
-    It gets no secret of the worker: of the environment it sees PATH alone.
+    It gets no secret of the worker: of the environment it sees PATH alone. Reading blocks, so it is
+    done in threads, one at a time; any thread may kill.
     """
 
-    def __init__(self, argv: Sequence[str], stall_timeout_s: float) -> None:
-        self._stall_timeout_s = stall_timeout_s
+    def __init__(self, argv: Sequence[str], timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pipesize=PIPE_BYTES,
             bufsize=0,
             cwd=Path(__file__).parent,
             env={"PATH": os.environ.get("PATH", os.defpath)},
             start_new_session=True,
         )
-        assert self._process.stdout and self._process.stderr
-        self._stdout = self._process.stdout
+        self._stdout = cast("io.FileIO", self._process.stdout)
+        self._stderr = cast("io.FileIO", self._process.stderr)
         self._stderr_tail = b""
-        self._stderr_reader = threading.Thread(target=self._drain_stderr, daemon=True)
-        self._stderr_reader.start()
+        with contextlib.suppress(OSError):  # all pipes of a user together have a limit too
+            fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stdout, selectors.EVENT_READ)
+        self._selector.register(self._stderr, selectors.EVENT_READ)
+        self._reading = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -63,69 +68,97 @@ class MediaProcess:
     ) -> None:
         self.kill()
 
+    @property
+    def pid(self) -> int:
+        """The process, and the group of all that it starts."""
+        return self._process.pid
+
     def read_into(self, buffer: memoryview) -> bool:
         """Fill the buffer from stdout, blocking; False at the end of the output.
 
         Raises:
-            MediaTimeout: nothing came for stall_timeout_s.
+            MediaTimeout: nothing came for timeout_s.
             MediaError: the output ended inside the buffer, or the process failed.
         """
         filled = 0
-        while filled < len(buffer):
-            if not self._selector.select(self._stall_timeout_s):
-                raise MediaTimeout(f"The decoder gave nothing for {self._stall_timeout_s:g} s.")
-            count = self._stdout.readinto(buffer[filled:])  # type: ignore[attr-defined]  # a raw FileIO: bufsize=0
-            if not count:
-                self._raise_if_failed()
-                if filled:
-                    raise MediaError("The decoder stopped in the middle of a picture.")
-                return False
-            filled += count
+        with self._reading:
+            while filled < len(buffer):
+                if not self._wait_for_output(time.monotonic() + self._timeout_s):
+                    raise MediaTimeout(f"The decoder gave nothing for {self._timeout_s:g} s.")
+                count = self._stdout.readinto(buffer[filled:])
+                if not count:
+                    self._wait_for_success()
+                    if filled:
+                        raise MediaError("The decoder stopped in the middle of a picture.")
+                    return False
+                filled += count
         return True
 
-    def read_all(self, timeout_s: float) -> bytes:
+    def read_all(self) -> bytes:
         """Return the whole output of a process that ends by itself, blocking.
 
         Raises:
             MediaTimeout: it ran longer than timeout_s.
             MediaError: it failed.
         """
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = time.monotonic() + self._timeout_s
         parts = []
-        while True:
-            if not self._selector.select(max(0.0, deadline_s - time.monotonic())):
-                raise MediaTimeout(f"Reading the video took longer than {timeout_s:g} s.")
-            part = self._stdout.read(PIPE_BYTES)
-            if not part:
-                self._raise_if_failed()
-                return b"".join(parts)
-            parts.append(part)
+        with self._reading:
+            while True:
+                if not self._wait_for_output(deadline_s):
+                    raise MediaTimeout(f"Reading the video took longer than {self._timeout_s:g} s.")
+                part = self._stdout.read(PIPE_BYTES)
+                if not part:
+                    self._wait_for_success()
+                    return b"".join(parts)
+                parts.append(part)
 
     def kill(self) -> None:
-        """Kill the process and all it started, and wait for it; safe to call again."""
+        """Kill the process and all it started, wait for it, and close its pipes; safe to call again."""
         if self._process.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # it ended by itself just now
             self._process.wait()
-        self._stderr_reader.join()
+        with self._reading:  # a reader sees the end of the output now; no descriptor closes under it
+            self._selector.close()
+            self._stdout.close()
+            self._stderr.close()
 
-    def _raise_if_failed(self) -> None:
-        if self._process.wait() == 0:
-            return
-        self._stderr_reader.join()
-        log.warning(
-            "media process ended with %s: %s",
-            self._process.returncode,
-            self._stderr_tail.decode("utf-8", "replace").strip(),
-        )
-        raise MediaError("The video could not be decoded.")
+    def _wait_for_output(self, deadline_s: float) -> bool:
+        """Wait until stdout has something or ends, and keep the tail of stderr; False at the deadline."""
+        while ready := self._selector.select(max(0.0, deadline_s - time.monotonic())):
+            files = [key.fileobj for key, _ in ready]
+            if self._stderr in files:
+                self._keep_stderr()
+            if self._stdout in files:
+                return True
+        return False
 
-    def _drain_stderr(self) -> None:
-        assert self._process.stderr
-        while part := self._process.stderr.read(4096):
+    def _wait_for_success(self) -> None:
+        """Wait for the process after the end of its output.
+
+        Raises:
+            MediaTimeout: it goes on without output.
+            MediaError: it failed.
+        """
+        deadline_s = time.monotonic() + self._timeout_s
+        self._selector.unregister(self._stdout)
+        while self._selector.get_map() and self._selector.select(max(0.0, deadline_s - time.monotonic())):
+            self._keep_stderr()
+        try:
+            status = self._process.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired as exc:
+            raise MediaTimeout(f"The decoder did not end within {self._timeout_s:g} s.") from exc
+        if status != 0:
+            log.warning("media process ended with %s: %s", status, self._stderr_tail.decode("utf-8", "replace").strip())
+            raise MediaError("The video could not be decoded.")
+
+    def _keep_stderr(self) -> None:
+        part = self._stderr.read(PIPE_BYTES)
+        if part:
             self._stderr_tail = (self._stderr_tail + part)[-STDERR_TAIL_BYTES:]
+        else:
+            self._selector.unregister(self._stderr)
 
 
 async def run(argv: Sequence[str], timeout_s: float) -> bytes:
@@ -136,4 +169,4 @@ async def run(argv: Sequence[str], timeout_s: float) -> bytes:
         MediaError: it failed.
     """
     with MediaProcess(argv, timeout_s) as process:
-        return await asyncio.to_thread(process.read_all, timeout_s)
+        return await asyncio.to_thread(process.read_all)

@@ -28,7 +28,7 @@ class JobRequest(BaseModel):
     temperature: float = Field(0.7, ge=0, le=2)
     """0 is greedy decoding."""
     top_p: float = Field(0.8, gt=0, le=1)
-    chunk_duration: float | None = Field(None, gt=0, le=86_400)
+    chunk_duration: float | None = Field(None, ge=1, le=86_400)
     """Seconds of video per chunk."""
     aggregate: bool = True
     sample_fps: float | None = Field(None, gt=0, le=60)

@@ -1,6 +1,7 @@
 """One real engine for the whole session, on the test checkpoint and the CPU."""
 
 import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import pytest
 
 from config import Settings
 from pipeline import Services
-from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint
 from vllm_client import VLLMClient
 
 # Read when vLLM is imported: nothing is sent out, and its start-up messages do not bury a failure.
@@ -36,6 +36,8 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def checkpoint() -> Path:
     """The test checkpoint, built once per machine."""
+    from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint  # imports torch: seconds
+
     return build_checkpoint(DEFAULT_DIRECTORY)
 
 
@@ -43,6 +45,15 @@ def checkpoint() -> Path:
 def media_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory from which the session's worker accepts paths."""
     return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture(scope="session")
+def twelve_seconds(media_root: Path) -> Path:
+    """A clip of 12 s, 320x180, 25 fps, of which every second differs."""
+    path = media_root / "twelve_seconds.mp4"
+    source = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12")
+    subprocess.run(["ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", str(path)], check=True)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +66,7 @@ def settings(checkpoint: Path, media_root: Path, tmp_path_factory: pytest.TempPa
         max_frame_tokens=64,
         max_model_len=16_384,
         video_roots=(media_root,),
+        download_allow_private=("127.0.0.1",),
         work_dir=tmp_path_factory.mktemp("jobs"),
     )
 

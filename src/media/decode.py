@@ -5,18 +5,23 @@ decoding waits while nobody reads.
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from media.picture import PictureConverter
-from media.source import TimedFrame, decode_frames, open_video
+from media.source import UNTIMED_FORMATS, TimedFrame, decode_frames, open_video
 from media.wire import RECORD, DecodePlan
+
+SEEK_RETREATS_S = (0, 10, 60)
+"""How far before the wanted time to seek, one after the other: some formats find any packet, not a keyframe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,12 @@ class Shown:
 class Grid:
     """Exact arithmetic between a stream's ticks and the sampling instants."""
 
-    def __init__(self, first_pts: int, time_base_s: Fraction, fps: Fraction) -> None:
-        self._first_pts = first_pts
-        self._time_base_s = time_base_s
-        self._instants_per_tick = time_base_s * fps
+    def __init__(self, plan: DecodePlan) -> None:
+        self._first_pts = plan.first_pts
+        self._time_base_s = Fraction(plan.time_base_s)
+        self._instants_per_tick = self._time_base_s * Fraction(plan.fps)
+        self.picture_ticks = math.ceil(1 / (Fraction(plan.video_fps) * self._time_base_s))
+        """The mean time from one picture to the next."""
 
     def first_index_from(self, pts: int) -> int:
         """The index of the first instant at or after a presentation time."""
@@ -53,7 +60,8 @@ class Grid:
 def shown_at_instants(frames: Iterator[TimedFrame], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
     """Pair pictures with the instants at which they are on screen.
 
-    A picture stays until the next one's time; the last one until its own duration is over.
+    A picture stays until the next one's time; the last one until its own duration is over, which is
+    the usual time between pictures at least: containers without durations make libav guess.
     """
     held: TimedFrame | None = None
     wanted = plan.start
@@ -68,7 +76,8 @@ def shown_at_instants(frames: Iterator[TimedFrame], grid: Grid, plan: DecodePlan
         if wanted >= plan.stop:
             return
     if held is not None:
-        until = min(grid.first_index_from(held.pts + max(held.frame.duration or 0, 1)), plan.stop)
+        stays = max(held.frame.duration, grid.picture_ticks)
+        until = min(grid.first_index_from(held.pts + stays), plan.stop)
         if until > wanted:
             yield Shown(held, wanted, until)
 
@@ -87,17 +96,17 @@ def keyframes_in_intervals(frames: Iterator[TimedFrame], grid: Grid, plan: Decod
 
 def frames_from(plan: DecodePlan, grid: Grid) -> Iterator[TimedFrame]:
     """Decode from a keyframe at or before the first wanted instant, from the file's start if there is none."""
+    target_pts = grid.pts_of(plan.start)
     with open_video(plan.path) as container:
-        if plan.start > 0:
-            target_pts = grid.pts_of(plan.start)
+        if plan.start > 0 and container.format.name not in UNTIMED_FORMATS:
             stream = _prepare(container, plan)
-            container.seek(target_pts, stream=stream)
-            frames = _from_first_keyframe(decode_frames(container, stream))
-            first = next(frames, None)
-            if first is not None and first.pts <= target_pts:
-                yield first
-                yield from frames
-                return
+            for retreat_s in SEEK_RETREATS_S:
+                frames = _frames_after(container, stream, target_pts - int(retreat_s / stream.time_base))
+                first = next(frames, None)
+                if first is not None and first.pts <= target_pts:
+                    yield first
+                    yield from frames
+                    return
     with open_video(plan.path) as container:
         yield from decode_frames(container, _prepare(container, plan))
 
@@ -112,10 +121,14 @@ def _prepare(container: InputContainer, plan: DecodePlan) -> VideoStream:
     return stream
 
 
-def _from_first_keyframe(frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
-    """Leave out what leads the first keyframe: after a seek its references are missing."""
+def _frames_after(container: InputContainer, stream: VideoStream, pts: int) -> Iterator[TimedFrame]:
+    """Seek, and decode from the first keyframe there; what leads it has lost its references."""
+    try:
+        container.seek(pts, stream=stream)
+    except av.error.FFmpegError:
+        return
     key_pts = None
-    for timed in frames:
+    for timed in decode_frames(container, stream):
         if key_pts is None and timed.frame.key_frame:
             key_pts = timed.pts
         if key_pts is not None and timed.pts >= key_pts:
@@ -125,10 +138,7 @@ def _from_first_keyframe(frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
 def main() -> None:
     """Write the planned pictures to stdout."""
     plan = DecodePlan(**json.loads(sys.argv[1]))
-    with open_video(plan.path) as container:
-        time_base_s = container.streams[plan.stream_index].time_base
-    assert time_base_s is not None
-    grid = Grid(plan.first_pts, time_base_s, Fraction(plan.fps))
+    grid = Grid(plan)
     pair = keyframes_in_intervals if plan.keyframes_only else shown_at_instants
     converter = PictureConverter(plan.height_px, plan.width_px)
     for shown in pair(frames_from(plan, grid), grid, plan):

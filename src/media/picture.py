@@ -1,18 +1,20 @@
 """One decoded picture to RGB pixels as displayed: turned, resized, colours converted; child processes only."""
 
+from fractions import Fraction
+
 import numpy as np
 import numpy.typing as npt
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-from media.source import clockwise_turn_deg
+from media.source import Orientation, orientation
 
 # Without these, swscale halves the chroma resolution and rounds coarsely: 39 dB instead of 52 dB
 # against an exact bicubic.
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_inp+full_chroma_int"
-TURNS = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 UNSPECIFIED_COLORSPACE = 2
-HD_HEIGHT_PX = 720
+SD_WIDTH_PX, SD_HEIGHT_PX = 1024, 576
+"""Larger pictures that name no colour matrix are taken for BT.709, as players do; swscale would take BT.601."""
 
 
 class PictureConverter:
@@ -26,23 +28,25 @@ class PictureConverter:
 
     def convert(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
         """Return contiguous uint8 (height_px, width_px, 3) RGB in display orientation."""
-        turn_deg = clockwise_turn_deg(frame)
-        key = (frame.format.name, frame.width, frame.height, frame.colorspace, frame.color_range, turn_deg)
+        shown = orientation(frame)
+        key = (frame.format.name, frame.width, frame.height, frame.colorspace, frame.color_range, shown)
         if self._graph is None or key != self._built_for:
-            self._graph, self._built_for = self._build(frame, turn_deg), key
+            self._graph, self._built_for = self._build(frame, shown), key
         self._graph.vpush(frame)
         return np.ascontiguousarray(self._graph.vpull().to_ndarray(), dtype=np.uint8)
 
-    def _build(self, frame: VideoFrame, turn_deg: int) -> Graph:
+    def _build(self, frame: VideoFrame, shown: Orientation) -> Graph:
         height_px, width_px = self._height_px, self._width_px
-        if turn_deg in (90, 270):  # turning the small picture is cheaper than the large one
+        if shown.turn_deg in (90, 270):  # turning the small picture is cheaper than the large one
             height_px, width_px = width_px, height_px
         scale = f"scale={width_px}:{height_px}:flags={SCALE_FLAGS}"
-        if frame.colorspace == UNSPECIFIED_COLORSPACE and frame.height >= HD_HEIGHT_PX:
-            scale += ":in_color_matrix=bt709"  # as players do; swscale would take BT.601
+        if frame.colorspace == UNSPECIFIED_COLORSPACE and (frame.width > SD_WIDTH_PX or frame.height > SD_HEIGHT_PX):
+            scale += ":in_color_matrix=bt709"
         graph = Graph()
-        last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
-        for spec in (scale, "format=rgb24", *TURNS.get(turn_deg, ()), "buffersink"):
+        last = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+        )
+        for spec in (scale, "format=rgb24", *shown.filters, "buffersink"):
             name, _, arguments = spec.partition("=")
             node = graph.add(name, arguments or None)
             last.link_to(node)

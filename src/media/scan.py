@@ -9,17 +9,24 @@ import sys
 from array import array
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from media.source import TimedFrame, clockwise_turn_deg, decode_frames, open_video, picture_stream
+from media.source import TimedFrame, decode_frames, open_video, orientation, packet_time, picture_stream, read_packets
 
 CODECS = frozenset(
-    ["h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "mpeg1video", "mpeg2video", "mjpeg", "prores", "theora", "wmv1", "wmv2", "wmv3", "vc1", "h263", "flv1", "vp6", "vp6f"]
+    "h264 hevc vp8 vp9 av1 theora mjpeg prores vc1 wmv1 wmv2 wmv3 h263 flv1 vp6 vp6f"
+    " mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4v3".split()
 )
+DECLARED_RATE_TOLERANCE = Fraction(1, 50)
+"""A rate that a container declares is the exact form of the measured one if it is as near as this."""
+DURATION_TOLERANCE = Fraction(1, 10)
+"""Durations that add up no better to the time between first and last picture are libav's guesses."""
+CLOCK_JITTER_TICKS = 2
+"""A constant rate in a container's coarse clock still jitters by this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +35,7 @@ class PacketTimes:
 
     count: int
     end_pts: int
-    shortest_interval: int
-    longest_interval: int
+    variable: bool
 
 
 def scan(path: str) -> dict[str, object]:
@@ -54,60 +60,75 @@ def scan(path: str) -> dict[str, object]:
 
 def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFrame) -> PacketTimes:
     """Read all packets; those that an edit list hides, or that come before the first picture, do not count."""
-    times = array("q")
-    end_pts = first.pts + (first.frame.duration or 0)
-    try:
-        for packet in container.demux(stream):
-            pts = packet.dts if packet.pts is None else packet.pts
-            if pts is None or packet.is_discard or pts < first.pts:
-                continue
+    times, durations = array("q"), array("q")
+    for packet in read_packets(container, stream):
+        pts = packet_time(packet)
+        if pts is not None and pts >= first.pts and not packet.is_discard:
             times.append(pts)
-            end_pts = max(end_pts, pts + (packet.duration or 0))
-    except av.error.FFmpegError:
-        pass  # a truncated file: what was read so far is what there is
-    ordered = sorted(times)
-    intervals = [later - earlier for earlier, later in pairwise(ordered) if later > earlier]
-    if intervals and end_pts == ordered[-1]:
-        end_pts += (ordered[-1] - ordered[0]) // len(intervals)
-    return PacketTimes(len(ordered), end_pts, min(intervals, default=0), max(intervals, default=0))
+            durations.append(packet.duration or 0)
+    if not times:
+        times.append(first.pts)
+        durations.append(first.frame.duration)
+    ordered = np.unique(times)
+    intervals = np.diff(ordered)
+    last_ticks = durations[int(np.argmax(times))]
+    span_ticks = int(ordered[-1] - ordered[0])
+    if abs(sum(durations) - last_ticks - span_ticks) > span_ticks * DURATION_TOLERANCE or last_ticks <= 0:
+        last_ticks = max(1, span_ticks // max(1, len(intervals)))
+    variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
+    return PacketTimes(len(ordered), int(ordered[-1]) + last_ticks, bool(variable))
 
 
 def _describe(
     container: InputContainer, stream: VideoStream, first: TimedFrame, times: PacketTimes
 ) -> dict[str, object]:
-    ticks_s = stream.time_base
-    duration_ticks = max(1, times.end_pts - first.pts)
-    mean_fps = times.count / (duration_ticks * ticks_s)
-    rotation_deg = clockwise_turn_deg(first.frame)
-    width_px, height_px = first.frame.width, first.frame.height
-    if (aspect := stream.sample_aspect_ratio) and aspect > 1:
-        width_px = round(width_px * aspect)
-    elif aspect and aspect > 0:
-        height_px = round(height_px / aspect)
-    if rotation_deg in (90, 270):
+    tick_s = first.frame.time_base
+    turn_deg = orientation(first.frame).turn_deg
+    width_px, height_px = _square_pixel_size(stream, first)
+    if turn_deg in (90, 270):
         width_px, height_px = height_px, width_px
-    # A constant rate in a container's coarse clock still jitters by a tick.
-    variable = times.longest_interval - times.shortest_interval > max(2, times.shortest_interval // 10)
-    declared = stream.guessed_rate
-    fps = declared if declared and not variable and abs(declared / mean_fps - 1) < 0.02 else mean_fps
-    container_start_s = Fraction(container.start_time or 0, av.time_base)
+    duration_s = (times.end_pts - first.pts) * tick_s
     return {
-        "start_s": float(max(Fraction(0), first.pts * ticks_s - container_start_s)),
-        "duration_s": float(duration_ticks * ticks_s),
-        "fps": str(Fraction(fps).limit_denominator(1_000_000)),
+        "start_s": _start_s(container, first.pts * tick_s),
+        "duration_s": float(duration_s),
+        "fps": str(_rate_fps(stream, times, duration_s)),
         "num_frames": times.count,
         "width_px": width_px,
         "height_px": height_px,
-        "rotation_deg": rotation_deg,
+        "rotation_deg": turn_deg,
         "codec": stream.codec_context.codec.canonical_name,
         "pixel_format": first.frame.format.name,
         "container": container.format.name,
         "bit_rate_bps": container.bit_rate,
-        "variable_frame_rate": variable,
+        "variable_frame_rate": times.variable,
+        "size_bytes": container.size,
         "stream_index": stream.index,
         "first_pts": first.pts,
-        "time_base_s": str(ticks_s),
+        "time_base_s": str(tick_s),
     }
+
+
+def _square_pixel_size(stream: VideoStream, first: TimedFrame) -> tuple[int, int]:
+    """Width and height with the pixel aspect ratio stretched out, so that no pixel is lost."""
+    width_px, height_px = first.frame.width, first.frame.height
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return (round(width_px * aspect), height_px) if aspect >= 1 else (width_px, round(height_px / aspect))
+
+
+def _start_s(container: InputContainer, first_s: Fraction) -> float:
+    """Seconds from the container's start, which libav counts in microseconds, to the first picture."""
+    if container.start_time is None:
+        return 0.0
+    return max(0, round(first_s * av.time_base) - container.start_time) / av.time_base
+
+
+def _rate_fps(stream: VideoStream, times: PacketTimes, duration_s: Fraction) -> Fraction:
+    """The declared rate where it is the exact form of the measured one."""
+    measured_fps = times.count / duration_s
+    declared_fps = stream.guessed_rate
+    if declared_fps and not times.variable and abs(declared_fps / measured_fps - 1) < DECLARED_RATE_TOLERANCE:
+        return declared_fps
+    return measured_fps.limit_denominator(1_000_000)
 
 
 def main() -> None:

@@ -1,16 +1,31 @@
 """Opening a file from outside with libav; used inside the child processes only."""
 
+from __future__ import annotations
+
+import contextlib
+import heapq
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import Final, Literal
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 # Playlists, image sequences and text are formats that read other files: only these are opened.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
+AVI = "avi"
+UNTIMED_FORMATS = frozenset([AVI, "mpeg"])
+"""Not every packet has a time of its own; libav counts on from the last one, so only from the start is it right."""
+DISPLAY_MATRIX = struct.Struct("=5i")
+"""The first five of nine numbers, rows first: a, b, u, c, d."""
+END: Final = (None,)
+"""What makes a decoder give the pictures that it still holds."""
 
 
 def open_video(path: str) -> InputContainer:
@@ -29,6 +44,21 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
     return next(moving, None)
 
 
+def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Read the packets of a stream up to the end of the file, or up to where it cannot be read any more."""
+    with contextlib.suppress(av.error.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.size:  # libavcodec takes an empty packet for the end of the stream
+                yield packet
+
+
+def packet_time(packet: Packet[VideoStream]) -> int | None:
+    """When a packet's picture is shown, in ticks; of an AVI the set of these times is right, their order is not."""
+    if packet.pts is None or packet.stream.container.format.name == AVI:
+        return packet.dts
+    return packet.pts
+
+
 @dataclass(frozen=True, slots=True)
 class TimedFrame:
     """A decoded picture and its presentation time in ticks of the stream."""
@@ -42,22 +72,71 @@ def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[Ti
 
     A frame without a presentation time gets its decoding time; without either it is left out.
     """
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
-            return
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:
-            continue
-        for frame in frames:
+    if container.format.name == AVI:
+        yield from _decode_untimed(container, stream)
+        return
+    for packet in chain(read_packets(container, stream), END):
+        for frame in _decode(stream, packet):
             pts = frame.dts if frame.pts is None else frame.pts
-            if isinstance(frame, VideoFrame) and pts is not None:
+            if pts is not None:
                 yield TimedFrame(frame, pts)
 
 
-def clockwise_turn_deg(frame: VideoFrame) -> int:
-    """The turn that the display applies to a coded picture, to the nearest right angle: 0, 90, 180 or 270."""
-    return round(-frame.rotation / 90) % 4 * 90
+def _decode_untimed(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
+    """Give the packets' times, earliest first, to the pictures in the order in which the decoder shows them."""
+    stream.codec_context.copy_opaque = True
+    times: list[int] = []
+    for packet in chain(read_packets(container, stream), END):
+        if packet is not None and packet.dts is not None:
+            heapq.heappush(times, packet.dts)
+            packet.opaque = packet.dts
+        for frame in _decode(stream, packet):
+            if frame.key_frame and isinstance(frame.opaque, int):
+                while times and times[0] < frame.opaque:
+                    heapq.heappop(times)  # a picture before this one could not be decoded
+            if times:
+                yield TimedFrame(frame, heapq.heappop(times))
+
+
+def _decode(stream: VideoStream, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    try:
+        return stream.decode(packet)
+    except av.error.FFmpegError:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How the display turns a coded picture: mirrored left to right or not, then clockwise."""
+
+    turn_deg: Literal[0, 90, 180, 270]
+    filters: tuple[str, ...]
+    """The same for libavfilter."""
+
+
+UPRIGHT = Orientation(0, ())
+# By the signs of the display matrix's a, b, c, d: a picture's point (x, y) is shown at (ax + cy, bx + dy).
+ORIENTATIONS = {
+    (1, 0, 0, 1): UPRIGHT,
+    (0, 1, -1, 0): Orientation(90, ("transpose=clock",)),
+    (-1, 0, 0, -1): Orientation(180, ("hflip", "vflip")),
+    (0, -1, 1, 0): Orientation(270, ("transpose=cclock",)),
+    (-1, 0, 0, 1): Orientation(0, ("hflip",)),
+    (0, -1, -1, 0): Orientation(90, ("transpose=clock_flip",)),
+    (1, 0, 0, -1): Orientation(180, ("vflip",)),
+    (0, 1, 1, 0): Orientation(270, ("transpose=cclock_flip",)),
+}
+
+
+def orientation(frame: VideoFrame) -> Orientation:
+    """The orientation that a picture's display matrix asks for, to the nearest right angle."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return UPRIGHT
+    a, b, _, c, d = DISPLAY_MATRIX.unpack_from(matrix)
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        a = d = 0
+    else:
+        b = c = 0
+    signs = tuple((value > 0) - (value < 0) for value in (a, b, c, d))
+    return ORIENTATIONS.get(signs, UPRIGHT)

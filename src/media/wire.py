@@ -15,8 +15,11 @@ class DecodePlan:
     path: str
     stream_index: int
     first_pts: int
+    time_base_s: str
+    """Seconds per tick: a fraction, as str(Fraction) writes it, as the rates are."""
+    video_fps: str
+    """The video's mean rate: how long its last picture stays if its container does not say."""
     fps: str
-    """A fraction, as str(Fraction) writes it."""
     start: int
     stop: int
     height_px: int

@@ -3,22 +3,23 @@
 Checking a name before the request does not hold: it may resolve to something else a moment later.
 """
 
+import contextlib
 import ipaddress
+import logging
 import socket
-from collections.abc import Callable, Sequence
-from typing import Any
+import threading
+from collections.abc import Sequence
 
-import requests
-from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from errors import DownloadError, UrlBlocked
+from errors import DownloadError, UrlBlocked, UrlInvalid
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # `is_global` differs between Python versions; these are the networks that some of them let through.
-NOT_PUBLIC = [
+NOT_PUBLIC_IPV4 = [
     ipaddress.ip_network(network)
     for network in (
         "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16",
@@ -30,83 +31,97 @@ PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
 NOT_PUBLIC_IPV6 = [
     ipaddress.ip_network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 ]
+PUBLIC_PORTS = frozenset({80, 443, 8000, 8080, 8443})
 
 
 def is_public(address: IpAddress) -> bool:
     """Whether a packet to this address leaves for the public internet."""
     if isinstance(address, ipaddress.IPv4Address):
-        return not any(address in network for network in NOT_PUBLIC)
+        return not any(address in network for network in NOT_PUBLIC_IPV4)
     return address in PUBLIC_IPV6 and not any(address in network for network in NOT_PUBLIC_IPV6)
 
 
 class AddressGuard:
-    """Opens connections to public addresses, and to the private ones that were allowed.
+    """Opens one connection at a time: to public addresses on usual ports, and to what was allowed on any port.
 
-    Every socket it opens is closed by `abort`, from any thread.
+    `abort` ends the connection and forbids further ones, from any thread.
     """
 
     def __init__(self, allow_private: Sequence[str]) -> None:
         networks = [entry for entry in allow_private if _is_network(entry)]
         self._allowed_networks = [ipaddress.ip_network(entry) for entry in networks]
         self._allowed_hosts = set(allow_private) - set(networks)
-        self._sockets: list[socket.socket] = []
-        self._aborted = False
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+        self.aborted = threading.Event()
 
     def connect(self, host: str, port: int, timeout_s: float | None) -> socket.socket:
-        """Connect to the first address of a host that answers.
+        """Connect to the first address of a host that answers; the caller closes what it gets.
 
         Raises:
-            UrlBlocked: any of the host's addresses is not public and not allowed.
-            DownloadError: the name does not resolve.
-            OSError: no address answered.
+            UrlInvalid: the name cannot be one.
+            UrlBlocked: one of the host's addresses, or the port, is neither public nor allowed.
+            DownloadError: the name does not exist.
+            OSError: no address answered, or the guard was aborted.
         """
-        try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError) as exc:
-            raise DownloadError("The host name of the source does not resolve.") from exc
-        if host.lower().rstrip(".") not in self._allowed_hosts:
-            for *_, (address, *_) in answers:
-                self._check(ipaddress.ip_address(str(address).partition("%")[0]))
-        failure: OSError = ConnectionError("no address")
+        answers = _resolve(host, port)
+        self._check(host, port, {ipaddress.ip_address(str(target[0]).partition("%")[0]) for *_, target in answers})
+        failure: OSError | None = None
         for family, kind, protocol, _, target in answers:
             opened = socket.socket(family, kind, protocol)
             try:
+                self._watch(opened)
                 opened.settimeout(timeout_s)
                 opened.connect(target)
             except OSError as exc:
                 opened.close()
                 failure = exc
-                continue
-            self._sockets.append(opened)
-            if self._aborted:
-                self.abort()
-            return opened
-        raise failure
+            else:
+                return opened
+        raise failure or ConnectionError("the name has no address")
 
     def abort(self) -> None:
-        """Close every connection, now and later: a thread that reads from one gets an error."""
-        self._aborted = True
-        for opened in self._sockets:
-            try:
-                opened.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it was closed already
+        """Make a thread that connects, waits or reads fail at once, now and later."""
+        with self._lock:
+            self.aborted.set()
+            if self._connection:
+                with contextlib.suppress(OSError):  # not connected yet, or not any more
+                    self._connection.shutdown(socket.SHUT_RDWR)
 
-    def _check(self, address: IpAddress) -> None:
-        if not is_public(address) and not any(address in network for network in self._allowed_networks):
+    def close(self) -> None:
+        """Let go of the last connection; another one may follow."""
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+            self._connection = None
+
+    def _check(self, host: str, port: int, addresses: set[IpAddress]) -> None:
+        if host.lower() in self._allowed_hosts:
+            return
+        others = [address for address in addresses if not any(address in network for network in self._allowed_networks)]
+        if not all(map(is_public, others)):
             raise UrlBlocked("The source's address is not public, and DOWNLOAD_ALLOW_PRIVATE does not list it.")
+        if others and port not in PUBLIC_PORTS:
+            raise UrlBlocked(f"The source's port must be one of {', '.join(map(str, sorted(PUBLIC_PORTS)))}.")
+
+    def _watch(self, opened: socket.socket) -> None:
+        self.close()
+        with self._lock:
+            if self.aborted.is_set():
+                raise ConnectionAbortedError("aborted")
+            self._connection = opened.dup()  # TLS takes the descriptor out of the socket that it wraps
 
 
-def guarded_session(guard: AddressGuard) -> requests.Session:
-    """Return a session whose every connection goes through the guard; it ignores proxies and netrc."""
+def guarded_pool(guard: AddressGuard) -> PoolManager:
+    """Return a pool whose every connection goes through the guard. It knows no proxies, netrc or cookies."""
 
     class _Connection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return guard.connect(self._dns_host, self.port, self.timeout)
+            return guard.connect(self.host, self.port, self.timeout)
 
     class _TlsConnection(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return guard.connect(self._dns_host, self.port, self.timeout)
+            return guard.connect(self.host, self.port, self.timeout)
 
     class _Pool(HTTPConnectionPool):
         ConnectionCls = _Connection
@@ -114,20 +129,21 @@ def guarded_session(guard: AddressGuard) -> requests.Session:
     class _TlsPool(HTTPSConnectionPool):
         ConnectionCls = _TlsConnection
 
-    class _Adapter(HTTPAdapter):
-        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-            super().init_poolmanager(*arguments, **options)
-            self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-
-    session = requests.Session()
-    session.trust_env = False
-    session.mount("http://", _Adapter())
-    session.mount("https://", _Adapter())
-    session.get_redirect_target = _no_redirect  # type: ignore[method-assign]  # requests would read the whole body
-    return session
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # below, it logs URLs with their signatures
+    pool = PoolManager()
+    pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    return pool
 
 
-_no_redirect: Callable[[requests.Response], None] = lambda response: None  # noqa: E731
+def _resolve(host: str, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except UnicodeError as exc:
+        raise UrlInvalid("The source's host name is not a valid one.") from exc
+    except socket.gaierror as exc:
+        if exc.errno == socket.EAI_AGAIN:
+            raise
+        raise DownloadError("The source's host name does not exist.") from exc
 
 
 def _is_network(entry: str) -> bool:

@@ -1,144 +1,190 @@
-"""Fetches a file over http(s): streamed, resumed after a fault, bounded in bytes and time."""
+"""Fetches a file over http(s): streamed, resumed after a fault, bounded in bytes."""
 
 import errno
 import logging
+import re
+import shutil
+import ssl
+from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
 
-import requests
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_exception,
+    wait_random_exponential,
+)
+from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 
-from errors import DiskFull, DownloadError, DownloadTooLarge, SourceHttpError, UrlInvalid
-from sources.address_guard import AddressGuard, guarded_session
+from errors import DiskFull, DownloadError, DownloadTooLarge, SourceHttpError
+from sources.address_guard import AddressGuard, guarded_pool
+from sources.url import check_url, redirected_url
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
-MAX_REDIRECTS = 5
 ATTEMPTS = 4
-PART_BYTES = 2**18
-PORTS = frozenset({80, 443, 8000, 8080, 8443})
+BACKOFF_S = 0.5
+MAX_BACKOFF_S = 8.0
+MAX_RETRY_AFTER_S = 20
+MAX_REDIRECTS = 5
+PART_BYTES = 2**16
+USER_AGENT = "qwen3-vl-runpod"
+STRONG_ETAG = re.compile(r'"[!#-~\x80-\xff]*"')
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class TransientFault(Exception):
-    """A fault that another attempt may not meet; its cause says which."""
+    """A fault that another attempt may not meet."""
+
+    def __init__(self, verdict: DownloadError, retry_after_s: float = 0.0) -> None:
+        super().__init__(str(verdict))
+        self.verdict = verdict
+        """What to report when no attempt is left."""
+        self.retry_after_s = retry_after_s
+        """How long the source asks to be left alone."""
 
 
 class HttpFetch:
-    """One file, fetched in a thread; `abort` ends it from another one."""
+    """One file, fetched in a thread; `abort` ends it from another one.
 
-    def __init__(self, url: str, target: Path, max_bytes: int, allow_private: tuple[str, ...]) -> None:
-        check_url(url, any_port=bool(allow_private))
+    Raises:
+        UrlInvalid: see `check_url`.
+    """
+
+    def __init__(self, url: str, target: Path, max_bytes: int, allow_private: Sequence[str]) -> None:
+        check_url(url, "The video_url")
         self._url = url
         self._target = target
         self._max_bytes = max_bytes
-        self._any_port = bool(allow_private)
         self._guard = AddressGuard(allow_private)
-        self._strong_etag: str | None = None
+        self._have_bytes = 0
+        self._size_bytes: int | None = None
+        self._etag: str | None = None
+        """Set while what the target holds can be continued."""
 
     def abort(self) -> None:
         """Make the running fetch fail at once."""
         self._guard.abort()
 
-    def run(self) -> None:
-        """Write the file, blocking; faults of the network are tried again.
+    def run(self) -> int:
+        """Write the file, blocking, and return its size in bytes; faults of the network are tried again.
 
         Raises:
             DownloadError: or one of its kinds.
         """
         retrying = Retrying(
             retry=retry_if_exception_type(TransientFault),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.5, max=8),
+            stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(self._guard.aborted),
+            wait=wait_random_exponential(BACKOFF_S, MAX_BACKOFF_S) + wait_exception(_retry_after_s),
+            sleep=sleep_using_event(self._guard.aborted),
             reraise=True,
         )
         try:
-            with guarded_session(self._guard) as session:
-                retrying(self._attempt, session)
+            with guarded_pool(self._guard) as pool:
+                retrying(self._attempt, pool)
         except TransientFault as fault:
-            if isinstance(fault.__cause__, DownloadError):
-                raise fault.__cause__ from fault
-            raise DownloadError("The connection to the source failed repeatedly.") from fault
+            raise fault.verdict from fault
+        if not self._have_bytes:
+            raise DownloadError("The source is empty.")
+        log.info("fetched %d bytes from %s", self._have_bytes, parse_url(self._url).host)
+        return self._have_bytes
 
-    def _attempt(self, session: requests.Session) -> None:
-        have_bytes = self._target.stat().st_size if self._strong_etag and self._target.exists() else 0
-        headers = {"Accept-Encoding": "identity"}
-        if have_bytes and self._strong_etag:
-            headers |= {"Range": f"bytes={have_bytes}-", "If-Range": self._strong_etag}
+    def _attempt(self, pool: PoolManager) -> None:
+        headers = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+        if self._etag:
+            headers |= {"Range": f"bytes={self._have_bytes}-", "If-Range": self._etag}
         try:
-            with self._open(session, headers) as response:
-                self._write(response, have_bytes)
-        except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as exc:
-            raise TransientFault from exc
-
-    def _open(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
-        """Follow redirects by hand, each checked like the first address."""
-        url = self._url
-        for _ in range(MAX_REDIRECTS + 1):
-            response = session.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-            )
-            if not response.is_redirect:
-                return response
-            target = urljoin(url, response.headers["location"])
-            response.close()
-            if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
-                raise UrlInvalid("The source redirects from https to http.")
-            check_url(target, any_port=self._any_port)
-            url = target
-        raise DownloadError(f"The source redirects more than {MAX_REDIRECTS} times.")
-
-    def _write(self, response: requests.Response, have_bytes: int) -> None:
-        if response.status_code not in (200, 206):
-            error = SourceHttpError(f"The source answered with HTTP status {response.status_code}.")
-            if response.status_code in TRANSIENT_STATUS:
-                raise TransientFault from error
-            raise error
-        resumed = response.status_code == 206 and response.headers.get("content-range", "").startswith(
-            f"bytes {have_bytes}-"
-        )
-        if response.status_code == 206 and not resumed:
-            self._strong_etag = None  # start over on the next attempt
-            raise TransientFault from DownloadError("The source answered with another part than was asked for.")
-        etag = response.headers.get("etag", "")
-        self._strong_etag = etag if etag.startswith('"') else None
-        total_bytes = have_bytes if resumed else 0
-        announced_bytes = int(response.headers.get("content-length", "0") or 0)
-        if total_bytes + announced_bytes > self._max_bytes:
-            raise DownloadTooLarge(f"The source is larger than the limit of {self._max_bytes} bytes.")
-        try:
-            with self._target.open("ab" if resumed else "wb") as file:
-                while part := response.raw.read1(PART_BYTES):
-                    total_bytes += len(part)
-                    if total_bytes > self._max_bytes:
-                        raise DownloadTooLarge(f"The source is larger than the limit of {self._max_bytes} bytes.")
-                    file.write(part)
-        except OSError as exc:
+            with self._open(pool, headers) as response:
+                self._accept(response)
+                self._write(response)
+        except HTTPError as exc:
+            if _is_certificate_fault(exc):
+                raise DownloadError("The source's TLS certificate is not valid.") from exc
+            raise TransientFault(DownloadError("The connection to the source failed repeatedly.")) from exc
+        except OSError as exc:  # those of the network are HTTPError
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull("The worker's disk is full.") from exc
             raise
-        log.info("fetched %d bytes from %s", total_bytes, urlsplit(self._url).hostname)
+        finally:
+            self._guard.close()
+
+    def _open(self, pool: PoolManager, headers: dict[str, str]) -> BaseHTTPResponse:
+        """Follow redirects by hand, each checked like the first address, their bodies unread."""
+        url = self._url
+        for _ in range(MAX_REDIRECTS + 1):
+            response = pool.request(
+                "GET",
+                url,
+                headers=headers,
+                timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+                preload_content=False,
+                redirect=False,
+                retries=False,
+            )
+            location = response.get_redirect_location()
+            if not location:
+                return response
+            response.close()
+            url = redirected_url(url, location)
+        raise DownloadError(f"The source redirects more than {MAX_REDIRECTS} times.")
+
+    def _accept(self, response: BaseHTTPResponse) -> None:
+        """Take up what the answer says of the file: from here on its body belongs at offset have_bytes."""
+        if response.status == HTTPStatus.OK:
+            # Offsets of an encoded body are not offsets of the file.
+            encoded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
+            self._size_bytes = None if encoded else response.length_remaining
+            etag = response.headers.get("ETag", "")
+            self._etag = etag if STRONG_ETAG.fullmatch(etag) and self._size_bytes else None
+            self._have_bytes = 0
+            return
+        if self._etag and response.status == HTTPStatus.PARTIAL_CONTENT:
+            assert self._size_bytes
+            rest = f"bytes {self._have_bytes}-{self._size_bytes - 1}/{self._size_bytes}"
+            if response.headers.get("Content-Range") == rest:
+                return
+        if self._etag and response.status in (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
+            self._etag = None
+            raise TransientFault(DownloadError("The source answered with another part than was asked for."))
+        refusal = SourceHttpError(f"The source answered with HTTP status {response.status}.")
+        if response.status in TRANSIENT_STATUS:
+            wish = response.headers.get("Retry-After", "")
+            raise TransientFault(refusal, min(int(wish), MAX_RETRY_AFTER_S) if re.fullmatch("[0-9]{1,9}", wish) else 0)
+        raise refusal
+
+    def _write(self, response: BaseHTTPResponse) -> None:
+        if self._size_bytes and self._size_bytes > self._max_bytes:
+            raise self._too_large()
+        self._target.touch(mode=0o600)
+        with self._target.open("ab" if self._have_bytes else "wb") as file:
+            if self._size_bytes and self._size_bytes - self._have_bytes > shutil.disk_usage(self._target).free:
+                raise DiskFull("The worker's disk has no room for the source.")
+            for part in response.stream(PART_BYTES):
+                if self._have_bytes + len(part) > self._max_bytes:
+                    raise self._too_large()
+                file.write(part)
+                self._have_bytes += len(part)
+        if self._size_bytes not in (None, self._have_bytes):
+            self._etag = None
+            raise TransientFault(DownloadError("The source sent another number of bytes than it announced."))
+
+    def _too_large(self) -> DownloadTooLarge:
+        return DownloadTooLarge(f"The source is larger than the limit of {self._max_bytes} bytes.")
 
 
-def check_url(url: str, *, any_port: bool = False) -> None:
-    """Accept well-formed http(s) URLs with a host, on a usual port, without a user name.
+def _retry_after_s(fault: BaseException) -> float:
+    return fault.retry_after_s if isinstance(fault, TransientFault) else 0.0
 
-    Raises:
-        UrlInvalid: says what is wrong, without repeating the URL.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as exc:
-        raise UrlInvalid("The video_url is not a well-formed URL.") from exc
-    if parts.scheme not in ("http", "https"):
-        raise UrlInvalid("The video_url must start with http:// or https://.")
-    if not parts.hostname or any(character in url for character in "\\ \t\r\n\0") or not url.isprintable():
-        raise UrlInvalid("The video_url is not a well-formed URL.")
-    if parts.username is not None or parts.password is not None:
-        raise UrlInvalid("The video_url must not carry a user name or password.")
-    if port is not None and port not in PORTS and not any_port:
-        raise UrlInvalid(f"The video_url's port must be one of {', '.join(map(str, sorted(PORTS)))}.")
+
+def _is_certificate_fault(exc: BaseException | None) -> bool:
+    while exc and not isinstance(exc, ssl.SSLCertVerificationError):
+        exc = exc.__context__
+    return exc is not None

@@ -1,0 +1,80 @@
+# The worker on vLLM's own image, which brings Python 3.12, CUDA 13, torch and vLLM.
+#
+#     docker build --platform linux/amd64 --tag USER/qwen3-vl-runpod .
+#
+# Stages: `packages` adds what vLLM's image lacks, `weights` holds the model or nothing, `worker` is what runs.
+
+# The version in requirements.txt; tests/test_deployment.py keeps the two equal.
+ARG VLLM_VERSION=0.32.0
+# Another build of the same version, such as -cu129 for drivers older than 580, or a stand-in for trying this file out.
+ARG BASE_IMAGE=vllm/vllm-openai:v${VLLM_VERSION}
+
+
+FROM ${BASE_IMAGE} AS packages
+# Not pinned: Ubuntu's archive keeps only the newest build of a package.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ffmpeg \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+# pyproject.toml holds the override of fastapi, without which runpod and vLLM do not resolve together.
+COPY requirements.txt pyproject.toml ./
+# uv keeps every installed version that satisfies requirements.txt, vLLM's among them. The comparison is the proof:
+# vLLM's kernels are compiled against one build of torch.
+RUN engine="from importlib.metadata import version; print(*map(version, ['vllm', 'torch', 'torchvision']))" \
+    && before=$(python3 -c "$engine") \
+    && uv pip install --system --no-cache --requirements requirements.txt \
+    && after=$(python3 -c "$engine") \
+    && echo "vllm, torch, torchvision: $before, then $after" \
+    && test "$before" = "$after"
+
+
+# From vLLM's image and not from `packages`: a changed requirement must not download the weights again.
+FROM ${BASE_IMAGE} AS weights
+# Empty: no weights in the image. Qwen/Qwen3-VL-8B-Instruct-FP8: a larger image that starts without Hugging Face.
+ARG MODEL_NAME=""
+ARG MODEL_REVISION=main
+# The secret is needed for gated models only; a mount leaves no trace of it in the image or its history.
+RUN --mount=type=secret,id=HF_TOKEN \
+    mkdir --parents /models/checkpoint \
+    && if [ -n "$MODEL_NAME" ]; then \
+        HF_TOKEN="$(cat /run/secrets/HF_TOKEN 2>/dev/null || true)" \
+            hf download "$MODEL_NAME" --revision "$MODEL_REVISION" --local-dir /models/checkpoint \
+        && rm -rf /models/checkpoint/.cache; \
+    fi
+
+
+FROM packages AS worker
+# Files from strangers are decoded here. Of what lasts, this user owns its home and the model cache, nothing else.
+RUN useradd --create-home --uid 10001 worker \
+    && install --directory --owner=worker --group=worker /runpod-volume
+COPY --from=weights /models /models
+COPY config.yaml ./
+COPY src src
+
+# A baked model goes by its directory. Empty is as good as unset: config.yaml names the model then.
+ARG MODEL_NAME=""
+ENV MODEL_NAME=${MODEL_NAME:+/models/checkpoint}
+# $HF_HOME/hub is where RunPod puts an endpoint's cached model. A network volume is mounted above it and keeps
+# downloads; without either, they land on the container's disk.
+ENV HF_HOME=/runpod-volume/huggingface-cache
+# vLLM and Hugging Face report usage otherwise.
+ENV DO_NOT_TRACK=1
+# The engine starts from a thread of a process that has many; a fork there can inherit a held lock.
+ENV VLLM_WORKER_MULTIPROC_METHOD=spawn
+# The SDK's system checks open a CUDA context in this process, and its memory is missing in the engine's. Its check of
+# the GPU stays on: it runs in a process of its own.
+ENV RUNPOD_SKIP_AUTO_SYSTEM_CHECKS=true
+# The SDK's default, DEBUG, writes every job's input and output to the log.
+ENV RUNPOD_LOG_LEVEL=INFO
+ENV PYTHONUNBUFFERED=1
+
+# By number, so that a host can tell without /etc/passwd that this is not root.
+USER 10001
+# A missing package or a config.yaml that does not load fails the build instead of the first job.
+RUN ffprobe -version && PYTHONPATH=src python3 -c "import config, handler, runpod; config.load_settings()"
+# The SDK finishes running jobs on SIGTERM.
+STOPSIGNAL SIGTERM
+# vLLM's image would start its HTTP server with CMD as arguments.
+ENTRYPOINT []
+CMD ["python3", "src/handler.py"]

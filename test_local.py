@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Run one job through the worker's handler in this process, and show what happens.
+
+python test_local.py [--video PATH|URL] [--prompt TEXT] [--chunk-duration S] [--json FILE] …
+
+Without --video a sample clip is made once with ffmpeg and kept. Without a GPU and without a model's
+name the test checkpoint answers: it runs the whole path in seconds, but its words are noise.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).resolve().parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import records
+
+SAMPLE = ROOT / ".cache" / "sample.mp4"
+SCENE_S = 20
+SCENES = ("smptehdbars", "mandelbrot", "color=c=darkred", "testsrc2", "gradients=n=4:seed=1", "color=c=darkgreen",
+          "rgbtestsrc", "cellauto=rule=30:seed=1", "color=c=navy")  # fmt: skip
+STAGES = {"download": "fetch", "validate": "read", "chunks": "watch", "synthesis": "merge"}
+
+
+def main() -> int:
+    """Run the job that the command line describes; 0 when it was answered."""
+    arguments = parse_arguments()
+    console = Console()
+    try:
+        video = arguments.video or str(sample_video(console))
+        prepare_environment(arguments.model, video)
+        output = asyncio.run(run_job(job_input(arguments, video), console))
+    except subprocess.CalledProcessError as exc:
+        output = {"error": f"the sample video could not be made: {exc.stderr.decode().strip()}"}
+    if "error" in output:
+        console.print(f"Failed. {output['error']}", style="red", markup=False, highlight=False)
+        return 1
+    show(output, console)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(output, indent=2) + "\n")
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line; a job's fields that are not given keep the worker's defaults."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--video", help="a file or an http(s) URL; default: a generated sample")
+    parser.add_argument("--prompt", default="Describe what happens in this video, and when.")
+    parser.add_argument("--model", help="a Hugging Face id or a checkpoint directory")
+    parser.add_argument("--chunk-duration", type=float, help="seconds of video per chunk")
+    parser.add_argument("--sample-fps", type=float, help="frames looked at per second of video")
+    parser.add_argument("--max-tokens", type=int, help="most tokens per answer")
+    parser.add_argument("--temperature", type=float, help="0 is greedy")
+    parser.add_argument("--no-aggregate", dest="aggregate", action="store_false", help="leave the answers apart")
+    parser.add_argument("--json", type=Path, help="write the handler's result to this file")
+    return parser.parse_args()
+
+
+def job_input(arguments: argparse.Namespace, video: str) -> dict[str, Any]:
+    """Return the job's input."""
+    optional = {name: getattr(arguments, name) for name in ("chunk_duration", "sample_fps", "max_tokens", "temperature")}
+    given = {name: value for name, value in optional.items() if value is not None}
+    return {"video_url": video, "prompt": arguments.prompt, "aggregate": arguments.aggregate, **given}
+
+
+def prepare_environment(model: str | None, video: str) -> None:
+    """Allow the video's directory, and choose the model; what the caller's environment says stays."""
+    if "://" not in video:
+        os.environ.setdefault("VIDEO_ROOTS", str(Path(video).resolve().parent))
+    if model:
+        os.environ["MODEL_NAME"] = model
+    elif "MODEL_NAME" not in os.environ and not Path("/dev/nvidiactl").exists():
+        from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint
+        from tiny_model.environment import environment
+
+        os.environ |= environment(build_checkpoint(DEFAULT_DIRECTORY)) | os.environ
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+
+
+async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]:
+    """Run the handler as the platform would, with a bar for each stage."""
+    import handler
+
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    warnings.simplefilter("ignore")  # vLLM's and torch's own, on every start
+    columns = (SpinnerColumn(), TextColumn("{task.description:>6}"), BarColumn(), TextColumn("{task.fields[message]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(progress: "records.Progress") -> None:
+            for stage, task in tasks.items():
+                if stage != progress.stage:
+                    bars.update(task, total=1, completed=1)
+                    bars.stop_task(task)
+            if progress.stage not in tasks:
+                tasks[progress.stage] = bars.add_task(STAGES[progress.stage], message="")
+            total = progress.num_chunks if progress.stage == "chunks" else None
+            bars.update(tasks[progress.stage], total=total, completed=progress.chunks_done, message=progress.message)
+
+        output = await handler.answer_job({"id": "local", "input": job_input}, report)
+        for task in tasks.values():
+            bars.update(task, total=1, completed=1)
+    await handler.services().client.shutdown()
+    return output
+
+
+def show(output: dict[str, Any], console: Console) -> None:
+    """Print the chunks, the merged answer and the totals."""
+    table = Table(title="Chunks", title_justify="left", pad_edge=False)
+    for heading in ("#", "span", "frames", "tokens", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("answer", overflow="fold")
+    for chunk in output["chunk_results"]:
+        table.add_row(
+            str(chunk["index"]),
+            f"{clock(chunk['start_s'])}-{clock(chunk['end_s'])}",
+            str(chunk["num_frames"]),
+            f"{chunk['prompt_tokens']}+{chunk['completion_tokens']}",
+            f"{chunk['timings'].get('generate_s', 0):.1f}",
+            plain(chunk["text"] if chunk["error"] is None else chunk["error"]),
+        )
+    console.print(table)
+    if output["aggregated_response"] is not None:
+        console.print("\nMerged answer", style="bold")
+        console.print(plain(output["aggregated_response"]), markup=False, highlight=False)
+    info, usage = output["video_info"], output["usage"]
+    console.print(
+        f"\n{output['status']}, {output['coverage']:.0%} of {info['duration']:g} s seen at {output['sample_fps']:g} fps; "
+        f"{info['codec']} {info['width']}x{info['height']}; "
+        f"{usage['prompt_tokens']}+{usage['completion_tokens']} tokens in {output['total_processing_time']:.1f} s",
+        highlight=False,
+    )
+    for concession in output["concessions"]:
+        console.print(f"note: {concession}", highlight=False)
+
+
+def sample_video(console: Console) -> Path:
+    """Make the sample once: nine scenes of 20 s at 720p, with a clock."""
+    if not SAMPLE.exists():
+        console.print(f"Making a sample video of {len(SCENES) * SCENE_S} s …")
+        SAMPLE.parent.mkdir(exist_ok=True)
+        partial = SAMPLE.with_suffix(".partial.mp4")
+        sources = [
+            f"{scene}{':' if '=' in scene else '='}s=1280x720:r=15,trim=duration={SCENE_S}" for scene in SCENES
+        ]
+        inputs = [word for source in sources for word in ("-f", "lavfi", "-i", source)]
+        clock_text = "drawtext=text='%{pts\\:hms}':fontsize=64:fontcolor=white:box=1:boxcolor=black:x=40:y=40"
+        graph = "".join(f"[{index}]setsar=1,format=yuv420p[s{index}];" for index in range(len(sources)))
+        graph += "".join(f"[s{index}]" for index in range(len(sources))) + f"concat=n={len(sources)},{clock_text}"
+        encoder = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "28", "-movflags", "+faststart")
+        command = ["ffmpeg", "-v", "error", "-y", *inputs, "-filter_complex", graph, *encoder, str(partial)]
+        subprocess.run(command, check=True, capture_output=True)
+        partial.rename(SAMPLE)
+    return SAMPLE
+
+
+def clock(time_s: float) -> str:
+    """Seconds as minutes and seconds, or hours, minutes and seconds."""
+    minutes, seconds = divmod(round(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def plain(text: str) -> str:
+    """A model's text as it is: rich would read square brackets as style."""
+    from rich.markup import escape
+
+    return escape(text.strip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Clips made with ffmpeg whose pictures carry their own number, so that a test can tell which one it was given."""
+
+import bisect
+import subprocess
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+HEIGHT_PX, WIDTH_PX = 128, 256
+CELL_PX = 32
+ROWS, BITS = HEIGHT_PX // CELL_PX, WIDTH_PX // CELL_PX
+CORNERS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
+"""The colours of the upper left, upper right, lower left and lower right corner."""
+
+RATE_FPS = 25
+NUM_PICTURES = 75
+CONSTANT = tuple(Fraction(index, RATE_FPS) for index in range(NUM_PICTURES))
+# 50, 50 and 20 ms in turn, with two seconds of standstill in the middle.
+VARIABLE = tuple(
+    Fraction(40 * index + index % 3 * 10 + (2000 if index >= 40 else 0), 1000) for index in range(NUM_PICTURES)
+)
+VARIABLE_FILTER = (
+    "-vf settb=1/1000,setpts=40*N+10*mod(N\\,3)+2000*gte(N\\,40) -fps_mode passthrough -enc_time_base 1/1000"
+)
+
+H264 = "-c:v libx264 -preset veryfast -g 15 -bf 2 -pix_fmt yuv420p"
+OPEN_GOP = "-x264-params open-gop=1:b-adapt=0:bframes=3:scenecut=0"
+HEVC = "-c:v libx265 -preset ultrafast -x265-params keyint=15:bframes=3:open-gop=1:log-level=error -pix_fmt yuv420p"
+VP8 = "-c:v libvpx -cpu-used 5 -b:v 1M -g 15"
+VP9 = "-c:v libvpx-vp9 -cpu-used 8 -b:v 1M -g 15 -auto-alt-ref 1 -lag-in-frames 16"
+AV1 = "-c:v libsvtav1 -preset 12 -g 15 -pix_fmt yuv420p"
+MPEG2 = "-c:v mpeg2video -q 3 -g 15 -bf 2"
+
+CONSTANT_RATE = {
+    "h264.mp4": H264,
+    "h264-open-gop.mp4": f"{H264} {OPEN_GOP}",
+    "h264-one-keyframe.mp4": f"{H264} -g 1000",
+    "h264-fragmented.mp4": f"{H264} -movflags frag_keyframe+empty_moov",
+    "h264-from-zero-dts.mp4": f"{H264} -movflags negative_cts_offsets -use_editlist 0",
+    "h264.mov": H264,
+    "h264.3gp": H264,
+    "h264.mkv": H264,
+    "h264.ts": H264,
+    "h264-open-gop.ts": f"{H264} {OPEN_GOP}",
+    "h264.flv": H264,
+    "h264.avi": H264,
+    "h264-open-gop.avi": f"{H264} {OPEN_GOP}",
+    "hevc.mp4": HEVC,
+    "hevc.mkv": HEVC,
+    "hevc.ts": HEVC,
+    "av1.mp4": AV1,
+    "av1.webm": AV1,
+    "vp8.webm": VP8,
+    "vp8-hidden-pictures.webm": f"{VP8} -auto-alt-ref 1 -lag-in-frames 16",
+    "vp9.webm": VP9,
+    "vp9.mp4": VP9,
+    "mpeg4.mp4": "-c:v mpeg4 -q 3 -g 15 -bf 2",
+    "mpeg4.avi": "-c:v mpeg4 -q 3 -g 15 -bf 2",
+    "mpeg2.ts": MPEG2,
+    "mpeg2.mpg": f"{MPEG2} -f vob",
+    "mpeg1.mpg": "-c:v mpeg1video -q 3 -g 15 -bf 2",
+    "msmpeg4.avi": "-c:v msmpeg4 -q 3 -g 15",
+    "wmv2.wmv": "-c:v wmv2 -q 3 -g 15",
+    "flv1.flv": "-c:v flv -q 3 -g 15",
+    "h263.3gp": "-s 352x288 -c:v h263 -q 3 -g 15",
+    "theora.ogv": "-c:v libtheora -q 8 -g 15",
+    "mjpeg.avi": "-c:v mjpeg -q 3 -pix_fmt yuvj420p",
+    "mjpeg.mov": "-c:v mjpeg -q 3 -pix_fmt yuvj420p",
+    "prores.mov": "-c:v prores_ks -profile:v 0",
+    "h264-10-bit.mkv": f"{H264} -pix_fmt yuv420p10le",
+    "h264-interlaced.mp4": f"{H264} -flags +ildct+ilme",
+}
+"""ffmpeg's options by file name: 75 pictures, 25 a second, a keyframe every 15."""
+
+VARIABLE_RATE = {
+    "variable.mp4": f"{VARIABLE_FILTER} {H264}",
+    "variable.mkv": f"{VARIABLE_FILTER} {H264}",
+    "variable-open-gop.mov": f"{VARIABLE_FILTER} {H264} {OPEN_GOP}",
+    "variable.ts": f"{VARIABLE_FILTER} {H264}",
+    "variable.flv": f"{VARIABLE_FILTER} {H264}",
+    "variable.webm": f"{VARIABLE_FILTER} {VP9}",
+    "variable.wmv": f"{VARIABLE_FILTER} -c:v wmv2 -q 3 -g 15",
+    "variable-hevc.mp4": f"{VARIABLE_FILTER} {HEVC}",
+}
+"""The same pictures at the times of VARIABLE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A file and when its pictures are shown, in seconds from its first one."""
+
+    path: Path
+    times_s: tuple[Fraction, ...]
+
+    def number_at(self, seconds: float) -> int:
+        """The number of the picture on screen; a microsecond early counts as in time."""
+        return bisect.bisect_right(self.times_s, seconds + 1e-6) - 1
+
+
+@cache
+def numbered_pictures(count: int = NUM_PICTURES) -> np.ndarray:
+    """RGB pictures: a row of cells with the number's bits, one with their opposites, between coloured corners."""
+    cells = np.zeros((count, ROWS, BITS, 3), np.uint8)
+    bits = np.arange(count)[:, None] >> np.arange(BITS) & 1
+    cells[:, 1] = bits[..., None] * 255
+    cells[:, 2] = 255 - cells[:, 1]
+    cells[:, 0, :4], cells[:, 0, 4:], cells[:, 3, :4], cells[:, 3, 4:] = CORNERS.values()
+    return cells.repeat(CELL_PX, axis=1).repeat(CELL_PX, axis=2)
+
+
+def number_in(picture: np.ndarray) -> int:
+    """The number that an upright picture of any size carries."""
+    height_px, width_px = picture.shape[:2]
+    rows = [round(height_px * (row + 0.5) / ROWS) for row in (1, 2)]
+    columns = [round(width_px * (column + 0.5) / BITS) for column in range(BITS)]
+    bits, opposites = picture[rows][:, columns].mean(axis=-1)
+    assert np.all(np.abs(bits - opposites) > 60), "the picture is damaged, turned or mirrored"
+    return int(((bits > opposites) << np.arange(BITS)).sum())
+
+
+def ffmpeg(*arguments: str | Path, pictures: np.ndarray | None = None) -> bytes:
+    """Run ffmpeg, on raw RGB pictures as its first input if there are any, and return its output."""
+    source: list[str] = []
+    if pictures is not None:
+        size = f"{pictures.shape[2]}x{pictures.shape[1]}"
+        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(RATE_FPS), "-i", "pipe:"]
+    command = ["ffmpeg", "-v", "error", "-y", *source, *map(str, arguments)]
+    stdin = b"" if pictures is None else pictures.tobytes()
+    return subprocess.run(command, input=stdin, check=True, capture_output=True).stdout
+
+
+class ClipStore:
+    """Makes clips in a directory, each once."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def clip(self, name: str) -> Clip:
+        """A clip of CONSTANT_RATE or VARIABLE_RATE."""
+        options = (CONSTANT_RATE | VARIABLE_RATE)[name]
+        path = self._directory / name
+        if not path.exists():
+            ffmpeg(*options.split(), path, pictures=numbered_pictures())
+        return Clip(path, CONSTANT if name in CONSTANT_RATE else VARIABLE)
+
+    def copy(self, name: str, source: str, options: str) -> Path:
+        """Another file with the packets of a clip; `{}` in the options stands for the clip."""
+        path = self._directory / name
+        if not path.exists():
+            ffmpeg(*(str(self.clip(source).path) if word == "{}" else word for word in options.split()), path)
+        return path

@@ -1,0 +1,85 @@
+"""Where a setting comes from, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+import config
+from config import CONFIG_FILE, Settings, load_settings
+
+
+def with_config_file(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> None:
+    path.write_text(text)
+    monkeypatch.setattr(config, "CONFIG_FILE", path)
+    monkeypatch.setitem(Settings.model_config, "yaml_file", path)
+
+
+def test_arguments_win_over_the_environment_over_the_file_over_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert Settings(chunk_duration=1.0).chunk_overlap == 2.0
+    with_config_file(monkeypatch, tmp_path / "config.yaml", "chunk_duration: 11\nchunk_overlap: 12\n")
+    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (11, 12)
+    monkeypatch.setenv("CHUNK_DURATION", "21")
+    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (21, 12)
+    assert Settings(chunk_duration=31).chunk_duration == 31
+
+
+@pytest.mark.parametrize("name", ["MODEL_NAME", "MAX_MODEL_LEN", "GPU_MEMORY_UTILIZATION", "MAX_FRAMES_PER_CHUNK"])
+def test_the_briefs_variables_exist_and_an_empty_one_counts_as_unset(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    default = getattr(load_settings(), name.lower())
+    monkeypatch.setenv(name, "")
+    assert getattr(load_settings(), name.lower()) == default
+
+
+def test_the_defaults_are_the_briefs() -> None:
+    settings = Settings()
+    assert settings.model_name.endswith("Qwen3-VL-8B-Instruct-FP8")
+    assert (settings.max_model_len, settings.gpu_memory_utilization) == (131_072, 0.90)
+    assert (settings.max_frames_per_chunk, settings.chunk_duration, settings.chunk_overlap) == (768, 60.0, 2.0)
+
+
+def test_every_key_of_the_shipped_file_is_a_setting_and_holds_its_default() -> None:
+    shipped = yaml.safe_load(CONFIG_FILE.read_text())
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    assert {name: defaults[name] for name in shipped} == shipped
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("chunk_duratoin: 5\n", "chunk_duratoin"), ("chunk_duration: 0\n", "chunk_duration"), ("log_level: LOUD\n", "log")],
+    ids=["unknown key", "out of range", "not a choice"],
+)
+def test_a_wrong_file_stops_the_worker_and_the_key_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, named: str
+) -> None:
+    with_config_file(monkeypatch, tmp_path / "config.yaml", text)
+    with pytest.raises(ValidationError, match=named):
+        load_settings()
+
+
+def test_a_missing_file_stops_the_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(config, "CONFIG_FILE", tmp_path / "nowhere.yaml")
+    with pytest.raises(FileNotFoundError):
+        load_settings()
+
+
+def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOWNLOAD_ALLOW_PRIVATE", "127.0.0.0/8, Media.Internal ,")
+    monkeypatch.setenv("VIDEO_ROOTS", str(tmp_path))
+    settings = load_settings()
+    assert settings.download_allow_private == ("127.0.0.0/8", "media.internal")
+    assert settings.video_roots == (tmp_path.resolve(),)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DOWNLOAD_ALLOW_PRIVATE", "10.0.0.0/99"), ("VIDEO_ROOTS", "/no/such/directory")]
+)
+def test_a_list_with_a_wrong_entry_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        load_settings()

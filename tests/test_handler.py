@@ -1,0 +1,266 @@
+"""Whole jobs through the handler, in this process, on the real engine."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import handler
+import pipeline
+from errors import EngineDead
+from fakes import ScriptedEngine
+from media_server import MediaServer
+from pipeline import Services
+from records import FrameBatch, Progress
+from vllm_client import VLLMClient
+
+CHUNK_KEYS = {
+    "index", "start_s", "end_s", "text", "error", "finish_reason", "num_frames", "sample_fps", "prompt_tokens",
+    "completion_tokens", "timings",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def worker(services: Services, empty_work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """The handler's services, and a check that no job leaves a file or a process behind."""
+    assert empty_work_dir
+    monkeypatch.setattr(handler, "services", lambda: services)
+    return services
+
+
+def with_engine(services: Services, engine: ScriptedEngine) -> Services:
+    client = VLLMClient(services.settings, lambda _settings: engine)
+    return Services(services.settings, services.extractor, services.processor, client)
+
+
+async def answer(job_input: object, reported: list[Progress] | None = None) -> dict[str, Any]:
+    return await handler.answer_job({"id": "job", "input": job_input}, (reported if reported is not None else []).append)
+
+
+def job_input(video: Path | str, **fields: object) -> dict[str, object]:
+    return {"video_url": str(video), "prompt": "What happens?", "chunk_duration": 4.0, "max_tokens": 8, **fields}
+
+
+def media_children() -> list[str]:
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    return [command for command in commands if "media." in command or "ffmpeg" in command]
+
+
+async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
+    output = await answer(job_input(twelve_seconds))
+    assert output.keys() == {
+        "success", "status", "coverage", "video_info", "num_chunks", "chunk_results", "aggregated_response",
+        "total_processing_time", "sample_fps", "frame_size", "concessions", "timings", "usage",
+    }  # fmt: skip
+    assert (output["success"], output["status"], output["coverage"], output["num_chunks"]) == (True, "complete", 1, 3)
+    assert output["video_info"]["duration"] == 12
+    assert output["video_info"]["fps"] == 25
+    chunks = output["chunk_results"]
+    assert [(chunk["index"], chunk["start_s"], chunk["end_s"]) for chunk in chunks] == [(0, 0, 4), (1, 4, 8), (2, 8, 12)]
+    assert [chunk["num_frames"] for chunk in chunks] == [12, 12, 8]
+    assert all(chunk.keys() == CHUNK_KEYS and chunk["text"] and chunk["error"] is None for chunk in chunks)
+    assert output["usage"]["completion_tokens"] == 4 * 8
+    assert output["usage"]["prompt_tokens"] > sum(chunk["prompt_tokens"] for chunk in chunks)
+    assert isinstance(output["aggregated_response"], str)
+    assert json.loads(json.dumps(output, allow_nan=False)) == output
+
+
+async def test_without_aggregation_there_is_no_merged_answer(twelve_seconds: Path) -> None:
+    output = await answer(job_input(twelve_seconds, aggregate=False))
+    assert output["aggregated_response"] is None
+    assert output["usage"]["completion_tokens"] == 3 * 8
+
+
+async def test_the_same_video_over_http_gives_the_same_answer(twelve_seconds: Path) -> None:
+    with MediaServer() as server:
+        fetched = await answer(job_input(server.serve(twelve_seconds), temperature=0.0))
+    local = await answer(job_input(twelve_seconds, temperature=0.0))
+    assert fetched["chunk_results"][2]["text"] == local["chunk_results"][2]["text"]
+    assert fetched["aggregated_response"] == local["aggregated_response"]
+
+
+async def test_progress_goes_through_the_stages_and_never_back(twelve_seconds: Path) -> None:
+    reported: list[Progress] = []
+    await answer(job_input(twelve_seconds), reported)
+    stages = list(dict.fromkeys(progress.stage for progress in reported))
+    assert stages == ["download", "validate", "chunks", "synthesis"]
+    fractions = [progress.fraction for progress in reported]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] < 1
+    assert [progress.chunks_done for progress in reported if progress.stage == "chunks"] == [0, 1, 2, 3]
+
+
+async def test_jobs_at_once_share_the_engine_and_keep_their_answers_apart(twelve_seconds: Path) -> None:
+    questions = ["What happens?", "Is it blue?", "Where are the numbers?"]
+    inputs = [job_input(twelve_seconds, prompt=question, temperature=0.0) for question in questions]
+    alone = [await answer(single) for single in inputs]
+    together = await asyncio.gather(*map(answer, inputs))
+    assert [output["aggregated_response"] for output in together] == [output["aggregated_response"] for output in alone]
+    assert len({output["aggregated_response"] for output in alone}) == len(questions)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (None, "object"),
+        ([], "object"),
+        ({}, "video_url"),
+        ({"video_url": "https://host/v.mp4"}, "prompt"),
+        ({"video_url": 5}, "video_url"),
+        ({"video_url": ""}, "video_url"),
+        ({"video_url": "x" * 9000}, "video_url"),
+        ({"prompt": "   "}, "prompt"),
+        ({"prompt": "x" * 20_001}, "prompt"),
+        ({"prompt": None}, "prompt"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"max_tokens": "512"}, "max_tokens"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"chunk_duration": 0.5}, "chunk_duration"),
+        ({"chunk_duration": float("inf")}, "chunk_duration"),
+        ({"aggregate": "yes"}, "aggregate"),
+        ({"sample_fps": 0}, "sample_fps"),
+        ({"seed": -1}, "seed"),
+        ({"vidoe_url": "typo"}, "vidoe_url"),
+    ],
+)
+async def test_a_wrong_field_is_named_and_nothing_starts(
+    wrong: object, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "services", lambda: pytest.fail("a refused job started"))
+    whole = {**job_input("https://host/v.mp4"), **wrong} if isinstance(wrong, dict) and len(wrong) == 1 else wrong
+    if wrong == {"video_url": "https://host/v.mp4"}:
+        whole = wrong
+    output = await answer(whole)
+    assert output.keys() == {"error"}
+    assert output["error"].startswith("INVALID_INPUT: ")
+    assert named in output["error"]
+
+
+@pytest.fixture(scope="module")
+def bad_files(media_root: Path, twelve_seconds: Path) -> dict[str, Path]:
+    directory = media_root / "bad"
+    directory.mkdir()
+    whole = twelve_seconds.read_bytes()
+    paths = {name: directory / f"{name}.mp4" for name in ("empty", "text", "headless", "audio", "missing")}
+    paths["empty"].write_bytes(b"")
+    paths["text"].write_text("This is no video.\n" * 100)
+    paths["headless"].write_bytes(whole[: len(whole) // 2])  # its index stands at the end
+    tone = ("-f", "lavfi", "-i", "sine=duration=1")
+    subprocess.run(["ffmpeg", "-v", "error", *tone, str(paths["audio"])], check=True)
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("empty", "DOWNLOAD_FAILED"),
+        ("text", "UNREADABLE_VIDEO"),
+        ("headless", "UNREADABLE_VIDEO"),
+        ("audio", "NO_VIDEO_STREAM"),
+        ("missing", "SOURCE_NOT_FOUND"),
+    ],
+)
+async def test_a_bad_file_is_one_coded_sentence_and_the_next_job_is_served(
+    bad_files: dict[str, Path], twelve_seconds: Path, name: str, code: str
+) -> None:
+    output = await answer(job_input(bad_files[name]))
+    assert output.keys() == {"error"}
+    assert output["error"].startswith(f"{code}: ")
+    assert output["error"].endswith(".")
+    assert str(bad_files[name]) not in output["error"]
+    assert media_children() == []
+    assert (await answer(job_input(twelve_seconds, aggregate=False)))["success"]
+
+
+async def test_a_truncated_file_is_answered_on_what_there_is(twelve_seconds: Path, media_root: Path) -> None:
+    """The end is missing from what was seen, and the result says so."""
+    streamable, cut = media_root / "streamable.mkv", media_root / "cut.mkv"
+    copy = ("-i", str(twelve_seconds), "-c", "copy")
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *copy, str(streamable)], check=True)
+    whole = streamable.read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    output = await answer(job_input(cut))
+    assert output["success"]
+    assert 4 < output["video_info"]["duration"] < 8
+
+
+async def test_a_cancelled_job_leaves_no_decoder_no_request_and_no_file(twelve_seconds: Path, worker: Services) -> None:
+    reported: list[Progress] = []
+    running = asyncio.create_task(answer(job_input(twelve_seconds, max_tokens=8192, chunk_duration=1.0), reported))
+    engine: Any = await worker.client.initialize_model()
+    while not engine._engine.get_num_unfinished_requests():
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert media_children() == []
+    assert engine._engine.get_num_unfinished_requests() == 0
+    assert (await answer(job_input(twelve_seconds)))["success"]
+
+
+async def test_a_job_beyond_its_deadline_is_a_coded_error(
+    twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = worker.settings.model_copy(update={"job_timeout_s": 0.05})
+    services = Services(hasty, worker.extractor, worker.processor, worker.client)
+    monkeypatch.setattr(handler, "services", lambda: services)
+    assert (await answer(job_input(twelve_seconds)))["error"].startswith("TIMEOUT: ")
+    assert media_children() == []
+
+
+async def test_a_chunk_that_fails_makes_the_result_partial(
+    twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_first(batch: FrameBatch) -> str:
+        if batch.chunk.index == 0:
+            raise pipeline.AllChunksFailed("scripted")
+        return "seen"
+
+    monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine(fail_first)))
+    output = await answer(job_input(twelve_seconds))
+    assert (output["success"], output["status"], output["coverage"]) == (True, "partial", pytest.approx(2 / 3, abs=1e-3))
+    assert output["chunk_results"][0]["text"] is None
+    assert output["chunk_results"][0]["error"] == "ALL_CHUNKS_FAILED: scripted"
+
+
+async def test_a_job_of_which_every_chunk_fails_fails(
+    twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_batch: FrameBatch) -> str:
+        raise pipeline.JobTimeout("scripted")
+
+    monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine(fail)))
+    output = await answer(job_input(twelve_seconds))
+    assert output["error"].startswith("ALL_CHUNKS_FAILED: ")
+    assert "TIMEOUT: scripted" in output["error"]
+
+
+async def test_a_dead_engine_asks_for_a_new_worker(
+    twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_batch: FrameBatch) -> str:
+        raise EngineDead("gone")
+
+    monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine(die)))
+    assert await answer(job_input(twelve_seconds)) == {"error": "ENGINE_DEAD: gone", "refresh_worker": True}
+
+
+async def test_a_fault_of_our_own_is_coded_and_tells_nothing(
+    twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_batch: FrameBatch) -> str:
+        raise KeyError("/secret/path")
+
+    monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine(fail)))
+    output = await answer(job_input(twelve_seconds))
+    assert output["error"].startswith("INTERNAL: ")
+    assert "secret" not in output["error"]

@@ -1,0 +1,179 @@
+"""A transfer goes on after a fault of the network, and never mixes two versions of a file."""
+
+import gzip
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config import Settings
+from download import download
+from errors import DownloadError
+from media_server import Exchange, MediaServer, chunked, cut, raw, rest, status, unannounced, whole
+from sources import http
+
+FILM = random.Random(0).randbytes(1_000_000)
+ETAG = '"v1"'
+CUT_BYTES = 500_000
+KEPT_BYTES = CUT_BYTES // http.PART_BYTES * http.PART_BYTES
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaServer]:
+    monkeypatch.setattr(http, "BACKOFF_S", 0)
+    with MediaServer() as server:
+        yield server
+
+
+async def fetch(url: str, directory: Path) -> bytes:
+    video = await download(url, directory, Settings(download_allow_private="127.0.0.1"))
+    content = video.path.read_bytes()
+    assert len(content) == video.size_bytes
+    return content
+
+
+def partial(content: bytes, span: str) -> object:
+    return lambda exchange: exchange.reply(206, content, Content_Range=f"bytes {span}")
+
+
+@pytest.mark.parametrize("after_bytes", [0, 100_000, CUT_BYTES, 999_999])
+async def test_a_cut_transfer_continues_where_it_broke(after_bytes, server, tmp_path):
+    assert await fetch(server.answer(cut(FILM, after_bytes, ETag=ETAG), rest(FILM)), tmp_path) == FILM
+    kept_bytes = after_bytes // http.PART_BYTES * http.PART_BYTES
+    assert server.requests[1]["Range"] == f"bytes={kept_bytes}-"
+    assert server.requests[1]["If-Range"] == ETAG
+
+
+async def test_a_transfer_survives_one_fault_less_than_its_attempts(server, tmp_path):
+    def reset(exchange: Exchange) -> None:
+        cut(FILM, CUT_BYTES, ETag=ETAG)(exchange)
+        exchange.reset()
+
+    def cut_rest(exchange: Exchange) -> None:
+        first = exchange.range_start()
+        exchange.start(206, Content_Range=f"bytes {first}-999999/1000000", Content_Length=str(len(FILM) - first))
+        exchange.wfile.write(FILM[first : first + 200_000])
+
+    assert await fetch(server.answer(reset, cut_rest, status(503), rest(FILM)), tmp_path) == FILM
+    offsets = [int(request["Range"].strip("bytes=-")) for request in server.requests[1:]]
+    assert offsets == sorted(offsets)
+    assert offsets[-1] >= offsets[0] + 200_000 - http.PART_BYTES
+
+
+async def test_a_served_file_is_continued(server, monkeypatch, tmp_path):
+    (original := tmp_path / "clip.mp4").write_bytes(FILM)
+    url = server.serve(original)
+    send, cuts = Exchange.start, [True]
+
+    def start(exchange: Exchange, code: int, **headers: str) -> None:
+        send(exchange, code, **headers)
+        if cuts and cuts.pop():
+            exchange.wfile.write(FILM[:CUT_BYTES])
+            raise ConnectionAbortedError
+
+    monkeypatch.setattr(Exchange, "start", start)
+    assert await fetch(url, tmp_path) == FILM
+    assert [request["Range"] for request in server.requests] == [None, f"bytes={KEPT_BYTES}-"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"v1"'}, {"ETag": "v1"}, {"ETag": '"v\t1"'}])
+async def test_without_a_strong_etag_a_cut_transfer_starts_over(headers, server, tmp_path):
+    assert await fetch(server.answer(cut(FILM, CUT_BYTES, **headers), whole(FILM)), tmp_path) == FILM
+    assert server.requests[1]["Range"] is None
+
+
+async def test_an_encoded_transfer_starts_over(server, tmp_path):
+    packed = cut(gzip.compress(FILM), CUT_BYTES, ETag=ETAG, Content_Encoding="gzip")
+    assert await fetch(server.answer(packed, whole(FILM)), tmp_path) == FILM
+    assert server.requests[1]["Range"] is None
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        pytest.param(whole(FILM, ETag='"v2"'), id="the file has changed"),
+        pytest.param(whole(FILM), id="ranges are ignored"),
+        pytest.param(partial(FILM[:9], "0-8/1000000"), id="the start again"),
+        pytest.param(partial(FILM[KEPT_BYTES:CUT_BYTES], f"{KEPT_BYTES}-{CUT_BYTES - 1}/1000000"), id="less"),
+        pytest.param(rest(FILM, Content_Range=f"bytes {KEPT_BYTES}-999999/2000000"), id="another size"),
+        pytest.param(rest(FILM, Content_Range=f"bytes {KEPT_BYTES}-999999/*"), id="no size"),
+        pytest.param(rest(FILM, Content_Range="nonsense"), id="no range"),
+        pytest.param(partial(FILM[KEPT_BYTES:-1], f"{KEPT_BYTES}-999999/1000000"), id="a byte too few"),
+        pytest.param(partial(FILM[KEPT_BYTES:] + b"x", f"{KEPT_BYTES}-999999/1000000"), id="a byte too many"),
+        pytest.param(status(416), id="no such part"),
+    ],
+)
+async def test_a_source_that_does_not_continue_properly_is_fetched_anew(second, server, tmp_path):
+    assert await fetch(server.answer(cut(FILM, CUT_BYTES, ETag=ETAG), second, whole(FILM)), tmp_path) == FILM
+    assert server.requests[1]["Range"] == f"bytes={KEPT_BYTES}-"
+
+
+async def test_an_old_part_is_never_kept_under_a_part_that_nobody_asked_for(server, tmp_path):
+    url = server.answer(cut(b"old" * 300_000, CUT_BYTES), partial(FILM, "0-999999/1000000"))
+    with pytest.raises(DownloadError, match="SOURCE_HTTP_ERROR: .* 206"):
+        await fetch(url, tmp_path)
+
+
+@pytest.mark.parametrize("code", [204, 206, 304, 400, 401, 403, 404, 410, 416, 501])
+async def test_a_refusal_is_not_tried_again(code, server, tmp_path):
+    with pytest.raises(DownloadError, match=f"SOURCE_HTTP_ERROR: .* {code}"):
+        await fetch(server.answer(status(code)), tmp_path)
+    assert len(server.requests) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
+async def test_a_passing_refusal_is_tried_again(code, server, tmp_path):
+    assert await fetch(server.answer(status(code), status(code), whole(FILM)), tmp_path) == FILM
+
+
+async def test_a_lasting_refusal_is_reported_with_its_status(server, tmp_path):
+    with pytest.raises(DownloadError, match=r"SOURCE_HTTP_ERROR: .* 503"):
+        await fetch(server.answer(status(503)), tmp_path)
+    assert len(server.requests) == http.ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("wish", "wait_s"), [("2", 2), ("9999", 20), ("9" * 5000, 0), ("-1", 0), ("Fri, 13 Nov 2026 00:00:00 GMT", 0)]
+)
+async def test_a_source_is_left_alone_as_long_as_it_asks_within_a_bound(wish, wait_s, server, monkeypatch, tmp_path):
+    waits_s: list[float] = []
+    monkeypatch.setattr(http, "sleep_using_event", lambda _aborted: waits_s.append)
+    await fetch(server.answer(status(429, Retry_After=wish), whole(FILM)), tmp_path)
+    assert waits_s == [wait_s]
+
+
+async def test_attempts_are_spread_at_random_ever_wider(server, monkeypatch, tmp_path):
+    waits_s: list[float] = []
+    monkeypatch.setattr(http, "BACKOFF_S", 0.5)
+    monkeypatch.setattr(http, "ATTEMPTS", 30)
+    monkeypatch.setattr(http, "sleep_using_event", lambda _aborted: waits_s.append)
+    with pytest.raises(DownloadError):
+        await fetch(server.answer(status(503)), tmp_path)
+    assert all(0 <= wait_s <= min(0.5 * 2**turn, 8) for turn, wait_s in enumerate(waits_s))
+    assert len(set(waits_s)) == len(waits_s)
+    assert max(waits_s) > 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(cut(FILM, CUT_BYTES), id="cut"),
+        pytest.param(cut(FILM, 0), id="cut at once"),
+        pytest.param(chunked(FILM, end=b""), id="no last chunk"),
+        pytest.param(chunked(FILM, end=b"5\r\nab"), id="half a chunk"),
+        pytest.param(chunked(FILM, end=b"nonsense\r\n"), id="no chunk"),
+        pytest.param(raw(b""), id="nothing"),
+        pytest.param(raw(b"220 mail.example ESMTP\r\n"), id="another protocol"),
+        pytest.param(raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"\r\n"), id="300 headers"),
+        pytest.param(raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n"), id="long header"),
+        pytest.param(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 6\r\n\r\nfilm"), id="two lengths"),
+        pytest.param(unannounced(b"no gzip", Content_Encoding="gzip"), id="bad gzip"),
+        pytest.param(lambda exchange: exchange.reset(), id="reset"),
+    ],
+)
+async def test_a_transfer_that_always_breaks_fails_after_a_few_attempts(answer, server, tmp_path):
+    with pytest.raises(DownloadError, match="DOWNLOAD_FAILED"):
+        await fetch(server.answer(answer), tmp_path)
+    assert len(server.requests) == http.ATTEMPTS
