@@ -19,14 +19,19 @@ RUN apt-get update \
 WORKDIR /app
 # pyproject.toml holds the override of fastapi, without which runpod and vLLM do not resolve together.
 COPY requirements.txt pyproject.toml ./
-# uv keeps every installed version that satisfies requirements.txt, vLLM's among them. The comparison is the proof:
-# vLLM's kernels are compiled against one build of torch.
-RUN engine="from importlib.metadata import version; print(*map(version, ['vllm', 'torch', 'torchvision']))" \
-    && before=$(python3 -c "$engine") \
-    && uv pip install --system --no-cache --requirements requirements.txt \
-    && after=$(python3 -c "$engine") \
-    && echo "vllm, torch, torchvision: $before, then $after" \
-    && test "$before" = "$after"
+# Only what is missing, and not vLLM itself: the image installed it from a file, so uv would replace it with PyPI's
+# build of the same number. Afterwards torch, against which vLLM is compiled, must be the same, and vLLM must not miss
+# anything that it did not miss before.
+# hadolint ignore=SC2016
+RUN versions="import importlib.metadata as m; print(*map(m.version, ['vllm', 'torch', 'torchvision']))" \
+    && engine() { python3 -c "$versions"; uv pip check --system >check.txt 2>&1; grep -F 'package `vllm`' check.txt; } \
+    && before=$(engine || true) \
+    && sed '/^vllm==/d' requirements.txt >lacking.txt \
+    && uv pip install --system --no-cache --requirements lacking.txt \
+    && after=$(engine || true) \
+    && echo "engine: $after" \
+    && test "$before" = "$after" \
+    && rm check.txt lacking.txt
 
 
 # From vLLM's image and not from `packages`: a changed requirement must not download the weights again.
@@ -41,7 +46,8 @@ RUN --mount=type=secret,id=HF_TOKEN \
         HF_TOKEN="$(cat /run/secrets/HF_TOKEN 2>/dev/null || true)" \
             hf download "$MODEL_NAME" --revision "$MODEL_REVISION" --local-dir /models/checkpoint \
         && rm -rf /models/checkpoint/.cache; \
-    fi
+    fi \
+    && chmod --recursive a+rX /models
 
 
 FROM packages AS worker
@@ -65,8 +71,6 @@ ENV VLLM_WORKER_MULTIPROC_METHOD=spawn
 # The SDK's system checks open a CUDA context in this process, and its memory is missing in the engine's. Its check of
 # the GPU stays on: it runs in a process of its own.
 ENV RUNPOD_SKIP_AUTO_SYSTEM_CHECKS=true
-# The SDK's default, DEBUG, writes every job's input and output to the log.
-ENV RUNPOD_LOG_LEVEL=INFO
 ENV PYTHONUNBUFFERED=1
 
 # By number, so that a host can tell without /etc/passwd that this is not root.

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Run one job through the worker's handler in this process, and show what happens.
 
 python test_local.py [--video PATH|URL] [--prompt TEXT] [--chunk-duration S] [--json FILE] …
@@ -41,7 +40,8 @@ def main() -> int:
     console = Console()
     try:
         video = arguments.video or str(sample_video(console))
-        prepare_environment(arguments.model, video)
+        if not prepare_environment(arguments.model, video):
+            console.print("No GPU and no model named: the test checkpoint answers, and its words are noise.")
         output = asyncio.run(run_job(job_input(arguments, video), console))
     except subprocess.CalledProcessError as exc:
         output = {"error": f"the sample video could not be made: {exc.stderr.decode().strip()}"}
@@ -71,23 +71,30 @@ def parse_arguments() -> argparse.Namespace:
 
 def job_input(arguments: argparse.Namespace, video: str) -> dict[str, Any]:
     """Return the job's input."""
-    optional = {name: getattr(arguments, name) for name in ("chunk_duration", "sample_fps", "max_tokens", "temperature")}
+    optional = {
+        name: getattr(arguments, name) for name in ("chunk_duration", "sample_fps", "max_tokens", "temperature")
+    }
     given = {name: value for name, value in optional.items() if value is not None}
     return {"video_url": video, "prompt": arguments.prompt, "aggregate": arguments.aggregate, **given}
 
 
-def prepare_environment(model: str | None, video: str) -> None:
-    """Allow the video's directory, and choose the model; what the caller's environment says stays."""
+def prepare_environment(model: str | None, video: str) -> bool:
+    """Allow the video's directory, and choose the model; False if that is the test checkpoint.
+
+    What the caller's environment says stays.
+    """
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     if "://" not in video:
         os.environ.setdefault("VIDEO_ROOTS", str(Path(video).resolve().parent))
     if model:
         os.environ["MODEL_NAME"] = model
-    elif "MODEL_NAME" not in os.environ and not Path("/dev/nvidiactl").exists():
-        from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint
-        from tiny_model.environment import environment
+    if "MODEL_NAME" in os.environ or Path("/dev/nvidiactl").exists():
+        return True
+    from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint
+    from tiny_model.environment import environment
 
-        os.environ |= environment(build_checkpoint(DEFAULT_DIRECTORY)) | os.environ
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ |= environment(build_checkpoint(DEFAULT_DIRECTORY)) | os.environ
+    return False
 
 
 async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]:
@@ -138,8 +145,8 @@ def show(output: dict[str, Any], console: Console) -> None:
         console.print(plain(output["aggregated_response"]), markup=False, highlight=False)
     info, usage = output["video_info"], output["usage"]
     console.print(
-        f"\n{output['status']}, {output['coverage']:.0%} of {info['duration']:g} s seen at {output['sample_fps']:g} fps; "
-        f"{info['codec']} {info['width']}x{info['height']}; "
+        f"\n{output['status']}, {output['coverage']:.0%} of {info['duration']:g} s seen "
+        f"at {output['sample_fps']:g} fps; {info['codec']} {info['width']}x{info['height']}; "
         f"{usage['prompt_tokens']}+{usage['completion_tokens']} tokens in {output['total_processing_time']:.1f} s",
         highlight=False,
     )
@@ -153,9 +160,7 @@ def sample_video(console: Console) -> Path:
         console.print(f"Making a sample video of {len(SCENES) * SCENE_S} s …")
         SAMPLE.parent.mkdir(exist_ok=True)
         partial = SAMPLE.with_suffix(".partial.mp4")
-        sources = [
-            f"{scene}{':' if '=' in scene else '='}s=1280x720:r=15,trim=duration={SCENE_S}" for scene in SCENES
-        ]
+        sources = [f"{scene}{':' if '=' in scene else '='}s=1280x720:r=15,trim=duration={SCENE_S}" for scene in SCENES]
         inputs = [word for source in sources for word in ("-f", "lavfi", "-i", source)]
         clock_text = "drawtext=text='%{pts\\:hms}':fontsize=64:fontcolor=white:box=1:boxcolor=black:x=40:y=40"
         graph = "".join(f"[{index}]setsar=1,format=yuv420p[s{index}];" for index in range(len(sources)))

@@ -3,10 +3,11 @@
 import asyncio
 import functools
 import logging
+import multiprocessing
 import os
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
@@ -37,7 +38,7 @@ async def handler(job: dict[str, Any]) -> dict[str, Any]:
     async with ProgressSender(functools.partial(_post_progress, job), PROGRESS_INTERVAL_S) as sender:
         answer = await answer_job(job, sender.report)
     if answer.get("refresh_worker"):
-        asyncio.get_running_loop().call_later(EXIT_GRACE_S, os._exit, 1)
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, _exit_after_engine_death)
     return answer
 
 
@@ -94,6 +95,17 @@ async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
         log.warning("job %s: progress not delivered within %g s", job["id"], PROGRESS_TIMEOUT_S)
 
 
+def _exit_after_engine_death() -> NoReturn:
+    """End the process with status 1, so that the platform starts another.
+
+    Nothing gentler ends it in time: the SDK would first wait up to 90 s for its open polls. Its child that pings
+    the platform outlives os._exit, and would go on reporting a worker that is no more.
+    """
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(1)
+
+
 def configure_logging(settings: Settings) -> None:
     """Log to stderr. Importing runpod configures the root logger too, so this replaces what is there."""
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, stream=sys.stderr, force=True)
@@ -101,12 +113,18 @@ def configure_logging(settings: Settings) -> None:
 
 def main() -> None:
     """Serve jobs until the platform ends the process."""
+    os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # the SDK's own default prints every prompt and answer
     import runpod  # 2 s of imports that neither tests nor test_local.py need
 
     settings = services().settings
     configure_logging(settings)
     # A constant: the SDK drains the worker whenever the concurrency changes.
-    runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda _current: settings.max_concurrent_jobs})
+    config = {"handler": handler, "concurrency_modifier": lambda _current: settings.max_concurrent_jobs}
+    try:
+        runpod.serverless.start(config)
+    finally:  # left to the interpreter's end, vLLM's finaliser fails and prints a traceback
+        asyncio.run(services().client.shutdown())
+        import gc; gc.collect()
 
 
 if __name__ == "__main__":

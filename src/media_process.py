@@ -59,6 +59,8 @@ class MediaProcess:
         self._selector.register(self._stdout, selectors.EVENT_READ)
         self._selector.register(self._stderr, selectors.EVENT_READ)
         self._reading = threading.Lock()
+        self._ended = False
+        self._killed = False
 
     def __enter__(self) -> Self:
         return self
@@ -82,17 +84,16 @@ class MediaProcess:
         """
         filled = 0
         with self._reading:
-            while filled < len(buffer):
+            while filled < len(buffer) and not self._ended:
                 if not self._wait_for_output(time.monotonic() + self._timeout_s):
                     raise MediaTimeout(f"The decoder gave nothing for {self._timeout_s:g} s.")
                 count = self._stdout.readinto(buffer[filled:])
-                if not count:
-                    self._wait_for_success()
-                    if filled:
-                        raise MediaError("The decoder stopped in the middle of a picture.")
-                    return False
                 filled += count
-        return True
+                if count == 0:
+                    self._wait_for_success()
+        if 0 < filled < len(buffer):
+            raise MediaError("The decoder stopped in the middle of a picture.")
+        return filled == len(buffer)
 
     def read_all(self) -> bytes:
         """Return the whole output of a process that ends by itself, blocking.
@@ -102,19 +103,20 @@ class MediaProcess:
             MediaError: it failed.
         """
         deadline_s = time.monotonic() + self._timeout_s
-        parts = []
+        output = bytearray()
         with self._reading:
-            while True:
+            while not self._ended:
                 if not self._wait_for_output(deadline_s):
                     raise MediaTimeout(f"Reading the video took longer than {self._timeout_s:g} s.")
                 part = self._stdout.read(PIPE_BYTES)
+                output += part
                 if not part:
                     self._wait_for_success()
-                    return b"".join(parts)
-                parts.append(part)
+        return bytes(output)
 
     def kill(self) -> None:
         """Kill the process and all it started, wait for it, and close its pipes; safe to call again."""
+        self._killed = True
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -141,6 +143,7 @@ class MediaProcess:
             MediaTimeout: it goes on without output.
             MediaError: it failed.
         """
+        self._ended = True
         deadline_s = time.monotonic() + self._timeout_s
         self._selector.unregister(self._stdout)
         while self._selector.get_map() and self._selector.select(max(0.0, deadline_s - time.monotonic())):
@@ -150,7 +153,9 @@ class MediaProcess:
         except subprocess.TimeoutExpired as exc:
             raise MediaTimeout(f"The decoder did not end within {self._timeout_s:g} s.") from exc
         if status != 0:
-            log.warning("media process ended with %s: %s", status, self._stderr_tail.decode("utf-8", "replace").strip())
+            if not self._killed:
+                tail = self._stderr_tail.decode("utf-8", "replace").strip()
+                log.warning("media process ended with %s: %s", status, tail)
             raise MediaError("The video could not be decoded.")
 
     def _keep_stderr(self) -> None:

@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from config import Settings
 from download import download
-from errors import AllChunksFailed, JobTimeout
+from errors import AllChunksFailed, JobTimeout, WorkerError
 from frame_extractor import FrameExtractor
 from records import ChunkResult, GenerationOptions, JobRequest, JobResult, Progress, Synthesis
 from video_processor import VideoProcessor
@@ -101,12 +101,24 @@ async def _run_stages(request: JobRequest, services: Services, report: Report, d
             batches = services.extractor.stream_frames(video.path, info, plan.sampling, plan.chunks)
             chunks = await services.client.process_chunks_parallel(request.prompt, batches, options, on_result)
         _require_an_answer(chunks)
-        synthesis: Synthesis | None = None
+        synthesis, synthesis_error = None, None
         if request.aggregate:
             report(_progress("synthesis", "merging the answers", done, len(plan.chunks)))
             with watch.stage("synthesis"):
-                synthesis = await services.client.aggregate_chunk_results(request.prompt, chunks, options)
-    return JobResult(info, plan, tuple(chunks), synthesis, watch.stages_s, watch.total_s)
+                synthesis, synthesis_error = await _synthesise(request.prompt, chunks, options, services.client)
+    return JobResult(info, plan, tuple(chunks), synthesis, synthesis_error, watch.stages_s, watch.total_s)
+
+
+async def _synthesise(
+    question: str, chunks: list[ChunkResult], options: GenerationOptions, client: VLLMClient
+) -> tuple[Synthesis | None, str | None]:
+    """Return the merged answer, or why there is none: the chunks' answers are worth having without it."""
+    try:
+        return await client.aggregate_chunk_results(question, chunks, options), None
+    except WorkerError as exc:
+        if exc.refresh_worker:
+            raise
+        return None, str(exc)
 
 
 def _require_an_answer(chunks: list[ChunkResult]) -> None:

@@ -207,6 +207,7 @@ class JobResult:
     plan: VideoPlan
     chunks: tuple[ChunkResult, ...]
     synthesis: Synthesis | None
+    synthesis_error: str | None
     timings_s: Mapping[str, float]
     """Wall seconds by stage; decoding and inference overlap, so they do not add up to the total."""
     total_s: float
@@ -216,7 +217,7 @@ class JobResult:
 class Progress:
     """How far a job is, as the platform shows it while the job runs."""
 
-    stage: Literal["download", "validate", "load_model", "chunks", "synthesis"]
+    stage: Literal["download", "validate", "chunks", "synthesis"]
     fraction: float
     """0 to 1 over the whole job, never falling."""
     chunks_done: int

@@ -9,13 +9,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-import prompts
-from answers import synthesis
+from answers import prompts, synthesis
+from answers.prompts import Message
 from config import Settings
 from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
 from errors import InputError, NoFrames, WorkerError
 from media.budget import frame_size
-from prompts import Message
 from records import ChunkResult, FrameBatch, Generation, GenerationOptions, Synthesis
 
 MIN_IMAGE_TOKENS = 4
@@ -179,14 +178,16 @@ class VLLMClient:
         if len(results) == 1 and results[0].generation:
             return Synthesis(results[0].generation.text, ())
         engine = await self.initialize_model()
-        reserve = PROMPT_RESERVE_TOKENS + engine.count_tokens(question) + options.max_tokens
+        # A long max_tokens must not leave the notes without room; vLLM cuts the answer where the context ends.
+        answer_tokens = min(options.max_tokens, engine.max_model_len // 4)
+        reserve_tokens = PROMPT_RESERVE_TOKENS + engine.count_tokens(question) + answer_tokens
 
         async def generate(message: Message) -> Generation:
             return await engine.generate_on_text(message, options)
 
         return await synthesis.merge(
             question, [prompts.note(result) for result in results], generate, engine.count_tokens,
-            notes_budget_tokens=engine.max_model_len - reserve,
+            notes_budget_tokens=engine.max_model_len - reserve_tokens,
         )  # fmt: skip
 
     async def shutdown(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from prompts import Message
+from answers.prompts import Message
 from records import FrameBatch, Generation, GenerationOptions
 
 

@@ -51,7 +51,11 @@ def test_every_key_of_the_shipped_file_is_a_setting_and_holds_its_default() -> N
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("chunk_duratoin: 5\n", "chunk_duratoin"), ("chunk_duration: 0\n", "chunk_duration"), ("log_level: LOUD\n", "log")],
+    [
+        ("chunk_duratoin: 5\n", "chunk_duratoin"),
+        ("chunk_duration: 0\n", "chunk_duration"),
+        ("log_level: LOUD\n", "log"),
+    ],
     ids=["unknown key", "out of range", "not a choice"],
 )
 def test_a_wrong_file_stops_the_worker_and_the_key_is_named(

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from answers.prompts import Message
 from config import Settings
 from engine.async_engine import AsyncEngine
 from errors import EngineStartFailed, PromptTooLong
 from frames import frame_batch, moving_square
 from media.budget import video_prompt_tokens
-from prompts import Message
 from records import GenerationOptions
 from vllm_client import VLLMClient
 

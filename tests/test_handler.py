@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 import handler
-import pipeline
-from errors import EngineDead
+from answers.prompts import Message
+from errors import EngineDead, GenerationFailed, JobTimeout
 from fakes import ScriptedEngine
 from media_server import MediaServer
 from pipeline import Services
@@ -38,7 +38,9 @@ def with_engine(services: Services, engine: ScriptedEngine) -> Services:
 
 
 async def answer(job_input: object, reported: list[Progress] | None = None) -> dict[str, Any]:
-    return await handler.answer_job({"id": "job", "input": job_input}, (reported if reported is not None else []).append)
+    return await handler.answer_job(
+        {"id": "job", "input": job_input}, (reported if reported is not None else []).append
+    )
 
 
 def job_input(video: Path | str, **fields: object) -> dict[str, object]:
@@ -54,13 +56,17 @@ async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
     output = await answer(job_input(twelve_seconds))
     assert output.keys() == {
         "success", "status", "coverage", "video_info", "num_chunks", "chunk_results", "aggregated_response",
-        "total_processing_time", "sample_fps", "frame_size", "concessions", "timings", "usage",
+        "aggregation_error", "total_processing_time", "sample_fps", "frame_size", "concessions", "timings", "usage",
     }  # fmt: skip
     assert (output["success"], output["status"], output["coverage"], output["num_chunks"]) == (True, "complete", 1, 3)
     assert output["video_info"]["duration"] == 12
     assert output["video_info"]["fps"] == 25
     chunks = output["chunk_results"]
-    assert [(chunk["index"], chunk["start_s"], chunk["end_s"]) for chunk in chunks] == [(0, 0, 4), (1, 4, 8), (2, 8, 12)]
+    assert [(chunk["index"], chunk["start_s"], chunk["end_s"]) for chunk in chunks] == [
+        (0, 0, 4),
+        (1, 4, 8),
+        (2, 8, 12),
+    ]
     assert [chunk["num_frames"] for chunk in chunks] == [12, 12, 8]
     assert all(chunk.keys() == CHUNK_KEYS and chunk["text"] and chunk["error"] is None for chunk in chunks)
     assert output["usage"]["completion_tokens"] == 4 * 8
@@ -222,21 +228,38 @@ async def test_a_chunk_that_fails_makes_the_result_partial(
 ) -> None:
     def fail_first(batch: FrameBatch) -> str:
         if batch.chunk.index == 0:
-            raise pipeline.AllChunksFailed("scripted")
+            raise GenerationFailed("scripted")
         return "seen"
 
     monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine(fail_first)))
     output = await answer(job_input(twelve_seconds))
-    assert (output["success"], output["status"], output["coverage"]) == (True, "partial", pytest.approx(2 / 3, abs=1e-3))
+    assert (output["success"], output["status"], output["coverage"]) == (
+        True,
+        "partial",
+        pytest.approx(2 / 3, abs=1e-3),
+    )
     assert output["chunk_results"][0]["text"] is None
-    assert output["chunk_results"][0]["error"] == "ALL_CHUNKS_FAILED: scripted"
+    assert output["chunk_results"][0]["error"] == "GENERATION_FAILED: scripted"
+
+
+async def test_a_failed_synthesis_leaves_the_chunks_answers(
+    twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_message: Message) -> str:
+        raise GenerationFailed("scripted")
+
+    monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine(on_text=fail)))
+    output = await answer(job_input(twelve_seconds))
+    assert (output["success"], output["status"], output["coverage"]) == (True, "partial", 1)
+    assert (output["aggregated_response"], output["aggregation_error"]) == (None, "GENERATION_FAILED: scripted")
+    assert [chunk["text"] for chunk in output["chunk_results"]] == ["chunk 0", "chunk 1", "chunk 2"]
 
 
 async def test_a_job_of_which_every_chunk_fails_fails(
     twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_batch: FrameBatch) -> str:
-        raise pipeline.JobTimeout("scripted")
+        raise JobTimeout("scripted")
 
     monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine(fail)))
     output = await answer(job_input(twelve_seconds))

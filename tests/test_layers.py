@@ -21,7 +21,7 @@ LAYERS = [
     ["media.scan", "media.decode"],
     ["media.picture"],
     ["media.source", "media.budget", "media.wire"],
-    ["prompts", "media_process"],
+    ["answers.prompts", "media_process"],
     ["config"],
     ["records"],
     ["errors"],

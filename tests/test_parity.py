@@ -10,7 +10,7 @@ from PIL import Image
 from qwen_vl_utils import process_vision_info
 from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 
-import prompts
+from answers import prompts
 from frames import frame_batch
 from records import FrameBatch, GenerationOptions
 from vllm_client import VLLMClient

@@ -2,7 +2,7 @@
 
 import pytest
 
-import prompts
+from answers import prompts
 from fakes import generation
 from records import Chunk, ChunkResult
 

@@ -111,7 +111,7 @@ async def test_a_source_that_does_not_continue_properly_is_fetched_anew(second, 
 
 async def test_an_old_part_is_never_kept_under_a_part_that_nobody_asked_for(server, tmp_path):
     url = server.answer(cut(b"old" * 300_000, CUT_BYTES), partial(FILM, "0-999999/1000000"))
-    with pytest.raises(DownloadError, match="SOURCE_HTTP_ERROR: .* 206"):
+    with pytest.raises(DownloadError, match=r"SOURCE_HTTP_ERROR: .* 206"):
         await fetch(url, tmp_path)
 
 

@@ -196,6 +196,23 @@ async def test_notes_beyond_the_context_are_merged_in_rounds_and_none_is_left_ou
     assert len(synthesis.generations) == len(engine.messages) > 3
 
 
+async def test_a_note_too_long_for_any_prompt_is_cut_and_the_others_stay_whole() -> None:
+    engine = ScriptedEngine()
+    texts = ["word " * 10_000, "short and whole"]
+    await client_of(engine).aggregate_chunk_results("What?", chunk_results(texts), OPTIONS)
+    [message] = engine.messages
+    assert len(message.user.split()) < engine.max_model_len
+    assert "[cut here]" in message.user
+    assert "short and whole" in message.user
+
+
+async def test_a_max_tokens_beyond_the_context_still_leaves_room_for_the_notes() -> None:
+    engine = ScriptedEngine()
+    generous = GenerationOptions(max_tokens=32_768, temperature=0, top_p=1, seed=None)
+    await client_of(engine).aggregate_chunk_results("What?", chunk_results(["one", "two"]), generous)
+    assert "] one" in engine.messages[0].user
+
+
 async def test_a_single_chunks_answer_is_the_answer() -> None:
     engine = ScriptedEngine()
     synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_results(["all of it"]), OPTIONS)

@@ -1,1 +1,1 @@
-"""Behind VLLMClient: from chunk answers to one answer."""
+"""Behind VLLMClient: what the model is told, and how its answers become one."""

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-import prompts
-from prompts import Message
+from answers import prompts
+from answers.prompts import Message
 from records import Generation, Synthesis
 
 MIN_NOTES_PER_GROUP = 2
 """A round that does not at least halve the notes would never end."""
+CUT_MARK = " [cut here]"
 
 
 async def merge(
@@ -21,7 +22,7 @@ async def merge(
     """Answer the question from the notes.
 
     Notes that do not fit one prompt are merged in groups of neighbours, and the answers on the groups
-    are merged again, until one is left.
+    are merged again, until one is left. A note of more than half the budget is cut, and says so.
 
     Args:
         question: the user's.
@@ -32,6 +33,7 @@ async def merge(
     """
     done: list[Generation] = []
     while True:
+        notes = [cut(text, notes_budget_tokens // MIN_NOTES_PER_GROUP, count_tokens) for text in notes]
         groups = group_neighbours(notes, [count_tokens(text) + 1 for text in notes], notes_budget_tokens)
         answers = await asyncio.gather(*(generate(prompts.merge_message(question, group)) for group in groups))
         done += answers
@@ -55,3 +57,13 @@ def group_neighbours(notes: Sequence[str], sizes: Sequence[int], budget: int) ->
         groups[-1].append(text)
         used += size
     return groups
+
+
+def cut(text: str, limit_tokens: int, count_tokens: Callable[[str], int]) -> str:
+    """Return the beginning of a text that is longer than the limit, marked as cut; other texts as they are."""
+    if count_tokens(text) < limit_tokens:
+        return text
+    kept_chars = len(text)
+    while count_tokens(text[:kept_chars] + CUT_MARK) >= limit_tokens and kept_chars:
+        kept_chars = kept_chars * 9 // 10
+    return text[:kept_chars] + CUT_MARK

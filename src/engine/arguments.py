@@ -6,7 +6,7 @@ from config import Settings
 from media.budget import FRAME_FACTOR_PX, FRAMES_PER_PAIR
 
 SMALL_CARD_BYTES = 40 * 2**30
-CPU_KV_CACHE_BYTES = 512 * 2**20
+CPU_KV_CACHE_BYTES = 128 * 2**20
 FITTED_TO_MEMORY = -1
 """vLLM's own word for the longest context that the memory left for the KV cache can hold."""
 MAX_IMAGES = 8
@@ -26,6 +26,7 @@ def engine_arguments(settings: Settings, *, cpu: bool, device_bytes: int) -> dic
     arguments: dict[str, Any] = {
         "model": settings.model_name,
         "load_format": settings.load_format,
+        "use_tqdm_on_load": False,  # a progress bar means nothing in a log
         "seed": 0,
         # MAX_MODEL_LEN is a ceiling, kept by the client: 131,072 tokens of bf16 KV cache are 18.9 GB, which
         # no 24 GB card has left beside the weights, and vLLM refuses to start on a length that does not fit.

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from answers.prompts import Message
 from config import Settings
 from engine.arguments import engine_arguments
 from errors import EngineDead, EngineStartFailed, GenerationFailed, PromptTooLong
-from prompts import Message
 from records import FrameBatch, Generation, GenerationOptions
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,8 @@ class AsyncEngine:
             PromptTooLong, GenerationFailed, EngineDead: as for frames.
         """
         text = self._chat_text(message, [{"type": "image"}] * len(images))
-        return await self._generate({"prompt": text, "multi_modal_data": {"image": list(images)}}, options, CHUNK_PRIORITY)
+        prompt = {"prompt": text, "multi_modal_data": {"image": list(images)}}
+        return await self._generate(prompt, options, CHUNK_PRIORITY)
 
     async def generate_on_text(self, message: Message, options: GenerationOptions) -> Generation:
         """Answer a message that needs no pictures.

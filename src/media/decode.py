@@ -20,7 +20,7 @@ from media.picture import PictureConverter
 from media.source import UNTIMED_FORMATS, TimedFrame, decode_frames, open_video
 from media.wire import RECORD, DecodePlan
 
-SEEK_RETREATS_S = (0, 10, 60)
+SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
 """How far before the wanted time to seek, one after the other: some formats find any packet, not a keyframe."""
 
 
@@ -40,7 +40,7 @@ class Grid:
         self._first_pts = plan.first_pts
         self._time_base_s = Fraction(plan.time_base_s)
         self._instants_per_tick = self._time_base_s * Fraction(plan.fps)
-        self.picture_ticks = math.ceil(1 / (Fraction(plan.video_fps) * self._time_base_s))
+        self.picture_ticks = self.ticks(1 / Fraction(plan.video_fps))
         """The mean time from one picture to the next."""
 
     def first_index_from(self, pts: int) -> int:
@@ -48,9 +48,17 @@ class Grid:
         scaled = (pts - self._first_pts) * self._instants_per_tick.numerator
         return -(-scaled // self._instants_per_tick.denominator)
 
+    def last_index_until(self, pts: int) -> int:
+        """The index of the last instant at or before a presentation time."""
+        return (pts - self._first_pts) * self._instants_per_tick.numerator // self._instants_per_tick.denominator
+
     def pts_of(self, index: int) -> int:
         """The last tick at or before an instant."""
         return self._first_pts + index * self._instants_per_tick.denominator // self._instants_per_tick.numerator
+
+    def ticks(self, seconds: Fraction) -> int:
+        """Whole ticks that last at least this long."""
+        return math.ceil(seconds / self._time_base_s)
 
     def seconds(self, pts: int) -> float:
         """Seconds from the first instant."""
@@ -86,7 +94,9 @@ def keyframes_in_intervals(frames: Iterator[TimedFrame], grid: Grid, plan: Decod
     """Pair each interval of the grid with the first intra picture that starts in it."""
     wanted = plan.start
     for timed in frames:
-        interval = grid.first_index_from(timed.pts + 1) - 1
+        if not timed.frame.key_frame:
+            continue
+        interval = grid.last_index_until(timed.pts)
         if interval >= plan.stop:
             return
         if interval >= wanted:
@@ -101,7 +111,7 @@ def frames_from(plan: DecodePlan, grid: Grid) -> Iterator[TimedFrame]:
         if plan.start > 0 and container.format.name not in UNTIMED_FORMATS:
             stream = _prepare(container, plan)
             for retreat_s in SEEK_RETREATS_S:
-                frames = _frames_after(container, stream, target_pts - int(retreat_s / stream.time_base))
+                frames = _frames_after(container, stream, target_pts - grid.ticks(retreat_s))
                 first = next(frames, None)
                 if first is not None and first.pts <= target_pts:
                     yield first
@@ -116,7 +126,7 @@ def _prepare(container: InputContainer, plan: DecodePlan) -> VideoStream:
     assert isinstance(stream, VideoStream)  # the scan chose it
     stream.codec_context.thread_count = plan.threads
     stream.thread_type = "AUTO"
-    if plan.keyframes_only:
+    if plan.keyframes_only and container.format.name not in UNTIMED_FORMATS:
         stream.codec_context.skip_frame = "NONKEY"
     return stream
 

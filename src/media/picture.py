@@ -12,9 +12,10 @@ from media.source import Orientation, orientation
 # Without these, swscale halves the chroma resolution and rounds coarsely: 39 dB instead of 52 dB
 # against an exact bicubic.
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_inp+full_chroma_int"
-UNSPECIFIED_COLORSPACE = 2
+# ITU-T H.273 numbers of the matrices that swscale converts: BT.709, FCC, BT.601 twice, SMPTE 240M, BT.2020.
+CONVERTIBLE_MATRICES = frozenset([1, 4, 5, 6, 7, 9])
 SD_WIDTH_PX, SD_HEIGHT_PX = 1024, 576
-"""Larger pictures that name no colour matrix are taken for BT.709, as players do; swscale would take BT.601."""
+"""Of pictures that name no such matrix, larger ones are taken for BT.709 and others for BT.601, as players do."""
 
 
 class PictureConverter:
@@ -40,8 +41,9 @@ class PictureConverter:
         if shown.turn_deg in (90, 270):  # turning the small picture is cheaper than the large one
             height_px, width_px = width_px, height_px
         scale = f"scale={width_px}:{height_px}:flags={SCALE_FLAGS}"
-        if frame.colorspace == UNSPECIFIED_COLORSPACE and (frame.width > SD_WIDTH_PX or frame.height > SD_HEIGHT_PX):
-            scale += ":in_color_matrix=bt709"
+        if frame.colorspace not in CONVERTIBLE_MATRICES and not frame.format.is_rgb:
+            is_hd = frame.width > SD_WIDTH_PX or frame.height > SD_HEIGHT_PX
+            scale += f":in_color_matrix={'bt709' if is_hd else 'bt601'}"
         graph = Graph()
         last = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)

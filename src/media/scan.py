@@ -17,9 +17,10 @@ from av.video.stream import VideoStream
 
 from media.source import TimedFrame, decode_frames, open_video, orientation, packet_time, picture_stream, read_packets
 
-CODECS = frozenset(
-    "h264 hevc vp8 vp9 av1 theora mjpeg prores vc1 wmv1 wmv2 wmv3 h263 flv1 vp6 vp6f"
-    " mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4v3".split()
+CODECS = (
+    {"h264", "hevc", "av1", "vp8", "vp9", "theora", "prores", "mjpeg"}
+    | {"mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "h263"}
+    | {"wmv1", "wmv2", "wmv3", "vc1", "flv1", "vp6", "vp6f"}
 )
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A rate that a container declares is the exact form of the measured one if it is as near as this."""
@@ -74,7 +75,7 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
     last_ticks = durations[int(np.argmax(times))]
     span_ticks = int(ordered[-1] - ordered[0])
     if abs(sum(durations) - last_ticks - span_ticks) > span_ticks * DURATION_TOLERANCE or last_ticks <= 0:
-        last_ticks = max(1, span_ticks // max(1, len(intervals)))
+        last_ticks = max(1, int(min(np.median(intervals), np.mean(intervals)))) if len(intervals) else 1
     variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
     return PacketTimes(len(ordered), int(ordered[-1]) + last_ticks, bool(variable))
 
@@ -82,7 +83,8 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
 def _describe(
     container: InputContainer, stream: VideoStream, first: TimedFrame, times: PacketTimes
 ) -> dict[str, object]:
-    tick_s = first.frame.time_base
+    tick_s = stream.time_base
+    assert tick_s is not None  # libav gives every stream of a file one
     turn_deg = orientation(first.frame).turn_deg
     width_px, height_px = _square_pixel_size(stream, first)
     if turn_deg in (90, 270):

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -45,11 +46,19 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
 
 
 def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Read the packets of a stream up to the end of the file, or up to where it cannot be read any more."""
+    """Read a stream's packets up to where the file ends, or can no longer be read; one that is cut off there is none.
+
+    A decoder with several threads would report the cut-off one while it gives its last pictures, and PyAV lose them.
+    """
+    held: Packet[VideoStream] | None = None
     with contextlib.suppress(av.error.FFmpegError):
         for packet in container.demux(stream):
             if packet.size:  # libavcodec takes an empty packet for the end of the stream
-                yield packet
+                if held is not None:
+                    yield held
+                held = packet
+    if held is not None and not held.is_corrupt:
+        yield held
 
 
 def packet_time(packet: Packet[VideoStream]) -> int | None:
@@ -86,14 +95,17 @@ def _decode_untimed(container: InputContainer, stream: VideoStream) -> Iterator[
     """Give the packets' times, earliest first, to the pictures in the order in which the decoder shows them."""
     stream.codec_context.copy_opaque = True
     times: list[int] = []
+    latest = 0
     for packet in chain(read_packets(container, stream), END):
         if packet is not None and packet.dts is not None:
             heapq.heappush(times, packet.dts)
             packet.opaque = packet.dts
         for frame in _decode(stream, packet):
-            if frame.key_frame and isinstance(frame.opaque, int):
-                while times and times[0] < frame.opaque:
-                    heapq.heappop(times)  # a picture before this one could not be decoded
+            if isinstance(frame.opaque, int):
+                latest = max(latest, frame.opaque)
+            if frame.key_frame:  # all that was coded before it has been shown, or is lost
+                while times and times[0] < latest:
+                    heapq.heappop(times)
             if times:
                 yield TimedFrame(frame, heapq.heappop(times))
 
@@ -131,7 +143,7 @@ ORIENTATIONS = {
 def orientation(frame: VideoFrame) -> Orientation:
     """The orientation that a picture's display matrix asks for, to the nearest right angle."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
+    if not isinstance(matrix, SideData):
         return UPRIGHT
     a, b, _, c, d = DISPLAY_MATRIX.unpack_from(matrix)
     if abs(a) + abs(d) < abs(b) + abs(c):

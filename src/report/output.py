@@ -60,6 +60,7 @@ class JobOutput(BaseModel):
     num_chunks: int
     chunk_results: list[ChunkOutput]
     aggregated_response: str | None
+    aggregation_error: str | None
     total_processing_time: float
     sample_fps: float
     frame_size: tuple[int, int]
@@ -77,7 +78,7 @@ def job_output(result: JobResult) -> JobOutput:
     if result.synthesis:
         generations += result.synthesis.generations
     return JobOutput(
-        status="complete" if coverage == 1 else "partial",
+        status="complete" if coverage == 1 and not result.synthesis_error else "partial",
         coverage=coverage,
         video_info=VideoInfoOutput(
             duration=round(info.duration_s, 3),
@@ -97,6 +98,7 @@ def job_output(result: JobResult) -> JobOutput:
         num_chunks=len(result.chunks),
         chunk_results=[_chunk_output(chunk) for chunk in result.chunks],
         aggregated_response=result.synthesis.text if result.synthesis else None,
+        aggregation_error=result.synthesis_error,
         total_processing_time=round(result.total_s, 3),
         sample_fps=round(float(plan.sampling.fps), 3),
         frame_size=(plan.sampling.width_px, plan.sampling.height_px),

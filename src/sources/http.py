@@ -167,7 +167,7 @@ class HttpFetch:
         with self._target.open("ab" if self._have_bytes else "wb") as file:
             if self._size_bytes and self._size_bytes - self._have_bytes > shutil.disk_usage(self._target).free:
                 raise DiskFull("The worker's disk has no room for the source.")
-            for part in response.stream(PART_BYTES):
+            for part in response.stream(PART_BYTES, decode_content=True):
                 if self._have_bytes + len(part) > self._max_bytes:
                     raise self._too_large()
                 file.write(part)

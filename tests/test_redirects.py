@@ -1,0 +1,196 @@
+"""Where a source may send a download on to, whom it trusts, and what of the machine it ignores."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from config import Settings
+from download import download
+from errors import DownloadError
+from media_server import Exchange, MediaServer, status, whole
+from sources import http
+
+FILM = b"film" * 1000
+
+
+@pytest.fixture(autouse=True)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BACKOFF_S", 0)
+
+
+@pytest.fixture
+def server() -> Iterator[MediaServer]:
+    with MediaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes a certificate for a name, signed by itself."""
+
+    def make(name: str) -> Path:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        today = dt.datetime.now(dt.UTC)
+        signed = (
+            x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+            .not_valid_before(today - dt.timedelta(days=1))
+            .not_valid_after(today + dt.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+        path.write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + signed.public_bytes(Encoding.PEM)
+        )
+        return path
+
+    return make
+
+
+async def fetch(url: str, directory: Path) -> bytes:
+    video = await download(url, directory, Settings(download_allow_private="127.0.0.1,localhost"))
+    return video.path.read_bytes()
+
+
+async def failure_of(url: str, directory: Path) -> str:
+    with pytest.raises(DownloadError) as failure:
+        await fetch(url, directory)
+    return str(failure.value)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_followed(code, server, tmp_path):
+    target = server.answer(whole(FILM))
+    assert await fetch(server.answer(status(code, Location=target)), tmp_path) == FILM
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("film.mp4?signature=%2f", "/0/film.mp4?signature=%2F"),
+        ("../1/./film.mp4", "/1/film.mp4"),
+        ("/film.mp4#chapter", "/film.mp4"),
+        ("my film.mp4", "/0/my%20film.mp4"),
+        ("f\xc3\xb8lm.mp4", "/0/f%C3%B8lm.mp4"),
+        ("film%20.mp4", "/0/film%20.mp4"),
+        ("?part=2", "/0/video.mp4?part=2"),
+    ],
+)
+async def test_a_location_is_taken_as_servers_write_it(location, path, server, monkeypatch, tmp_path):
+    paths: list[str] = []
+    answer_as_told = Exchange.do_GET
+
+    def record(exchange: Exchange) -> None:
+        paths.append(exchange.path)
+        answer_as_told(exchange)
+
+    monkeypatch.setattr(Exchange, "do_GET", record)
+    await failure_of(server.answer(status(302, Location=location), status(410)), tmp_path)
+    assert paths[1] == path
+
+
+@pytest.mark.parametrize("num_redirects", [http.MAX_REDIRECTS, http.MAX_REDIRECTS + 1])
+async def test_a_chain_is_followed_to_its_limit(num_redirects, server, tmp_path):
+    url = server.answer(whole(FILM))
+    for _ in range(num_redirects):
+        url = server.answer(status(302, Location=url))
+    if num_redirects <= http.MAX_REDIRECTS:
+        assert await fetch(url, tmp_path) == FILM
+    else:
+        assert "DOWNLOAD_FAILED: The source redirects more than" in await failure_of(url, tmp_path)
+
+
+async def test_a_loop_ends(server, tmp_path):
+    assert "DOWNLOAD_FAILED" in await failure_of(server.answer(status(302, Location="video.mp4")), tmp_path)
+    assert len(server.requests) == http.MAX_REDIRECTS + 1
+
+
+async def test_a_redirect_without_a_location_is_a_refusal(server, tmp_path):
+    assert "SOURCE_HTTP_ERROR" in await failure_of(server.answer(status(302)), tmp_path)
+    assert len(server.requests) == 1
+
+
+async def test_the_body_of_a_redirect_is_not_read(server, tmp_path):
+    target = server.answer(whole(FILM))
+
+    def endless(exchange: Exchange) -> None:
+        exchange.start(302, Location=target)
+        while True:
+            exchange.wfile.write(bytes(100_000))
+
+    assert await fetch(server.answer(endless), tmp_path) == FILM
+
+
+@pytest.mark.parametrize(
+    ("location", "code"),
+    [
+        ("http://127.0.0.2:{port}/", "URL_BLOCKED"),
+        ("//127.0.0.2:{port}/", "URL_BLOCKED"),
+        ("http://2130706434:{port}/", "URL_BLOCKED"),
+        ("http://169.254.169.254/", "URL_BLOCKED"),
+        ("http://[::1]:{port}/", "URL_BLOCKED"),
+        ("file:///etc/passwd", "URL_INVALID"),
+        ("ftp://127.0.0.1:{port}/", "URL_INVALID"),
+        ("data:video/mp4;base64,AAAA", "URL_INVALID"),
+        ("http://user:pw@127.0.0.1:{port}/", "URL_INVALID"),
+        ("http://127.0.0.1:{port}\\@8.8.8.8/", "URL_INVALID"),
+        ("http://127.0.0.1:0/", "URL_INVALID"),
+        ("http://[::1", "URL_INVALID"),
+    ],
+)
+async def test_a_redirect_leads_nowhere_that_the_first_url_may_not(location, code, server, tmp_path):
+    url = server.answer(status(302, Location=location.format(port=server.port)))
+    assert (await failure_of(url, tmp_path)).startswith(code)
+    assert server.num_connections == 1
+
+
+async def test_a_trusted_certificate_for_the_name_is_accepted(certificate, monkeypatch, tmp_path):
+    path = certificate("localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with MediaServer(path) as server:
+        assert await fetch(server.answer(whole(FILM)), tmp_path) == FILM
+
+
+@pytest.mark.parametrize(("name", "trusted"), [("localhost", False), ("media.example", True)])
+async def test_a_certificate_that_proves_nothing_is_refused_once(name, trusted, certificate, monkeypatch, tmp_path):
+    path = certificate(name)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with MediaServer(path) as server:
+        assert "certificate is not valid" in await failure_of(server.answer(whole(FILM)), tmp_path)
+        assert server.num_connections == 1
+        assert server.requests == []
+
+
+async def test_a_redirect_gives_up_no_encryption(server, certificate, monkeypatch, tmp_path):
+    path = certificate("localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with MediaServer(path) as encrypted:
+        url = encrypted.answer(status(302, Location=server.answer(whole(FILM))))
+        assert "URL_INVALID: The source redirects from https to http" in await failure_of(url, tmp_path)
+        assert server.num_connections == 0
+        onwards = server.answer(status(302, Location=encrypted.answer(whole(FILM))))
+        assert await fetch(onwards, tmp_path) == FILM
+
+
+async def test_proxies_netrc_and_cookies_are_ignored(server, monkeypatch, tmp_path):
+    with MediaServer() as proxy:
+        for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(variable, proxy.origin)
+        (netrc := tmp_path / "netrc").write_text("machine 127.0.0.1 login name password secret\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        target = server.answer(whole(FILM))
+        assert await fetch(server.answer(status(302, Location=target, Set_Cookie="a=b")), tmp_path) == FILM
+        assert proxy.num_connections == 0
+    assert {"Authorization", "Cookie"}.isdisjoint(server.requests[1].keys())
