@@ -24,11 +24,12 @@ COPY requirements.txt pyproject.toml ./
 # anything that it did not miss before.
 # hadolint ignore=SC2016
 RUN versions="import importlib.metadata as m; print(*map(m.version, ['vllm', 'torch', 'torchvision']))" \
-    && engine() { python3 -c "$versions"; uv pip check --system >check.txt 2>&1; grep -F 'package `vllm`' check.txt; } \
-    && before=$(engine || true) \
+    && missing() { uv pip check --system >check.txt 2>&1; grep -F 'package `vllm`' check.txt || true; } \
+    && engine() { python3 -c "$versions" && missing; } \
+    && before=$(engine) \
     && sed '/^vllm==/d' requirements.txt >lacking.txt \
     && uv pip install --system --no-cache --requirements lacking.txt \
-    && after=$(engine || true) \
+    && after=$(engine) \
     && echo "engine: $after" \
     && test "$before" = "$after" \
     && rm check.txt lacking.txt

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import media_process
 from config import Settings
 from errors import MediaError, NoFrames, NoVideoStream, UnsupportedCodec
-from media.budget import Budget, SamplingRate, fit
+from media.budget import Budget, SamplingRate, fit, microseconds
 from media.wire import RECORD, DecodePlan
 from media_process import MediaProcess
 from records import Chunk, FrameBatch, Sampling, VideoInfo
@@ -63,7 +63,9 @@ class FrameExtractor:
 
         Pure arithmetic; the first call imports qwen-vl-utils and takes seconds.
         """
-        return fit(_decimal(span_s), _decimal(wanted_fps), info.height_px, info.width_px, self._budget)
+        wanted = Fraction(str(wanted_fps))  # the decimal that the float was written as: 0.1 means a tenth
+        span = Fraction(microseconds(span_s), 1_000_000)
+        return fit(span, wanted, info.height_px, info.width_px, self._budget)
 
     async def stream_frames(
         self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], *, keyframes_only: bool = False
@@ -197,8 +199,3 @@ class _BatchAssembler:
         if not self._process.read_into(pixels.data.cast("B")):
             raise MediaError("The decoder stopped in the middle of a picture.")
         return _Record(first, first + count, self._sampling.origin_s + time_s, pixels)
-
-
-def _decimal(value: float) -> Fraction:
-    """Return the decimal number that a float was written as, so that 0.1 means a tenth."""
-    return Fraction(str(value))

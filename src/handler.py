@@ -124,7 +124,6 @@ def main() -> None:
         runpod.serverless.start(config)
     finally:  # left to the interpreter's end, vLLM's finaliser fails and prints a traceback
         asyncio.run(services().client.shutdown())
-        import gc; gc.collect()
 
 
 if __name__ == "__main__":

@@ -69,9 +69,11 @@ async def process_video_job(request: JobRequest, services: Services, report: Rep
     """
     timeout_s = services.settings.job_timeout_s
     try:
-        async with asyncio.timeout(timeout_s), _job_directory(services.settings.work_dir) as directory:
+        async with asyncio.timeout(timeout_s) as deadline, _job_directory(services.settings.work_dir) as directory:
             return await _run_stages(request, services, report, directory)
     except TimeoutError as exc:
+        if not deadline.expired():
+            raise
         raise JobTimeout(f"The job did not finish within {timeout_s:g} s.") from exc
 
 

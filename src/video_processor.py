@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg
@@ -11,6 +10,7 @@ import media_process
 from config import Settings
 from errors import VideoTooLong
 from frame_extractor import FrameExtractor
+from media.budget import microseconds
 from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
 
 SPLIT_PARALLEL = 2
@@ -61,14 +61,12 @@ class VideoProcessor:
             sample_fps: None for the configured one.
         """
         settings = self._settings
-        duration_s = chunk_duration_s or settings.chunk_duration
-        span_s = min(duration_s + settings.chunk_overlap, info.duration_s)
+        duration_s, overlap_s = chunk_duration_s or settings.chunk_duration, settings.chunk_overlap
+        span_s = min(duration_s + overlap_s, info.duration_s)
         rate = self._extractor.calculate_sampling_rate(info, span_s, sample_fps or settings.sample_fps)
-        if rate.span_s < Fraction(str(span_s)):
-            overlap_s = min(settings.chunk_overlap, float(rate.span_s) / 2)
+        if microseconds(float(rate.span_s)) < microseconds(span_s):
+            overlap_s = min(overlap_s, float(rate.span_s) / 2)
             duration_s = float(rate.span_s) - overlap_s
-        else:
-            overlap_s = settings.chunk_overlap
         sampling = Sampling(info.start_s, rate.fps, rate.height_px, rate.width_px)
         return VideoPlan(_partition(info, duration_s, overlap_s, sampling), sampling, rate.concessions)
 
@@ -103,13 +101,12 @@ class VideoProcessor:
 
 
 def _partition(info: VideoInfo, duration_s: float, overlap_s: float, sampling: Sampling) -> tuple[Chunk, ...]:
-    count = max(1, int(info.duration_s // duration_s))
-    tail_s = info.duration_s - count * duration_s
-    tail_start_s = info.start_s + count * duration_s
-    holds_instant = sampling.first_index(tail_start_s) < sampling.first_index(info.end_s)
-    if tail_s >= overlap_s and tail_s > 0 and holds_instant:
-        count += 1
-    starts_s = [info.start_s + index * duration_s for index in range(count)]
+    duration_us = microseconds(duration_s)
+    count, tail_us = divmod(microseconds(info.duration_s), duration_us)
+    starts_s = [info.start_s + index * duration_us / 1_000_000 for index in range(count + 1)]
+    tail_is_seen = sampling.first_index(starts_s[-1]) < sampling.first_index(info.end_s)
+    if count > 0 and not (tail_is_seen and tail_us > 0 and tail_us >= overlap_s * 1_000_000):
+        starts_s.pop()  # the chunk before answers for the tail
     ends_s = [*starts_s[1:], info.end_s]
     return tuple(
         Chunk(index, start_s, end_s, min(end_s + overlap_s, info.end_s))

@@ -201,6 +201,7 @@ class VLLMClient:
 def _fit_image(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
-    height_px, width_px = frame_size(*pixels.shape[:2], MIN_IMAGE_TOKENS, MAX_IMAGE_TOKENS)
+    source_height_px, source_width_px, _ = pixels.shape
+    height_px, width_px = frame_size(source_height_px, source_width_px, MIN_IMAGE_TOKENS, MAX_IMAGE_TOKENS)
     resized = Image.fromarray(pixels).resize((width_px, height_px), Image.Resampling.BICUBIC)
     return np.asarray(resized, dtype=np.uint8)

@@ -14,7 +14,8 @@ def generation(text: str, *, prompt_tokens: int = 10) -> Generation:
 class ScriptedEngine:
     """Answers a chunk with what `on_chunk` returns or raises, and texts with `on_text`.
 
-    `held` counts chunks that are in the engine; with `gate` set, they stay until it opens.
+    `held` counts the chunks in the engine. They stay until `gate` opens, if there is one, and then until the
+    one of their index in `gates` does.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class ScriptedEngine:
     ) -> None:
         self.max_model_len = max_model_len
         self.gate: asyncio.Event | None = None
+        self.gates: dict[int, asyncio.Event] = {}
         self.held = 0
         self.most_held = 0
         self.messages: list[Message] = []
@@ -36,7 +38,8 @@ class ScriptedEngine:
         self.held += 1
         self.most_held = max(self.most_held, self.held)
         try:
-            await (self.gate.wait() if self.gate else asyncio.sleep(0))
+            for gate in (self.gate, self.gates.get(batch.chunk.index)):
+                await (gate.wait() if gate else asyncio.sleep(0))
             return generation(self._on_chunk(batch))
         finally:
             self.held -= 1

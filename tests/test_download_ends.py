@@ -34,10 +34,10 @@ ENDLESS = {
 
 
 class Transfers:
-    """How many were started, and whether all their threads have ended."""
+    """Whether a transfer's thread has started, and has ended."""
 
     def __init__(self) -> None:
-        self.num_started = 0
+        self.started = threading.Event()
         self.ended = threading.Event()
 
 
@@ -47,7 +47,7 @@ def transfers(monkeypatch: pytest.MonkeyPatch) -> Transfers:
     run = http.HttpFetch.run
 
     def watched(fetch: http.HttpFetch) -> int:
-        transfers.num_started += 1
+        transfers.started.set()
         try:
             return run(fetch)
         finally:
@@ -104,8 +104,8 @@ async def test_an_endless_source_ends_at_the_deadline_with_its_thread(endless, t
 async def test_cancelling_ends_the_transfer_with_its_thread_and_leaves_nothing_open(endless, transfers, tmp_path):
     before = num_connections_to(endless)
     job = asyncio.create_task(fetch(endless, tmp_path))
+    assert await asyncio.to_thread(transfers.started.wait, SLACK_S)
     await asyncio.wait({job}, timeout=0.1)
-    assert transfers.num_started
     assert not transfers.ended.is_set()
     started_s = time.monotonic()
     job.cancel()
@@ -117,31 +117,39 @@ async def test_cancelling_ends_the_transfer_with_its_thread_and_leaves_nothing_o
     assert [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(tmp_path)] == []
 
 
-async def test_cancelling_before_the_thread_starts_fetches_nothing(server, tmp_path):
-    job = asyncio.create_task(fetch(server.answer(whole(FILM)), tmp_path))
+async def test_cancelling_at_once_leaves_nothing_running(server, transfers, tmp_path):
+    url = server.answer(dripping(b"", b""))
+    job = asyncio.create_task(fetch(url, tmp_path))
     await asyncio.sleep(0)
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
         await job
-    assert server.num_connections == 0
-    assert list(tmp_path.iterdir()) == []
+    assert transfers.ended.is_set()
+    assert num_connections_to(url) == 0
 
 
-async def test_a_name_server_that_never_answers_does_not_hold_the_job(server, transfers, monkeypatch, tmp_path):
-    answered = threading.Event()
-    resolve = socket.getaddrinfo
+@pytest.mark.parametrize("in_the_end", ["answers", "fails"])
+async def test_a_name_server_that_takes_too_long_does_not_hold_the_job(
+    in_the_end, server, transfers, monkeypatch, tmp_path
+):
+    proceed = threading.Event()
+    resolve, lookups = socket.getaddrinfo, []
 
-    def hanging(*arguments: object, **options: object) -> object:
-        answered.wait()
-        return resolve(*arguments, **options)
+    def slow(*question: object, **options: object) -> object:
+        lookups.append(question)
+        proceed.wait()
+        if in_the_end == "fails":
+            raise socket.gaierror(socket.EAI_AGAIN, "later")
+        return resolve(*question, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
     monkeypatch.setattr(download_module, "ABORT_GRACE_S", 0.05)
     try:
         with pytest.raises(DownloadTimeout):
             await fetch(server.answer(whole(FILM)), tmp_path, download_timeout_s=0.1)
     finally:
-        answered.set()
+        proceed.set()
     assert await asyncio.to_thread(transfers.ended.wait, SLACK_S)
+    assert len(lookups) == 1
     assert server.num_connections == 0
     assert list(tmp_path.iterdir()) == []

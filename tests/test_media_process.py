@@ -28,7 +28,7 @@ def is_running(pid: int) -> bool:
 
 
 def open_descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 async def test_the_whole_output_comes_back_however_large():
@@ -148,7 +148,7 @@ async def test_cancelling_a_run_kills_its_child(tmp_path: Path):
     pid_file = tmp_path / "pid"
     task = asyncio.create_task(media_process.run(["sh", "-c", f"echo $$ > {pid_file}; exec sleep 60"], 60))
     async with asyncio.timeout(10):
-        while not pid_file.exists() or not pid_file.read_text().strip():  # noqa: ASYNC110  # another process writes it
+        while not pid_file.exists() or not pid_file.read_text().strip():
             await asyncio.sleep(0.02)
 
     task.cancel()

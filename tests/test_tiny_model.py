@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_model.build import RECIPE_FILE, SPECIAL_TOKENS, build_checkpoint
 from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration
+
+from tiny_model.build import RECIPE_FILE, SPECIAL_TOKENS, build_checkpoint
 
 MAX_PARAMETERS = 1_500_000
 MAX_BUILD_S = 20.0  # 0.1 s on two free cores once the packages are imported

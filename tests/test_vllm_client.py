@@ -53,12 +53,19 @@ async def answer(client: VLLMClient, batches: Batches) -> list[ChunkResult]:
 
 async def test_results_are_in_the_order_of_the_chunks_whatever_finishes_first() -> None:
     engine = ScriptedEngine()
-    engine.gate = asyncio.Event()
-    running = asyncio.create_task(answer(client_of(engine), Batches(4)))
-    await settle()
-    engine.gate.set()
+    engine.gates = {index: asyncio.Event() for index in range(4)}
+    finished: list[int] = []
+
+    def finish_the_one_before(result: ChunkResult) -> None:
+        finished.append(result.chunk.index)
+        if result.chunk.index:
+            engine.gates[result.chunk.index - 1].set()
+
+    stream = Batches(4).stream()
+    running = client_of(engine).process_chunks_parallel("What?", stream, OPTIONS, finish_the_one_before)
+    engine.gates[3].set()
     assert [result.chunk.index for result in await running] == [0, 1, 2, 3]
-    assert engine.most_held == 4
+    assert finished == [3, 2, 1, 0]
 
 
 async def test_no_more_chunks_are_decoded_than_may_be_in_flight() -> None:

@@ -38,6 +38,11 @@ class SamplingRate:
     concessions: tuple[str, ...]
 
 
+def microseconds(seconds: float) -> int:
+    """The clock that plans are made in: on it, sums of decimal seconds are exact."""
+    return max(1, round(seconds * 1_000_000))
+
+
 def num_frames(span_s: Fraction, fps: Fraction) -> int:
     """The most sampling instants that a half-open span can hold."""
     return math.ceil(span_s * fps)
@@ -52,29 +57,30 @@ def fit(span_s: Fraction, wanted_fps: Fraction, height_px: int, width_px: int, b
     """Fit a span into the budget: the rate falls first, then the frames shrink, then the span.
 
     Args:
-        span_s: seconds that a chunk sees.
+        span_s: seconds that a chunk sees, in whole microseconds.
         wanted_fps: frames per second of video; raised for spans that would have under four frames.
         height_px: of the source as displayed.
         width_px: of the source as displayed.
         budget: the limits of one chunk.
     """
     concessions = []
+    usual_tokens = min(budget.min_frame_tokens, budget.max_frame_tokens)
     fps = max(wanted_fps, MIN_FRAMES / span_s)
-    roomy_frames = _most_frames(budget, budget.min_frame_tokens)
+    roomy_frames = _most_frames(budget, usual_tokens)
     if num_frames(span_s, fps) > roomy_frames:
-        floor_fps = min(fps, budget.min_fps)
-        fps = max(floor_fps, roomy_frames / span_s)
+        fps = max(min(fps, budget.min_fps), roomy_frames / span_s)
+    if fps < wanted_fps:
         concessions.append(f"sample_fps lowered from {float(wanted_fps):.3g} to {float(fps):.3g}")
-    dense_frames = _most_frames(budget, FLOOR_FRAME_TOKENS)
+    dense_frames = _most_frames(budget, min(usual_tokens, FLOOR_FRAME_TOKENS))
     if num_frames(span_s, fps) > dense_frames:
-        shorter_s = dense_frames / fps
+        shorter_s = Fraction(math.floor(dense_frames / fps * 1_000_000), 1_000_000)
         concessions.append(f"a chunk sees {float(shorter_s):.4g} s instead of {float(span_s):.4g} s")
         span_s = shorter_s
     pairs = math.ceil(num_frames(span_s, fps) / FRAMES_PER_PAIR)
     frame_tokens = min(budget.max_frame_tokens, budget.max_video_tokens // pairs)
-    if frame_tokens < budget.min_frame_tokens:
-        concessions.append(f"frames shrunk to {frame_tokens} tokens a pair, under the usual {budget.min_frame_tokens}")
-    height, width = frame_size(height_px, width_px, min(budget.min_frame_tokens, frame_tokens), frame_tokens)
+    if frame_tokens < usual_tokens:
+        concessions.append(f"frames shrunk to {frame_tokens} tokens a pair, under the usual {usual_tokens}")
+    height, width = frame_size(height_px, width_px, min(usual_tokens, frame_tokens), frame_tokens)
     return SamplingRate(fps, height, width, span_s, tuple(concessions))
 
 

@@ -5,6 +5,7 @@ be used it prints {"refused": reason}; the reasons are the keys of frame_extract
 """
 
 import json
+import math
 import sys
 from array import array
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A rate that a container declares is the exact form of the measured one if it is as near as this."""
 DURATION_TOLERANCE = Fraction(1, 10)
 """Durations that add up no better to the time between first and last picture are libav's guesses."""
+SHORTEST_PICTURE_S = Fraction(1, 1000)
+"""How long a last picture lasts at least, so that every video has a duration."""
 CLOCK_JITTER_TICKS = 2
 """A constant rate in a container's coarse clock still jitters by this much."""
 
@@ -74,17 +77,18 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
     intervals = np.diff(ordered)
     last_ticks = durations[int(np.argmax(times))]
     span_ticks = int(ordered[-1] - ordered[0])
-    if abs(sum(durations) - last_ticks - span_ticks) > span_ticks * DURATION_TOLERANCE or last_ticks <= 0:
-        last_ticks = max(1, int(min(np.median(intervals), np.mean(intervals)))) if len(intervals) else 1
+    guessed = abs(sum(durations) - last_ticks - span_ticks) > span_ticks * DURATION_TOLERANCE
+    if len(intervals) and (guessed or last_ticks <= 0):
+        last_ticks = int(min(np.median(intervals), np.mean(intervals)))
+    shortest_ticks = math.ceil(SHORTEST_PICTURE_S / _tick_s(stream))
     variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
-    return PacketTimes(len(ordered), int(ordered[-1]) + last_ticks, bool(variable))
+    return PacketTimes(len(ordered), int(ordered[-1]) + max(last_ticks, shortest_ticks), bool(variable))
 
 
 def _describe(
     container: InputContainer, stream: VideoStream, first: TimedFrame, times: PacketTimes
 ) -> dict[str, object]:
-    tick_s = stream.time_base
-    assert tick_s is not None  # libav gives every stream of a file one
+    tick_s = _tick_s(stream)
     turn_deg = orientation(first.frame).turn_deg
     width_px, height_px = _square_pixel_size(stream, first)
     if turn_deg in (90, 270):
@@ -108,6 +112,11 @@ def _describe(
         "first_pts": first.pts,
         "time_base_s": str(tick_s),
     }
+
+
+def _tick_s(stream: VideoStream) -> Fraction:
+    assert stream.time_base  # libav gives every stream of a file one
+    return stream.time_base
 
 
 def _square_pixel_size(stream: VideoStream, first: TimedFrame) -> tuple[int, int]:

@@ -66,7 +66,7 @@ class AddressGuard:
         """
         answers = _resolve(host, port)
         self._check(host, port, {ipaddress.ip_address(str(target[0]).partition("%")[0]) for *_, target in answers})
-        failure: OSError | None = None
+        failure: OSError = ConnectionError("the name has no address")
         for family, kind, protocol, _, target in answers:
             opened = socket.socket(family, kind, protocol)
             try:
@@ -78,7 +78,7 @@ class AddressGuard:
                 failure = exc
             else:
                 return opened
-        raise failure or ConnectionError("the name has no address")
+        raise failure
 
     def abort(self) -> None:
         """Make a thread that connects, waits or reads fail at once, now and later."""

@@ -1,0 +1,151 @@
+"""Pictures come out upright, in the colours and shape of the source; ffmpeg's own output is the measure."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import CORNERS, H264, HEIGHT_PX, WIDTH_PX, ClipStore, ffmpeg, numbered_pictures, with_display_matrix
+from config import Settings
+from frame_extractor import FrameExtractor
+from records import Chunk, Sampling, VideoInfo
+
+# Each of the eight ways to lay a picture down, and the clockwise turn after a mirroring or none.
+MATRICES = {
+    (1, 0, 0, 1): 0,
+    (0, 1, -1, 0): 90,
+    (-1, 0, 0, -1): 180,
+    (0, -1, 1, 0): 270,
+    (-1, 0, 0, 1): 0,
+    (0, -1, -1, 0): 90,
+    (1, 0, 0, -1): 180,
+    (0, 1, 1, 0): 270,
+}
+TO_COLOURS = "-vf scale=out_color_matrix={matrix}:out_range={range} -color_range {range} -colorspace {name}"
+LOSSY = "-c:v libx264 -crf 4 -pix_fmt yuv420p"
+COLOURS = {
+    "bt601.mp4": f"{TO_COLOURS.format(matrix='bt601', range='tv', name='smpte170m')} {LOSSY}",
+    "bt709.mp4": f"{TO_COLOURS.format(matrix='bt709', range='tv', name='bt709')} {LOSSY}",
+    "bt2020.mp4": f"{TO_COLOURS.format(matrix='bt2020', range='tv', name='bt2020nc')} {LOSSY} -pix_fmt yuv420p10le",
+    "bt709-full.mp4": f"{TO_COLOURS.format(matrix='bt709', range='pc', name='bt709')} {LOSSY}",
+    "unnamed.mp4": LOSSY,
+    "unnamed.mov": "-c:v mjpeg -q 1 -pix_fmt yuvj444p",
+    "planar-rgb.mp4": "-c:v libx264rgb -crf 1",
+    "transparent.webm": "-c:v libvpx -auto-alt-ref 0 -b:v 5M -pix_fmt yuva420p",
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return ClipStore(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def extractor() -> FrameExtractor:
+    return FrameExtractor(Settings(media_timeout_s=30))
+
+
+async def picture_of(extractor: FrameExtractor, path: Path, height_px: int, width_px: int) -> np.ndarray:
+    info = await extractor.get_video_info(path)
+    return await first_picture(extractor, path, info, height_px, width_px)
+
+
+async def first_picture(
+    extractor: FrameExtractor, path: Path, info: VideoInfo, height_px: int, width_px: int
+) -> np.ndarray:
+    sampling = Sampling(info.start_s, Fraction(1), height_px, width_px)
+    batch = await extractor.extract_frames(path, info, sampling, Chunk(0, info.start_s, info.end_s, info.end_s))
+    return batch.pixels[0]
+
+
+def as_ffmpeg_shows(path: Path, height_px: int, width_px: int) -> np.ndarray:
+    flags = "bicubic+accurate_rnd+full_chroma_inp+full_chroma_int"
+    one = ["-frames:v", "1", "-vf", f"scale={width_px}:{height_px}:flags={flags}"]
+    output = ffmpeg("-i", path, *one, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:")
+    return np.frombuffer(output, np.uint8).reshape(height_px, width_px, 3)
+
+
+def patches(picture: np.ndarray) -> np.ndarray:
+    """The mean colour inside each of 4 by 8 fields."""
+    height_px, width_px = picture.shape[:2]
+    fields = picture.reshape(4, height_px // 4, 8, width_px // 8, 3).astype(float)
+    return fields[:, height_px // 16 : -height_px // 16, :, width_px // 32 : -width_px // 32].mean(axis=(1, 3))
+
+
+def colourful(count: int = 5) -> np.ndarray:
+    """The same 32 random colours, again and again."""
+    colours = np.random.default_rng(0).integers(0, 256, (1, 4, 8, 3), dtype=np.uint8)
+    return colours.repeat(HEIGHT_PX // 4, axis=1).repeat(WIDTH_PX // 8, axis=2).repeat(count, axis=0)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+async def test_turned_and_mirrored_pictures_come_out_as_ffmpeg_shows_them(
+    matrix: tuple[int, int, int, int], clips: ClipStore, extractor: FrameExtractor
+):
+    upright = clips.clip("h264.mp4").path
+    path = clips.write(f"shown{matrix}.mp4", with_display_matrix(upright.read_bytes(), *matrix))
+    turned = MATRICES[matrix] in (90, 270)
+    size_px = (WIDTH_PX, HEIGHT_PX) if turned else (HEIGHT_PX, WIDTH_PX)
+
+    info = await extractor.get_video_info(path)
+    picture = await first_picture(extractor, path, info, *size_px)
+
+    assert (info.height_px, info.width_px, info.rotation_deg) == (*size_px, MATRICES[matrix])
+    assert np.abs(picture.astype(int) - as_ffmpeg_shows(path, *size_px)).max() <= 3
+
+
+@pytest.mark.parametrize("clockwise_deg", [0, 90, 180, 270])
+async def test_a_phone_held_sideways_films_upright_pictures(
+    clockwise_deg: int, clips: ClipStore, extractor: FrameExtractor
+):
+    coded = np.rot90(numbered_pictures(10), clockwise_deg // 90, axes=(1, 2))
+    path = clips.encode(f"coded-{clockwise_deg}.mp4", H264, np.ascontiguousarray(coded))
+    matrix = next(matrix for matrix, turn_deg in MATRICES.items() if turn_deg == clockwise_deg)
+    path = clips.write(f"held-{clockwise_deg}.mp4", with_display_matrix(path.read_bytes(), *matrix))
+
+    picture = await picture_of(extractor, path, HEIGHT_PX, WIDTH_PX)
+
+    corners = picture[[16, 16, -16, -16], [16, -16, 16, -16]].astype(int)
+    assert np.abs(corners - list(CORNERS.values())).max() < 40
+
+
+@pytest.mark.parametrize("name", COLOURS)
+async def test_colours_are_those_of_the_source(name: str, clips: ClipStore, extractor: FrameExtractor):
+    pictures = colourful()
+    path = clips.encode(name, COLOURS[name], pictures)
+
+    picture = await picture_of(extractor, path, HEIGHT_PX, WIDTH_PX)
+
+    assert np.abs(patches(picture) - patches(as_ffmpeg_shows(path, HEIGHT_PX, WIDTH_PX))).max() <= 2
+    assert np.abs(patches(picture) - patches(pictures[0])).max() <= 6
+
+
+async def test_large_pictures_without_a_named_matrix_are_taken_for_bt709(clips: ClipStore, extractor: FrameExtractor):
+    pictures = colourful(2)
+    enlarged = f"-vf scale=1280:640:flags=neighbor:out_color_matrix=bt709 {LOSSY}"
+    path = clips.encode("unnamed-hd.mp4", enlarged, pictures)
+
+    picture = await picture_of(extractor, path, HEIGHT_PX, WIDTH_PX)
+
+    assert np.abs(patches(picture) - patches(pictures[0])).max() <= 6
+
+
+async def test_a_colour_matrix_that_cannot_be_converted_is_taken_for_the_usual_one(
+    clips: ClipStore, extractor: FrameExtractor
+):
+    usual = clips.encode("usual.mp4", LOSSY, colourful())
+    expected = await picture_of(extractor, usual, HEIGHT_PX, WIDTH_PX)
+
+    for number in (0, 3, 8, 14):  # RGB, reserved, YCgCo, ICtCp
+        path = usual.with_name(f"matrix-{number}.mp4")
+        ffmpeg("-i", usual, "-c", "copy", "-bsf:v", f"h264_metadata=matrix_coefficients={number}", path)
+        assert np.array_equal(await picture_of(extractor, path, HEIGHT_PX, WIDTH_PX), expected)
+
+
+async def test_a_grey_picture_of_odd_size_becomes_rgb_of_the_planned_size(clips: ClipStore, extractor: FrameExtractor):
+    path = clips.encode("grey.mp4", "-c:v libx264 -crf 4 -pix_fmt gray", numbered_pictures(5)[:, :101, :255])
+
+    picture = await picture_of(extractor, path, 96, 256)
+
+    assert np.abs(picture.astype(int) - as_ffmpeg_shows(path, 96, 256)).max() <= 2
