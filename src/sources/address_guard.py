@@ -7,10 +7,12 @@ import contextlib
 import ipaddress
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Sequence
 
-from urllib3 import PoolManager
+import requests
+from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -112,8 +114,21 @@ class AddressGuard:
             self._connection = opened.dup()  # TLS takes the descriptor out of the socket that it wraps
 
 
-def guarded_pool(guard: AddressGuard) -> PoolManager:
-    """Return a pool whose every connection goes through the guard. It knows no proxies, netrc or cookies."""
+class _Session(requests.Session):
+    """Leaves redirects alone: requests would read their whole body, however long, before it returns them."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # requests names it
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, pool_classes: dict[str, type[HTTPConnectionPool]]) -> None:
+        super().__init__()
+        self.poolmanager.pool_classes_by_scheme = pool_classes
+
+
+def guarded_session(guard: AddressGuard) -> requests.Session:
+    """Return a session whose every connection goes through the guard. It knows no proxies and no netrc."""
 
     class _Connection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
@@ -130,9 +145,14 @@ def guarded_pool(guard: AddressGuard) -> PoolManager:
         ConnectionCls = _TlsConnection
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # below, it logs URLs with their signatures
-    pool = PoolManager()
-    pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-    return pool
+    session = _Session()
+    session.trust_env = False
+    # SSL_CERT_FILE names a private authority; without it requests brings its own list.
+    session.verify = ssl.get_default_verify_paths().cafile or True
+    adapter = _Adapter({"http": _Pool, "https": _TlsPool})
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
 
 
 def _resolve(host: str, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:

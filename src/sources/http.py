@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
+import requests
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -18,12 +19,12 @@ from tenacity import (
     wait_exception,
     wait_random_exponential,
 )
-from urllib3 import BaseHTTPResponse, PoolManager, Timeout
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
-from errors import DiskFull, DownloadError, DownloadTooLarge, SourceHttpError
-from sources.address_guard import AddressGuard, guarded_pool
+from errors import DiskFull, DownloadError, DownloadTooLarge, SourceHttpError, UrlInvalid
+from sources.address_guard import AddressGuard, guarded_session
 from sources.url import check_url, redirected_url
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,8 @@ class HttpFetch:
             reraise=True,
         )
         try:
-            with guarded_pool(self._guard) as pool:
-                retrying(self._attempt, pool)
+            with guarded_session(self._guard) as session:
+                retrying(self._attempt, session)
         except TransientFault as fault:
             raise fault.verdict from fault
         if not self._have_bytes:
@@ -97,38 +98,33 @@ class HttpFetch:
         log.info("fetched %d bytes from %s", self._have_bytes, parse_url(self._url).host)
         return self._have_bytes
 
-    def _attempt(self, pool: PoolManager) -> None:
+    def _attempt(self, session: requests.Session) -> None:
         headers = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
         if self._etag:
             headers |= {"Range": f"bytes={self._have_bytes}-", "If-Range": self._etag}
         try:
-            with self._open(pool, headers) as response:
+            with self._open(session, headers) as response:
                 self._accept(response)
                 self._write(response)
-        except HTTPError as exc:
+        except requests.exceptions.InvalidURL as exc:
+            raise UrlInvalid("The source's host name is not a valid one.") from exc
+        except (HTTPError, requests.RequestException) as exc:  # the latter while connecting, the former while reading
             if _is_certificate_fault(exc):
                 raise DownloadError("The source's TLS certificate is not valid.") from exc
             raise TransientFault(DownloadError("The connection to the source failed repeatedly.")) from exc
-        except OSError as exc:  # those of the network are HTTPError
+        except OSError as exc:  # those of the network came as one of the above
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull("The worker's disk is full.") from exc
             raise
         finally:
             self._guard.close()
 
-    def _open(self, pool: PoolManager, headers: dict[str, str]) -> BaseHTTPResponse:
+    def _open(self, session: requests.Session, headers: dict[str, str]) -> BaseHTTPResponse:
         """Follow redirects by hand, each checked like the first address, their bodies unread."""
         url = self._url
         for _ in range(MAX_REDIRECTS + 1):
-            response = pool.request(
-                "GET",
-                url,
-                headers=headers,
-                timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
-                preload_content=False,
-                redirect=False,
-                retries=False,
-            )
+            timeouts_s = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+            response: BaseHTTPResponse = session.get(url, headers=headers, timeout=timeouts_s, stream=True).raw
             location = response.get_redirect_location()
             if not location:
                 return response

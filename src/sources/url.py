@@ -37,6 +37,7 @@ def check_url(url: str, subject: str) -> None:
     if (
         not parts.host
         or len(parts.host) > MAX_HOST_CHARACTERS
+        or "%" in parts.host  # an encoded name, or the zone of a link-local address
         or parts.port == 0  # urllib3 would take it for the default port
         or not url.isprintable()
         or any(character in url for character in " \\")

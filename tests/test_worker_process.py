@@ -1,0 +1,282 @@
+"""The worker as RunPod starts it: `python src/handler.py`, the real SDK and the real engine, on loopback.
+
+The worker that most tests share is ended by the test of SIGTERM, which therefore stands behind them.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import runpod
+
+from media_server import Exchange, MediaServer
+from report.output import ChunkOutput, JobOutput
+from runpod_stand_in import JobRecord, RunPodStandIn
+from tiny_model.environment import environment
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, str(ROOT / "src" / "handler.py")]
+QUESTION = "What does the counter show?"
+START_TIMEOUT_S = 120.0
+"""For what may have to wait for the model, on a busy machine."""
+EXIT_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process and the platform that it alone serves."""
+
+    platform: RunPodStandIn
+    process: subprocess.Popen[bytes]
+    work_dir: Path
+    log: Path
+
+    def descendants(self, word: str = "") -> list[psutil.Process]:
+        """Its children and theirs whose command line holds a word."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if word in " ".join(child.cmdline())]
+
+    def run_until_decoding(self, video_url: Path | str) -> JobRecord:
+        """Submit a job of many seconds; on return it has answered a chunk and waits to decode another."""
+        job = self.platform.submit(job_input(video_url, chunk_duration=1.0, max_tokens=1000, temperature=0.0))
+
+        def reached() -> bool:
+            assert not job.is_over, job.view()
+            return any(update.body["chunks_done"] for update in job.progress)
+
+        self.platform.wait_until(reached, START_TIMEOUT_S, "the first chunk's answer")
+        return job
+
+    def wait_for_ping(self, job: JobRecord, *, running: bool) -> None:
+        """Wait until the worker tells the platform that it is, or is not, busy with a job."""
+        pings = self.platform.worker().pings
+
+        def told() -> bool:
+            return bool(pings) and (job.id in pings[-1].body.get("job_id", "")) == running
+
+        self.platform.wait_until(told, what=f"a ping with {running=}")
+
+
+@contextmanager
+def running_worker(settings: dict[str, str], directory: Path) -> Iterator[Worker]:
+    work_dir, log = directory / "jobs", directory / "log"
+    settings = settings | {"WORK_DIR": str(work_dir)}
+    with (
+        log.open("wb") as written,
+        RunPodStandIn() as platform,
+        platform.worker_process(COMMAND, environment=settings, log=written, grace_s=0.0) as process,
+    ):
+        platform.wait_for_take()
+        yield Worker(platform, process, work_dir, log)
+
+
+@pytest.fixture(scope="module")
+def worker_settings(checkpoint: Path, media_root: Path) -> dict[str, str]:
+    return environment(checkpoint) | {
+        "VIDEO_ROOTS": str(media_root),
+        "DOWNLOAD_ALLOW_PRIVATE": "127.0.0.1",
+        "MAX_CHUNKS_IN_FLIGHT": "2",  # so that a decoder is mostly waiting, and there to be killed
+    }
+
+
+@pytest.fixture(scope="module")
+def worker(worker_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with running_worker(worker_settings, tmp_path_factory.mktemp("worker")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def media_server() -> Iterator[MediaServer]:
+    with MediaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def endpoint(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> runpod.Endpoint:
+    monkeypatch.setattr(runpod, "endpoint_url_base", worker.platform.url)
+    return runpod.Endpoint(worker.platform.endpoint_id, api_key=worker.platform.api_key)
+
+
+def job_input(video_url: Path | str, **fields: object) -> dict[str, object]:
+    return {"video_url": str(video_url), "prompt": QUESTION, "chunk_duration": 4.0, "max_tokens": 8, **fields}
+
+
+def assert_documented(output: dict[str, Any], num_chunks: int) -> None:
+    assert output.keys() == JobOutput.model_fields.keys()
+    assert (output["success"], output["status"], output["coverage"]) == (True, "complete", 1)
+    assert (output["num_chunks"], len(output["chunk_results"])) == (num_chunks, num_chunks)
+    assert all(chunk.keys() == ChunkOutput.model_fields.keys() and chunk["text"] for chunk in output["chunk_results"])
+    assert output["video_info"]["duration"] == 12
+    assert output["aggregated_response"]
+    assert output["usage"]["completion_tokens"] > 0
+    assert {"download_s", "chunks_s", "synthesis_s"} <= output["timings"].keys()
+
+
+def test_a_job_is_answered_as_documented_and_shows_its_progress_until_then(
+    worker: Worker, endpoint: runpod.Endpoint, twelve_seconds: Path
+) -> None:
+    job = endpoint.run(job_input(twelve_seconds, chunk_duration=1.0, max_tokens=100))
+    record = worker.platform.job(job.job_id)
+    shown: list[dict[str, Any]] = []
+    while not record.is_over:
+        known = len(record.progress)
+        worker.platform.wait_until(
+            lambda known=known: record.is_over or len(record.progress) > known, START_TIMEOUT_S, "news"
+        )
+        shown.append(endpoint.rp_client.get(f"{worker.platform.endpoint_id}/status/{job.job_id}"))
+    last = shown.pop()
+    assert last["status"] == "COMPLETED"
+    assert_documented(last["output"], num_chunks=12)
+    assert {state["status"] for state in shown} == {"IN_PROGRESS"}
+    fractions = [state["output"]["fraction"] for state in shown]
+    assert fractions == sorted(fractions)
+    assert len(set(fractions)) > 2
+    assert len(record.results) == 1
+
+
+def test_run_sync_gives_the_same_output(endpoint: runpod.Endpoint, worker: Worker, twelve_seconds: Path) -> None:
+    endpoint.run_sync(job_input(twelve_seconds), timeout=START_TIMEOUT_S)
+    output = endpoint.run_sync(job_input(twelve_seconds, temperature=0.0))
+    assert_documented(output, num_chunks=3)
+    assert worker.platform.jobs[-1].results == [{"output": output}]
+
+
+def test_jobs_run_at_the_same_time_on_one_engine(
+    endpoint: runpod.Endpoint, worker: Worker, media_server: MediaServer, twelve_seconds: Path
+) -> None:
+    """Each source is sent only when all of them have been asked for."""
+    all_running = threading.Barrier(3)
+    content = twelve_seconds.read_bytes()
+
+    def answer(exchange: Exchange) -> None:
+        all_running.wait(START_TIMEOUT_S)
+        exchange.send(content, Content_Length=str(len(content)))
+
+    jobs = [endpoint.run(job_input(media_server.answer(answer))) for _ in range(3)]
+    records = [worker.platform.wait_for_status(job.job_id, timeout_s=START_TIMEOUT_S) for job in jobs]
+    for record in records:
+        assert_documented(record.output, num_chunks=3)
+    assert len(worker.descendants("EngineCore")) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"video_url": "{media_root}/missing.mp4"}, "SOURCE_NOT_FOUND: "),
+        ({"video_url": "/etc/passwd"}, "URL_INVALID: "),
+        ({"top_k": 5}, "INVALID_INPUT: top_k: "),
+        ({"video_url": None}, "INVALID_INPUT: video_url: "),
+    ],
+)
+def test_a_job_that_cannot_be_done_fails_with_a_code_and_a_sentence(
+    wrong: dict[str, Any], error: str, endpoint: runpod.Endpoint, worker: Worker, media_root: Path, twelve_seconds: Path
+) -> None:
+    fields = {
+        key: value.format(media_root=media_root) if isinstance(value, str) else value for key, value in wrong.items()
+    }
+    job = endpoint.run(job_input(twelve_seconds) | fields)
+    record = worker.platform.wait_for_status(job.job_id, "FAILED")
+    assert record.results == [{"error": record.error}]
+    assert record.error is not None
+    assert record.error.startswith(error)
+    assert re.fullmatch(r"[A-Z_]+: [^\n/]+", record.error)
+
+
+def test_a_cancelled_job_ends_its_decoder_and_its_files_and_the_next_job_is_answered(
+    worker: Worker, endpoint: runpod.Endpoint, media_server: MediaServer, twelve_seconds: Path
+) -> None:
+    job = worker.run_until_decoding(media_server.serve(twelve_seconds))
+    worker.wait_for_ping(job, running=True)
+    decoders = worker.descendants("media.decode")
+    assert len(decoders) == 1
+    assert [path.name for path in worker.work_dir.glob("*/*")] == ["source"]
+    worker.platform.cancel(job.id)
+    worker.wait_for_ping(job, running=False)
+    assert not any(decoder.is_running() for decoder in decoders)
+    assert list(worker.work_dir.iterdir()) == []
+    assert_documented(endpoint.run_sync(job_input(twelve_seconds)), num_chunks=3)
+    assert (job.status, job.results) == ("CANCELLED", [])
+
+
+@pytest.mark.parametrize("way", ["sync", "poll"])
+def test_the_example_asks_the_worker(way: str, worker: Worker, twelve_seconds: Path) -> None:
+    command = [sys.executable, "example_usage.py", way, "--video-url", twelve_seconds, "--prompt", QUESTION]
+    options = ["--max-tokens", "8", "--chunk-duration", "4", "--interval-s", "0.1"]
+    environment = psutil.Process().environ() | worker.platform.client_environment()
+    run = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "complete: 100% of 12.0 s seen in 3 chunks\n[0.0-4.0 s] " in run.stdout
+
+
+def test_sigterm_lets_the_running_job_finish_and_ends_the_worker_without_a_trace(
+    worker: Worker, twelve_seconds: Path
+) -> None:
+    job = worker.run_until_decoding(twelve_seconds)
+    descendants = worker.descendants()
+    worker.process.terminate()
+    worker.platform.retire()
+    worker.platform.wait_for_status(job.id, "COMPLETED", timeout_s=START_TIMEOUT_S)
+    assert worker.process.wait(EXIT_TIMEOUT_S) == 0
+    assert psutil.wait_procs(descendants, timeout=EXIT_TIMEOUT_S)[1] == []
+    assert [record.id for record in worker.platform.jobs if record.late or len(record.results) > 1] == []
+    log = worker.log.read_text()
+    assert "Traceback" not in log
+    assert QUESTION not in log
+
+
+def test_a_dead_engine_fails_its_jobs_and_ends_the_worker(
+    worker_settings: dict[str, str], tmp_path: Path, twelve_seconds: Path
+) -> None:
+    with running_worker(worker_settings, tmp_path) as worker:
+        job = worker.run_until_decoding(twelve_seconds)
+        descendants = worker.descendants()
+        (engine,) = worker.descendants("EngineCore")
+        killed_s = time.monotonic()
+        engine.kill()
+        worker.platform.wait_for_status(job.id, "FAILED")
+        assert job.error is not None
+        assert job.error.startswith("ENGINE_DEAD: ")
+        assert job.stop_pod
+        assert worker.process.wait(EXIT_TIMEOUT_S) == 1
+        assert time.monotonic() - killed_s < EXIT_TIMEOUT_S
+        assert psutil.wait_procs(descendants, timeout=EXIT_TIMEOUT_S)[1] == []
+        assert job.late == []
+
+
+def test_a_local_test_run_prints_the_result_and_leaves_nothing_behind(
+    worker_settings: dict[str, str], tmp_path: Path, twelve_seconds: Path
+) -> None:
+    run = run_locally(job_input(twelve_seconds), worker_settings | {"WORK_DIR": str(tmp_path)})
+    assert run.returncode == 0
+    assert "'aggregated_response': '" in run.stdout
+    assert "Traceback" not in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_local_test_run_with_a_bad_input_names_the_fault(worker_settings: dict[str, str]) -> None:
+    run = run_locally({"video_url": "https://example.com/video.mp4"}, worker_settings)
+    assert run.returncode == 1
+    assert "INVALID_INPUT: prompt: " in run.stdout
+    assert "Traceback" not in run.stderr
+
+
+def run_locally(test_input: dict[str, object], settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a job without a platform, in a session of its own of which no process may be left."""
+    command = [*COMMAND, "--test_input", json.dumps({"input": test_input})]
+    environment = psutil.Process().environ() | settings
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        # The output ends when the last process that could write to it has.
+        stdout, stderr = process.communicate(timeout=START_TIMEOUT_S)
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
