@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     """Longest prompt plus answer in tokens: a ceiling, lowered to what the GPU's memory can hold."""
     gpu_memory_utilization: float = Field(0.90, gt=0, le=1)
     kv_cache_dtype: Literal["auto", "bfloat16", "fp8"] = "auto"
-    """auto: fp8 on cards of less than 40 GiB, where it doubles the context, else the model's own type."""
+    """auto: fp8 on cards of less than 40 GiB that can (Ada and newer), where it doubles the context."""
     load_format: str = "auto"
     """vLLM's way of reading the weights; `dummy` gives random weights for speed measurements."""
     enforce_eager: bool = False
@@ -85,7 +85,7 @@ class Settings(BaseSettings):
 
     max_concurrent_jobs: int = Field(4, ge=1)
     """Jobs that run at once on the one engine."""
-    max_chunks_in_flight: int = Field(8, ge=1)
+    max_chunks_in_flight: int = Field(16, ge=1)
     """Chunks, over all jobs, that hold pixels or wait in the engine at once; bounds memory."""
     job_timeout_s: float = Field(3600.0, gt=0)
     work_dir: Path = Path(tempfile.gettempdir()) / "qwen3-vl-runpod"

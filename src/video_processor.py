@@ -8,13 +8,18 @@ import ffmpeg
 
 import media_process
 from config import Settings
-from errors import VideoTooLong
+from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
 from media.budget import microseconds
+from media.wire import UNTIMED_FORMATS
 from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
 
 SPLIT_PARALLEL = 2
 """Stream copies are bound by the disk: more at once only make it seek."""
+
+SEEK_RETREATS_S = (0, 10, 60)
+"""How far before a chunk to seek, one after the other: some formats find any packet, not a keyframe."""
+MATROSKA_CLOCK_ERROR_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +89,38 @@ class VideoProcessor:
             directory: an existing directory.
 
         Raises:
+            UnsupportedCodec: the source's packets do not say when their pictures are shown.
             MediaError: ffmpeg could not copy the stream.
         """
+        if info.container in UNTIMED_FORMATS:
+            raise UnsupportedCodec("AVI and MPEG program streams cannot be cut without encoding them again.")
         gate = asyncio.Semaphore(SPLIT_PARALLEL)
 
         async def copy(chunk: Chunk) -> ChunkFile:
-            path = directory / f"chunk_{chunk.index:05d}.mkv"
             async with gate:
-                await media_process.run(_copy_argv(video.path, info, chunk, path), self._settings.media_timeout_s)
-                copied = await self._extractor.get_video_info(path)
-            # -copyts keeps the source's clock, so the copy's first timestamp is a time of the source.
-            first_s = copied.first_pts * copied.time_base_s - info.first_pts * info.time_base_s
-            return ChunkFile(chunk, path, info.start_s + float(first_s))
+                return await self._copy_chunk(video.path, info, chunk, directory / f"chunk_{chunk.index:05d}.mkv")
 
-        return list(await asyncio.gather(*map(copy, chunks)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                copies = [group.create_task(copy(chunk)) for chunk in chunks]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        return [task.result() for task in copies]
+
+    async def _copy_chunk(self, source: Path, info: VideoInfo, chunk: Chunk, target: Path) -> ChunkFile:
+        seeks_s = [chunk.start_s - retreat_s for retreat_s in SEEK_RETREATS_S]
+        for seek_s in [*(seek_s for seek_s in seeks_s if seek_s > info.start_s), None]:
+            argv = _copy_argv(source, info, chunk, target, seek_s)
+            await media_process.run(argv, self._settings.media_timeout_s)
+            try:
+                copied = await self._extractor.get_video_info(target)
+            except MediaError:
+                continue  # no keyframe from there on
+            # -copyts keeps the source's clock, so the copy's first timestamp is a time of the source.
+            first_s = info.start_s + float(copied.first_pts * copied.time_base_s - info.first_pts * info.time_base_s)
+            if first_s <= chunk.start_s + MATROSKA_CLOCK_ERROR_S:
+                return ChunkFile(chunk, target, min(first_s, chunk.start_s))
+        raise MediaError(f"Chunk {chunk.index} could not be cut out.")
 
 
 def _partition(info: VideoInfo, duration_s: float, overlap_s: float, sampling: Sampling) -> tuple[Chunk, ...]:
@@ -114,10 +137,15 @@ def _partition(info: VideoInfo, duration_s: float, overlap_s: float, sampling: S
     )
 
 
-def _copy_argv(source: Path, info: VideoInfo, chunk: Chunk, target: Path) -> list[str]:
-    """Seek to the keyframe before the chunk, copy to its seen end; times of both on the container's clock."""
+def _copy_argv(source: Path, info: VideoInfo, chunk: Chunk, target: Path, seek_s: float | None) -> list[str]:
+    """Copy from the keyframe that seeking finds, or from the start, to the chunk's seen end.
+
+    -ss counts from the container's start, -to on its own clock.
+    """
+    seek = {} if seek_s is None else {"ss": f"{seek_s:.6f}"}
+    demuxer = info.container.partition(",")[0]  # named, so that the file cannot pass for a playlist
+    copy = ffmpeg.input(f"file:{source}", f=demuxer, protocol_whitelist="file", copyts=None, **seek)
     end_pts_s = float(info.first_pts * info.time_base_s) + chunk.seen_end_s - info.start_s
-    copy = ffmpeg.input(f"file:{source}", ss=f"{chunk.start_s:.6f}", protocol_whitelist="file", copyts=None)
     copy = copy[str(info.stream_index)].output(
         f"file:{target}", c="copy", to=f"{end_pts_s:.6f}", avoid_negative_ts="disabled", f="matroska"
     )

@@ -6,7 +6,9 @@ import inspect
 import pytest
 
 from config import Settings
-from engine.arguments import engine_arguments
+from engine.arguments import Gpu, engine_arguments
+
+GIB = 2**30
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,8 @@ from engine.arguments import engine_arguments
         ("vllm.v1.engine.exceptions", "EngineDeadError", None),
         ("vllm.platforms", "current_platform.is_cpu", []),
         ("vllm.platforms", "current_platform.get_device_total_memory", []),
+        ("vllm.platforms", "current_platform.has_device_capability", ["capability"]),
+        ("httpx2", "HTTPError", None),
         ("vllm.engine.arg_utils", "AsyncEngineArgs.create_engine_config", []),
         ("vllm.v1.engine.async_llm", "AsyncLLM.from_vllm_config", ["vllm_config"]),
         (
@@ -48,24 +52,29 @@ def test_what_we_use_of_a_dependency_is_there(module: str, path: str, parameters
         assert set(parameters) <= accepted.keys()
 
 
-@pytest.mark.parametrize("gib", [0, 24, 80])
-def test_every_engine_argument_is_one_of_vllms(gib: int) -> None:
+AMPERE_24, ADA_24, ADA_48, HOPPER_80 = (
+    Gpu(24 * GIB, False),
+    Gpu(24 * GIB, True),
+    Gpu(48 * GIB, True),
+    Gpu(80 * GIB, True),
+)
+
+
+@pytest.mark.parametrize("gpu", [None, ADA_24, HOPPER_80])
+def test_every_engine_argument_is_one_of_vllms(gpu: Gpu | None) -> None:
     from vllm.engine.arg_utils import AsyncEngineArgs
 
-    arguments = engine_arguments(Settings(), cpu=gib == 0, device_bytes=gib * 2**30)
+    arguments = engine_arguments(Settings(), gpu)
     assert arguments.keys() <= AsyncEngineArgs.__dataclass_fields__.keys()
 
 
-def test_a_small_card_halves_the_cache_and_a_large_one_keeps_the_models_type() -> None:
-    chosen = [
-        engine_arguments(Settings(), cpu=False, device_bytes=gib * 2**30)["kv_cache_dtype"] for gib in (24, 48, 80)
-    ]
-    assert chosen == ["fp8", "auto", "auto"]
-    forced = Settings(kv_cache_dtype="bfloat16")
-    assert engine_arguments(forced, cpu=False, device_bytes=24 * 2**30)["kv_cache_dtype"] == "bfloat16"
+def test_a_small_card_that_can_halves_the_cache_and_others_keep_the_models_type() -> None:
+    cards = (AMPERE_24, ADA_24, ADA_48, HOPPER_80)
+    assert [engine_arguments(Settings(), gpu)["kv_cache_dtype"] for gpu in cards] == ["auto", "fp8", "auto", "auto"]
+    assert engine_arguments(Settings(kv_cache_dtype="bfloat16"), ADA_24)["kv_cache_dtype"] == "bfloat16"
 
 
 def test_the_context_is_left_to_vllm_to_fit() -> None:
     """The brief's 131,072 tokens do not fit a 24 GB card, and vLLM refuses to start on a length that does not fit."""
-    for gib in (0, 24, 80):
-        assert engine_arguments(Settings(), cpu=gib == 0, device_bytes=gib * 2**30)["max_model_len"] == -1
+    for gpu in (None, ADA_24, HOPPER_80):
+        assert engine_arguments(Settings(), gpu)["max_model_len"] == -1

@@ -1,5 +1,6 @@
 """The engine's arguments, each chosen for one video chunk a request, with the reason beside it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from config import Settings
@@ -14,15 +15,23 @@ MAX_IMAGE_TOKENS = 1280
 """Eight such images are fewer tokens than one chunk, so they do not raise the encoder's budget."""
 
 
-def engine_arguments(settings: Settings, *, cpu: bool, device_bytes: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """What decides the arguments of the card that the engine runs on."""
+
+    memory_bytes: int
+    has_fp8: bool
+    """Compute capability 8.9 or more: below it vLLM's Triton backend refuses an FP8 KV cache."""
+
+
+def engine_arguments(settings: Settings, gpu: Gpu | None) -> dict[str, Any]:
     """Return the keyword arguments of vLLM's AsyncEngineArgs.
 
     Args:
         settings: model, limits, GPU share.
-        cpu: there is no GPU: float32 and no compilation, for tests.
-        device_bytes: memory of the GPU; 0 on a CPU.
+        gpu: None on a CPU: float32 and no compilation, for tests.
     """
-    small_card = device_bytes < SMALL_CARD_BYTES
+    small_card = gpu is not None and gpu.memory_bytes < SMALL_CARD_BYTES
     arguments: dict[str, Any] = {
         "model": settings.model_name,
         "load_format": settings.load_format,
@@ -34,7 +43,7 @@ def engine_arguments(settings: Settings, *, cpu: bool, device_bytes: int) -> dic
         "max_num_seqs": settings.max_num_seqs,
         # vLLM's default for an in-process engine is 2,048 on any GPU. The encoder's budget and cache are as
         # large as this or one chunk: two chunks let the encoder work ahead of the language model.
-        "max_num_batched_tokens": settings.max_num_batched_tokens or (8192 if cpu or small_card else 16384),
+        "max_num_batched_tokens": settings.max_num_batched_tokens or (8192 if gpu is None or small_card else 16384),
         "enable_chunked_prefill": True,
         "enable_prefix_caching": True,  # another question on the same chunk skips its frames
         "scheduling_policy": "priority",  # a synthesis, the last step of its job, goes before new chunks
@@ -62,14 +71,14 @@ def engine_arguments(settings: Settings, *, cpu: bool, device_bytes: int) -> dic
         "enable_log_requests": False,  # prompts never enter a log
         "disable_log_stats": True,
     }
-    if cpu:
+    if gpu is None:
         return arguments | {
             "dtype": "float32",
             "enforce_eager": True,
             "kv_cache_memory_bytes": CPU_KV_CACHE_BYTES,  # with eager mode this skips a slow warm-up
         }
     kv_cache_dtype = settings.kv_cache_dtype
-    if kv_cache_dtype == "auto" and small_card:
+    if kv_cache_dtype == "auto" and small_card and gpu.has_fp8:
         kv_cache_dtype = "fp8"
     return arguments | {
         "enforce_eager": settings.enforce_eager,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from answers.prompts import Message
 from config import Settings
-from engine.arguments import engine_arguments
+from engine.arguments import Gpu, engine_arguments
 from errors import EngineDead, EngineStartFailed, GenerationFailed, PromptTooLong
 from records import FrameBatch, Generation, GenerationOptions
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 TOP_K = 20
 """From the model card of Qwen3-VL-Instruct."""
+FP8_CAPABILITY = 89
 MS_PER_S = 1000
 SHUTDOWN_TIMEOUT_S = 10.0
 CHUNK_PRIORITY = 1
@@ -36,10 +37,12 @@ class AsyncEngine:
         Raises:
             EngineStartFailed: the model cannot be read or does not fit; the log has the cause.
         """
+        from httpx2 import HTTPError  # what Hugging Face's client raises when the Hub cannot be reached
+
         started_s = time.monotonic()
         try:
             self._engine, self._processor = _start(settings)
-        except (RuntimeError, ValueError, OSError, ImportError) as exc:
+        except (RuntimeError, ValueError, OSError, ImportError, HTTPError) as exc:
             log.exception("the engine did not start")
             raise EngineStartFailed("The model could not be loaded; the worker's log has the cause.") from exc
         self.max_model_len: int = min(settings.max_model_len, self._engine.model_config.max_model_len)
@@ -172,16 +175,17 @@ def _start(settings: Settings) -> tuple[Any, Any]:
     """Return vLLM's AsyncLLM and the checkpoint's Hugging Face processor."""
     from vllm.platforms import current_platform
 
-    cpu = current_platform.is_cpu()
-    if cpu:  # one process fewer to spawn: seconds for each test session
+    gpu = None
+    if not current_platform.is_cpu():
+        gpu = Gpu(current_platform.get_device_total_memory(), current_platform.has_device_capability(FP8_CAPABILITY))
+    if gpu is None:  # one process fewer to spawn: seconds for each test session
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     from transformers import AutoProcessor
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    device_bytes = 0 if cpu else current_platform.get_device_total_memory()
-    config = AsyncEngineArgs(**engine_arguments(settings, cpu=cpu, device_bytes=device_bytes)).create_engine_config()
-    if cpu:  # creating the configuration has just set "spawn", which imports everything again
+    config = AsyncEngineArgs(**engine_arguments(settings, gpu)).create_engine_config()
+    if gpu is None:  # creating the configuration has just set "spawn", which imports everything again
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
     return AsyncLLM.from_vllm_config(config), AutoProcessor.from_pretrained(settings.model_name)

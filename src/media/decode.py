@@ -17,8 +17,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from media.picture import PictureConverter
-from media.source import UNTIMED_FORMATS, TimedFrame, decode_frames, open_video
-from media.wire import RECORD, DecodePlan
+from media.source import TimedFrame, decode_frames, open_video
+from media.wire import RECORD, UNTIMED_FORMATS, DecodePlan
 
 SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
 """How far before the wanted time to seek, one after the other: some formats find any packet, not a keyframe."""

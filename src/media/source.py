@@ -21,8 +21,6 @@ from av.video.stream import VideoStream
 # Playlists, image sequences and text are formats that read other files: only these are opened.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 AVI = "avi"
-UNTIMED_FORMATS = frozenset([AVI, "mpeg"])
-"""Not every packet has a time of its own; libav counts on from the last one, so only from the start is it right."""
 DISPLAY_MATRIX = struct.Struct("=5i")
 """The first five of nine numbers, rows first: a, b, u, c, d."""
 END: Final = (None,)

@@ -1,8 +1,10 @@
-"""What the worker and the decoding child say to each other."""
+"""What the worker and the children that open a video both know, and say to each other."""
 
 import struct
 from dataclasses import dataclass
 
+UNTIMED_FORMATS = frozenset(["avi", "mpeg"])
+"""Not every packet has a time of its own; libav counts on from the last one, so only from the start is it right."""
 RECORD = struct.Struct("<qqd")
 """Header of one picture: index of the first instant it serves, number of instants, and its own time in
 seconds from the grid's origin. height_px * width_px * 3 bytes of RGB follow."""

@@ -68,7 +68,8 @@ def memory_figures(directory: Path) -> dict[str, float]:
 
     The bound on chunks in flight is one that the short video's five chunks reach too.
     """
-    bounded = os.environ | {"MAX_CHUNKS_IN_FLIGHT": "4"}
+    image = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
+    bounded = os.environ | image | {"MAX_CHUNKS_IN_FLIGHT": "4"}
     peaks = []
     for duration_s in (SHORT_S, LONG_S):
         video = synthetic_video(directory, duration_s)
