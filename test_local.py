@@ -40,18 +40,33 @@ def main() -> int:
     console = Console()
     try:
         video = arguments.video or str(sample_video(console))
-        if not prepare_environment(arguments.model, video):
-            console.print("No GPU and no model named: the test checkpoint answers, and its words are noise.")
-        output = asyncio.run(run_job(job_input(arguments, video), console))
     except subprocess.CalledProcessError as exc:
-        output = {"error": f"the sample video could not be made: {exc.stderr.decode().strip()}"}
+        return fail(f"The sample video could not be made: {exc.stderr.decode().strip()}", console)
+    if not prepare_environment(arguments.model, video):
+        console.print("No GPU and no model named: the test checkpoint answers, and its words are noise.")
+    return asyncio.run(run(arguments, video, console))
+
+
+async def run(arguments: argparse.Namespace, video: str, console: Console) -> int:
+    """Run the job and show the outcome; the exit status."""
+    import handler
+
+    output = await run_job(job_input(arguments, video), console)
     if "error" in output:
-        console.print(f"Failed. {output['error']}", style="red", markup=False, highlight=False)
-        return 1
-    show(output, console)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(output, indent=2) + "\n")
-    return 0
+        status = fail(output["error"], console)
+    else:
+        status = 0
+        show(output, console)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(output, indent=2) + "\n")
+    await handler.services().client.shutdown()  # last: a failed job waits here for a model still loading
+    return status
+
+
+def fail(sentence: str, console: Console) -> int:
+    """Print why there is no answer; the exit status."""
+    console.print(sentence, style="red", markup=False, highlight=False)
+    return 1
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -120,7 +135,6 @@ async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]
         output = await handler.answer_job({"id": "local", "input": job_input}, report)
         for task in tasks.values():
             bars.update(task, total=1, completed=1)
-    await handler.services().client.shutdown()
     return output
 
 

@@ -78,7 +78,7 @@ class VideoProcessor:
     async def split_video_into_chunks(
         self, video: LocalVideo, info: VideoInfo, chunks: tuple[Chunk, ...], directory: Path
     ) -> list[ChunkFile]:
-        """Copy each chunk's packets into a Matroska file of its own, without encoding again.
+        """Copy each chunk's packets into a file of its own, without encoding again.
 
         The worker itself decodes from the source; this is for callers who want files.
 
@@ -98,7 +98,7 @@ class VideoProcessor:
 
         async def copy(chunk: Chunk) -> ChunkFile:
             async with gate:
-                return await self._copy_chunk(video.path, info, chunk, directory / f"chunk_{chunk.index:05d}.mkv")
+                return await self._copy_chunk(video.path, info, chunk, directory)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -107,7 +107,8 @@ class VideoProcessor:
             raise failures.exceptions[0] from failures
         return [task.result() for task in copies]
 
-    async def _copy_chunk(self, source: Path, info: VideoInfo, chunk: Chunk, target: Path) -> ChunkFile:
+    async def _copy_chunk(self, source: Path, info: VideoInfo, chunk: Chunk, directory: Path) -> ChunkFile:
+        target = directory / f"chunk_{chunk.index:05d}.{_suffix(info)}"
         seeks_s = [chunk.start_s - retreat_s for retreat_s in SEEK_RETREATS_S]
         for seek_s in [*(seek_s for seek_s in seeks_s if seek_s > info.start_s), None]:
             argv = _copy_argv(source, info, chunk, target, seek_s)
@@ -137,6 +138,13 @@ def _partition(info: VideoInfo, duration_s: float, overlap_s: float, sampling: S
     )
 
 
+def _suffix(info: VideoInfo) -> str:
+    """Matroska takes every codec, but ffmpeg 5 loses turned pictures' orientation in it; MOV keeps it."""
+    if "mov" not in info.container:
+        return "mkv"
+    return "mp4" if info.codec in ("av1", "vp9") else "mov"  # ffmpeg's MOV does not take these
+
+
 def _copy_argv(source: Path, info: VideoInfo, chunk: Chunk, target: Path, seek_s: float | None) -> list[str]:
     """Copy from the keyframe that seeking finds, or from the start, to the chunk's seen end.
 
@@ -147,7 +155,7 @@ def _copy_argv(source: Path, info: VideoInfo, chunk: Chunk, target: Path, seek_s
     copy = ffmpeg.input(f"file:{source}", f=demuxer, protocol_whitelist="file", copyts=None, **seek)
     end_pts_s = float(info.first_pts * info.time_base_s) + chunk.seen_end_s - info.start_s
     copy = copy[str(info.stream_index)].output(
-        f"file:{target}", c="copy", to=f"{end_pts_s:.6f}", avoid_negative_ts="disabled", f="matroska"
+        f"file:{target}", c="copy", to=f"{end_pts_s:.6f}", avoid_negative_ts="disabled"
     )
     argv: list[str] = copy.global_args("-nostdin", "-v", "error").overwrite_output().compile()
     return argv

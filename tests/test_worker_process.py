@@ -3,7 +3,9 @@
 The worker that most tests share is ended by the test of SIGTERM, which therefore stands behind them.
 """
 
+import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -46,9 +48,9 @@ class Worker:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child for child in children if word in " ".join(child.cmdline())]
 
-    def run_until_decoding(self, video_url: Path | str) -> JobRecord:
-        """Submit a job of many seconds; on return it has answered a chunk and waits to decode another."""
-        job = self.platform.submit(job_input(video_url, chunk_duration=1.0, max_tokens=1000, temperature=0.0))
+    def run_until_decoding(self, video_url: Path | str, max_tokens: int = 300) -> JobRecord:
+        """Submit a job of several seconds; on return it has answered a chunk, and its decoder waits to go on."""
+        job = self.platform.submit(job_input(video_url, chunk_duration=1.0, max_tokens=max_tokens))
 
         def reached() -> bool:
             assert not job.is_over, job.view()
@@ -127,26 +129,23 @@ def test_a_job_is_answered_as_documented_and_shows_its_progress_until_then(
 ) -> None:
     job = endpoint.run(job_input(twelve_seconds, chunk_duration=1.0, max_tokens=100))
     record = worker.platform.job(job.job_id)
-    shown: list[dict[str, Any]] = []
+    fractions: list[float] = []
     while not record.is_over:
-        known = len(record.progress)
-        worker.platform.wait_until(
-            lambda known=known: record.is_over or len(record.progress) > known, START_TIMEOUT_S, "news"
-        )
-        shown.append(endpoint.rp_client.get(f"{worker.platform.endpoint_id}/status/{job.job_id}"))
-    last = shown.pop()
-    assert last["status"] == "COMPLETED"
-    assert_documented(last["output"], num_chunks=12)
-    assert {state["status"] for state in shown} == {"IN_PROGRESS"}
-    fractions = [state["output"]["fraction"] for state in shown]
+        seen = len(record.progress)
+        news = functools.partial(lambda seen: record.is_over or len(record.progress) > seen, seen)
+        worker.platform.wait_until(news, START_TIMEOUT_S, "progress or the result")
+        state = endpoint.rp_client.get(f"{worker.platform.endpoint_id}/status/{job.job_id}")
+        if state["status"] == "IN_PROGRESS":
+            fractions.append(state["output"]["fraction"])
     assert fractions == sorted(fractions)
     assert len(set(fractions)) > 2
+    assert job.status() == "COMPLETED"
+    assert_documented(job.output(), num_chunks=12)
     assert len(record.results) == 1
 
 
 def test_run_sync_gives_the_same_output(endpoint: runpod.Endpoint, worker: Worker, twelve_seconds: Path) -> None:
-    endpoint.run_sync(job_input(twelve_seconds), timeout=START_TIMEOUT_S)
-    output = endpoint.run_sync(job_input(twelve_seconds, temperature=0.0))
+    output = endpoint.run_sync(job_input(twelve_seconds))
     assert_documented(output, num_chunks=3)
     assert worker.platform.jobs[-1].results == [{"output": output}]
 
@@ -170,21 +169,18 @@ def test_jobs_run_at_the_same_time_on_one_engine(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "error"),
+    ("video", "fields", "error"),
     [
-        ({"video_url": "{media_root}/missing.mp4"}, "SOURCE_NOT_FOUND: "),
-        ({"video_url": "/etc/passwd"}, "URL_INVALID: "),
-        ({"top_k": 5}, "INVALID_INPUT: top_k: "),
-        ({"video_url": None}, "INVALID_INPUT: video_url: "),
+        ("missing.mp4", {}, "SOURCE_NOT_FOUND: "),
+        ("/etc/passwd", {}, "URL_INVALID: "),
+        ("missing.mp4", {"top_k": 5}, "INVALID_INPUT: top_k: "),
+        ("missing.mp4", {"prompt": 7}, "INVALID_INPUT: prompt: "),
     ],
 )
 def test_a_job_that_cannot_be_done_fails_with_a_code_and_a_sentence(
-    wrong: dict[str, Any], error: str, endpoint: runpod.Endpoint, worker: Worker, media_root: Path, twelve_seconds: Path
+    video: str, fields: dict[str, object], error: str, endpoint: runpod.Endpoint, worker: Worker, media_root: Path
 ) -> None:
-    fields = {
-        key: value.format(media_root=media_root) if isinstance(value, str) else value for key, value in wrong.items()
-    }
-    job = endpoint.run(job_input(twelve_seconds) | fields)
+    job = endpoint.run(job_input(media_root / video, **fields))
     record = worker.platform.wait_for_status(job.job_id, "FAILED")
     assert record.results == [{"error": record.error}]
     assert record.error is not None
@@ -212,8 +208,8 @@ def test_a_cancelled_job_ends_its_decoder_and_its_files_and_the_next_job_is_answ
 def test_the_example_asks_the_worker(way: str, worker: Worker, twelve_seconds: Path) -> None:
     command = [sys.executable, "example_usage.py", way, "--video-url", twelve_seconds, "--prompt", QUESTION]
     options = ["--max-tokens", "8", "--chunk-duration", "4", "--interval-s", "0.1"]
-    environment = psutil.Process().environ() | worker.platform.client_environment()
-    run = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    settings = os.environ | worker.platform.client_environment()
+    run = subprocess.run([*command, *options], cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     assert "complete: 100% of 12.0 s seen in 3 chunks\n[0.0-4.0 s] " in run.stdout
 
@@ -221,7 +217,7 @@ def test_the_example_asks_the_worker(way: str, worker: Worker, twelve_seconds: P
 def test_sigterm_lets_the_running_job_finish_and_ends_the_worker_without_a_trace(
     worker: Worker, twelve_seconds: Path
 ) -> None:
-    job = worker.run_until_decoding(twelve_seconds)
+    job = worker.run_until_decoding(twelve_seconds, max_tokens=100)
     descendants = worker.descendants()
     worker.process.terminate()
     worker.platform.retire()
@@ -234,6 +230,17 @@ def test_sigterm_lets_the_running_job_finish_and_ends_the_worker_without_a_trace
     assert QUESTION not in log
 
 
+@pytest.fixture(scope="module")
+def local_run(
+    worker_settings: dict[str, str], twelve_seconds: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[subprocess.Popen[str]]:
+    """A job without a platform, begun."""
+    settings = worker_settings | {"WORK_DIR": str(tmp_path_factory.mktemp("local"))}
+    with started_locally(job_input(twelve_seconds), settings) as process:
+        yield process
+
+
+@pytest.mark.usefixtures("local_run")  # both load the model at the same time
 def test_a_dead_engine_fails_its_jobs_and_ends_the_worker(
     worker_settings: dict[str, str], tmp_path: Path, twelve_seconds: Path
 ) -> None:
@@ -253,30 +260,29 @@ def test_a_dead_engine_fails_its_jobs_and_ends_the_worker(
         assert job.late == []
 
 
-def test_a_local_test_run_prints_the_result_and_leaves_nothing_behind(
-    worker_settings: dict[str, str], tmp_path: Path, twelve_seconds: Path
-) -> None:
-    run = run_locally(job_input(twelve_seconds), worker_settings | {"WORK_DIR": str(tmp_path)})
-    assert run.returncode == 0
-    assert "'aggregated_response': '" in run.stdout
-    assert "Traceback" not in run.stderr
-    assert list(tmp_path.iterdir()) == []
+def test_a_local_run_prints_the_result_and_leaves_no_process_behind(local_run: subprocess.Popen[str]) -> None:
+    # The output ends when the last process that could write to it has.
+    stdout, stderr = local_run.communicate(timeout=START_TIMEOUT_S)
+    assert local_run.returncode == 0
+    assert "'aggregated_response': '" in stdout
+    assert "Traceback" not in stderr
 
 
-def test_a_local_test_run_with_a_bad_input_names_the_fault(worker_settings: dict[str, str]) -> None:
-    run = run_locally({"video_url": "https://example.com/video.mp4"}, worker_settings)
-    assert run.returncode == 1
-    assert "INVALID_INPUT: prompt: " in run.stdout
-    assert "Traceback" not in run.stderr
-
-
-def run_locally(test_input: dict[str, object], settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a job without a platform, in a session of its own of which no process may be left."""
-    command = [*COMMAND, "--test_input", json.dumps({"input": test_input})]
-    environment = psutil.Process().environ() | settings
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        # The output ends when the last process that could write to it has.
+def test_a_local_run_with_a_bad_input_names_the_fault(worker_settings: dict[str, str]) -> None:
+    with started_locally({"video_url": "https://example.com/video.mp4"}, worker_settings) as process:
         stdout, stderr = process.communicate(timeout=START_TIMEOUT_S)
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+    assert process.returncode == 1
+    assert "INVALID_INPUT: prompt: " in stdout
+    assert "Traceback" not in stderr
+
+
+@contextmanager
+def started_locally(test_input: dict[str, object], settings: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    command = [*COMMAND, "--test_input", json.dumps({"input": test_input})]
+    with subprocess.Popen(
+        command, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
