@@ -230,7 +230,7 @@ async def test_a_split_that_fails_is_one_coded_error(clips: ClipStore, tmp_path:
     processor = processor_with()
     info = await processor.validate_video(LocalVideo(source, 1))
     chunks = (Chunk(0, 0, 1, 1), Chunk(1, 1, 3, 3))
+    missing = LocalVideo(tmp_path / "missing.mp4", 1)
 
     with pytest.raises(MediaError):
-        missing = LocalVideo(tmp_path / "missing.mp4", 1)
         await processor.split_video_into_chunks(missing, replace(info, size_bytes=1), chunks, tmp_path)
