@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from media.budget import FRAME_FACTOR_PX, Budget, SamplingRate, fit, frame_size, microseconds, num_frames, video_tokens
@@ -114,6 +114,7 @@ def test_a_frame_is_whole_patches_within_its_tokens(height_px: int, width_px: in
 
 
 @deterministic
+@example(height_px=64, aspect=1.984375, max_tokens=144)
 @given(height_px=st.integers(64, 8192), aspect=st.floats(1 / 4, 4), max_tokens=st.integers(64, 768))
 def test_a_frame_keeps_its_shape_to_within_one_patch(height_px: int, aspect: float, max_tokens: int):
     width_px = round(height_px * aspect)
@@ -122,7 +123,8 @@ def test_a_frame_keeps_its_shape_to_within_one_patch(height_px: int, aspect: flo
 
     distortion = (width / height) / (width_px / height_px)
     patches = min(height, width) // FRAME_FACTOR_PX
-    assert max(distortion, 1 / distortion) <= 1 + 1 / patches
+    # A small picture is enlarged by rounding up: a side of n patches may have been little more than n - 1.
+    assert max(distortion, 1 / distortion) <= 1 + 1 / (patches - 1)
 
 
 @pytest.mark.parametrize(
