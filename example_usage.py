@@ -10,7 +10,8 @@ errors  tell apart what can go wrong
 cancel  give up on a job that takes too long
 batch   many videos at once
 
-RUNPOD_ENDPOINT_BASE_URL points all of them at another platform, `tests/runpod_stand_in.py` for one.
+RUNPOD_ENDPOINT_BASE_URL points all of them at another platform, such as the one on loopback that
+`PYTHONPATH=tests python -m runpod_stand_in` starts.
 """
 
 import argparse

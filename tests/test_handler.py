@@ -188,7 +188,7 @@ async def test_a_bad_file_is_one_coded_sentence_and_the_next_job_is_served(
 
 
 async def test_a_truncated_file_is_answered_on_what_there_is(twelve_seconds: Path, media_root: Path) -> None:
-    """The end is missing from what was seen, and the result says so."""
+    """The container still promises twelve seconds; the result tells those that the file holds."""
     streamable, cut = media_root / "streamable.mkv", media_root / "cut.mkv"
     copy = ("-i", str(twelve_seconds), "-c", "copy")
     subprocess.run(["ffmpeg", "-v", "error", "-y", *copy, str(streamable)], check=True)
