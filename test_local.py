@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -40,8 +41,14 @@ def main() -> int:
     console = Console()
     try:
         video = arguments.video or str(sample_video(console))
+    except FileNotFoundError:
+        return fail("The sample video could not be made: ffmpeg is missing; `make setup` installs it.", console)
     except subprocess.CalledProcessError as exc:
         return fail(f"The sample video could not be made: {exc.stderr.decode().strip()}", console)
+    if "://" not in video:
+        if not Path(video).is_file():
+            return fail(f"There is no file {video}.", console)
+        video = str(Path(video).resolve())
     if not prepare_environment(arguments.model, video):
         console.print("No GPU and no model named: the test checkpoint answers, and its words are noise.")
     return asyncio.run(run(arguments, video, console))
@@ -51,6 +58,11 @@ async def run(arguments: argparse.Namespace, video: str, console: Console) -> in
     """Run the job and show the outcome; the exit status."""
     import handler
 
+    try:
+        services = handler.services()
+    except ValidationError as exc:
+        faults = (f"{fault['loc'][0]}: {fault['msg']}" for fault in exc.errors())
+        return fail(f"The settings are wrong: {'; '.join(faults)}.", console)
     output = await run_job(job_input(arguments, video), console)
     if "error" in output:
         status = fail(output["error"], console)
@@ -59,7 +71,7 @@ async def run(arguments: argparse.Namespace, video: str, console: Console) -> in
         show(output, console)
         if arguments.json:
             arguments.json.write_text(json.dumps(output, indent=2) + "\n")
-    await handler.services().client.shutdown()  # last: a failed job waits here for a model still loading
+    await services.client.shutdown()  # last: a failed job waits here for a model still loading
     return status
 
 
@@ -81,7 +93,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--temperature", type=float, help="0 is greedy")
     parser.add_argument("--no-aggregate", dest="aggregate", action="store_false", help="leave the answers apart")
     parser.add_argument("--json", type=Path, help="write the handler's result to this file")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.json and not arguments.json.parent.is_dir():
+        parser.error(f"there is no directory {arguments.json.parent}")
+    return arguments
 
 
 def job_input(arguments: argparse.Namespace, video: str) -> dict[str, Any]:
@@ -98,7 +113,8 @@ def prepare_environment(model: str | None, video: str) -> bool:
 
     What the caller's environment says stays.
     """
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    for variable in ("VLLM_LOGGING_LEVEL", "TORCH_CPP_LOG_LEVEL"):  # start-up messages would run through the bars
+        os.environ.setdefault(variable, "ERROR")
     if "://" not in video:
         os.environ.setdefault("VIDEO_ROOTS", str(Path(video).resolve().parent))
     if model:

@@ -13,7 +13,6 @@ def environment(checkpoint: Path) -> dict[str, str]:
         "MAX_FRAME_TOKENS": "64",
         # Read when vLLM is imported: nothing is sent out, and start-up messages do not bury what matters.
         "VLLM_LOGGING_LEVEL": "ERROR",
-        "TORCH_CPP_LOG_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
