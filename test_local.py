@@ -121,6 +121,7 @@ def prepare_environment(model: str | None, video: str) -> bool:
         os.environ["MODEL_NAME"] = model
     if "MODEL_NAME" in os.environ or Path("/dev/nvidiactl").exists():
         return True
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # that of writing the checkpoint
     from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint
     from tiny_model.environment import environment
 
