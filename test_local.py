@@ -77,7 +77,7 @@ async def run(arguments: argparse.Namespace, video: str, console: Console) -> in
 
 def fail(sentence: str, console: Console) -> int:
     """Print why there is no answer; the exit status."""
-    console.print(sentence, style="red", markup=False, highlight=False)
+    console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
     return 1
 
 
