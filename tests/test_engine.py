@@ -1,6 +1,7 @@
 """The real engine on the test checkpoint."""
 
 import asyncio
+import gc
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ GREEDY = GenerationOptions(max_tokens=8, temperature=0, top_p=1, seed=None)
 @pytest.fixture
 async def engine(client: VLLMClient) -> Any:
     return await client.initialize_model()
+
+
+async def test_the_garbage_collector_does_not_walk_what_the_engine_made(client: VLLMClient) -> None:
+    await client.initialize_model()
+    assert gc.get_freeze_count() > 100_000
 
 
 @pytest.mark.parametrize(
