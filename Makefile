@@ -4,7 +4,7 @@ READY := .venv/.ready
 SOURCES := src tests test_local.py example_usage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup local test check format bench bench-worker clean
+.PHONY: help setup local test check format bench bench-worker tiny-model clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ bench: bench-worker ## run all benchmarks
 
 bench-worker: $(READY) ## measure batching, overhead, memory and import time
 	@$(PYTHON) tests/benchmarks/worker.py
+
+tiny-model: $(READY) ## train the test model again from nothing: an hour on two cores, resumed if interrupted
+	@$(PYTHON) tests/tiny_model/train.py
 
 clean: ## remove the environment and the caches
 	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

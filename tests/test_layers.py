@@ -21,6 +21,7 @@ LAYERS = [
     ["media.scan", "media.decode"],
     ["media.picture"],
     ["media.source", "media.budget", "media.wire"],
+    ["engine.chat"],
     ["answers.prompts", "media_process"],
     ["config"],
     ["records"],

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from answers.prompts import Message
 from config import Settings
 from engine.arguments import Gpu, engine_arguments
+from engine.chat import chat_text, video_metadata
 from errors import EngineDead, EngineStartFailed, GenerationFailed, PromptTooLong
 from records import FrameBatch, Generation, GenerationOptions
 
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 TOP_K = 20
 """From the model card of Qwen3-VL-Instruct."""
 FP8_CAPABILITY = 89
-MS_PER_S = 1000
 SHUTDOWN_TIMEOUT_S = 10.0
 CHUNK_PRIORITY = 1
 SYNTHESIS_PRIORITY = 0
@@ -67,15 +67,8 @@ class AsyncEngine:
             GenerationFailed: the engine refused or failed this request.
             EngineDead: no request can succeed any more.
         """
-        # Timestamps in the prompt are frames_indices / fps: at 1000 fps the indices are global milliseconds.
-        metadata = {
-            "fps": MS_PER_S,
-            "frames_indices": [round(time_s * MS_PER_S) for time_s in batch.times_s],
-            "total_num_frames": len(batch.times_s),
-            "duration": batch.chunk.seen_end_s - batch.chunk.start_s,
-            "do_sample_frames": False,
-        }
-        text = self._chat_text(message, [{"type": "video"}])
+        text = chat_text(self._processor, message, ["video"])
+        metadata = video_metadata(batch) | {"do_sample_frames": False}  # vLLM takes this word of the processor's here
         prompt = {"prompt": text, "multi_modal_data": {"video": [(batch.pixels, metadata)]}}
         return await self._generate(prompt, options, CHUNK_PRIORITY)
 
@@ -87,7 +80,7 @@ class AsyncEngine:
         Raises:
             PromptTooLong, GenerationFailed, EngineDead: as for frames.
         """
-        text = self._chat_text(message, [{"type": "image"}] * len(images))
+        text = chat_text(self._processor, message, ["image"] * len(images))
         prompt = {"prompt": text, "multi_modal_data": {"image": list(images)}}
         return await self._generate(prompt, options, CHUNK_PRIORITY)
 
@@ -97,7 +90,7 @@ class AsyncEngine:
         Raises:
             PromptTooLong, GenerationFailed, EngineDead: as for frames.
         """
-        return await self._generate({"prompt": self._chat_text(message, [])}, options, SYNTHESIS_PRIORITY)
+        return await self._generate({"prompt": chat_text(self._processor, message)}, options, SYNTHESIS_PRIORITY)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a plain text."""
@@ -108,14 +101,6 @@ class AsyncEngine:
         self._engine.shutdown(timeout=SHUTDOWN_TIMEOUT_S)
         gc.unfreeze()  # else the interpreter's end finds leaks and lists them
         self._engine = None  # vLLM's finaliser fails when the interpreter is already going down
-
-    def _chat_text(self, message: Message, media: list[dict[str, str]]) -> str:
-        conversation = [
-            {"role": "system", "content": [{"type": "text", "text": message.system}]},
-            {"role": "user", "content": [*media, {"type": "text", "text": message.user}]},
-        ]
-        text: str = self._processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        return text
 
     async def _generate(self, prompt: dict[str, Any], options: GenerationOptions, priority: int) -> Generation:
         from vllm import SamplingParams

@@ -1,16 +1,20 @@
-"""The worker's settings for the test checkpoint on a CPU."""
+"""The worker's settings for the tiny model on a CPU."""
 
 from pathlib import Path
 
+CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
+MIN_FRAME_TOKENS, MAX_FRAME_TOKENS = 4, 9
+"""Of a pair of frames, 64 to 128 px a side: what the model was trained on."""
 
-def environment(checkpoint: Path) -> dict[str, str]:
+
+def environment(checkpoint: Path = CHECKPOINT) -> dict[str, str]:
     """Environment of a worker that runs this checkpoint: small frames, so that a CPU answers in seconds."""
     return {
         "MODEL_NAME": str(checkpoint),
         "MAX_MODEL_LEN": "16384",
         "MAX_VIDEO_TOKENS_PER_CHUNK": "2048",
-        "MIN_FRAME_TOKENS": "16",
-        "MAX_FRAME_TOKENS": "64",
+        "MIN_FRAME_TOKENS": str(MIN_FRAME_TOKENS),
+        "MAX_FRAME_TOKENS": str(MAX_FRAME_TOKENS),
         # Read when vLLM is imported: nothing is sent out, and start-up messages do not bury what matters.
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",

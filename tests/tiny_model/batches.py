@@ -1,0 +1,176 @@
+"""Batches of training examples, each a pure function of its step, so that training resumes where it stopped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from tiny_model.examples import (
+    IGNORED,
+    Example,
+    Level,
+    chunk_example,
+    clip,
+    merge_example,
+    planned_sizes,
+)
+from tiny_model.world import SHAPES, SUBJECTS
+
+VIDEO_TOKENS, TEXT_TOKENS = 3500, 900
+"""Of a step's two batches, padding included."""
+VISION_CLIPS, VISION_FRAMES = 24, 16
+EASIEST, HARDEST = Level(12, 2), Level(120, 5)
+RAMP = 0.35
+"""The share of the joint stage after which examples are as hard as they get."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Examples of one frame size, or texts, padded on the right. Places are (rows, columns) into `ids`."""
+
+    ids: torch.Tensor
+    """int (B, L)."""
+    kinds: torch.Tensor
+    """int (B, L): 2 for a vision token, else 0; Hugging Face's mm_token_type_ids."""
+    patches: torch.Tensor | None
+    grids: torch.Tensor | None
+    answer_places: tuple[torch.Tensor, torch.Tensor]
+    """Where a token of an answer is predicted."""
+    answers: torch.Tensor
+    pair_ends: tuple[torch.Tensor, torch.Tensor]
+    """The token that ends each pair of frames."""
+    subjects: torch.Tensor
+    """int (pairs, 3), as in Example."""
+    begins: torch.Tensor
+    stamps: torch.Tensor
+    """int (pairs, 2): tokens of each pair's stamp, hundreds (IGNORED if there are none) and units."""
+    line_ends: tuple[torch.Tensor, torch.Tensor]
+    kept: torch.Tensor
+
+
+@dataclass(slots=True)
+class PairBatch:
+    """Pairs of frames alone: patches of (pairs) grids, and the subjects int (pairs, 2) of their frames."""
+
+    patches: torch.Tensor
+    grids: torch.Tensor
+    subjects: torch.Tensor
+
+
+def level_at(progress: float) -> Level:
+    """How hard examples are at a share of the joint stage."""
+    ramp = min(1.0, progress / RAMP)
+    frames = EASIEST.max_frames + ramp * (HARDEST.max_frames - EASIEST.max_frames)
+    scenes = EASIEST.max_scenes + ramp * (HARDEST.max_scenes - EASIEST.max_scenes)
+    return Level(round(frames), round(scenes))
+
+
+class JointBatches(Dataset[tuple[Batch, Batch]]):
+    """Item k is step k's batch of chunks and its batch of merges."""
+
+    def __init__(self, processor: Any, seed: int, steps: int) -> None:
+        self._processor, self._seed, self._steps = processor, seed, steps
+        self._sizes = planned_sizes()
+
+    def __len__(self) -> int:
+        """Steps of the stage."""
+        return self._steps
+
+    def __getitem__(self, step: int) -> tuple[Batch, Batch]:
+        """Draw a step's batches."""
+        generator = np.random.default_rng([self._seed, 1, step])
+        level = level_at(step / self._steps)
+        size = self._sizes[generator.integers(len(self._sizes))]
+        frames = round(4 + (level.max_frames - 4) * generator.random() ** 0.8)
+        chunks: list[Example] = []
+        while True:
+            chunks.append(chunk_example(generator, self._processor, _about(generator, frames), level, size))
+            longest = max(len(example.ids) for example in chunks)
+            if longest * (len(chunks) + 1) > VIDEO_TOKENS:
+                break
+        merges: list[Example] = []
+        while sum(len(example.ids) for example in merges) < TEXT_TOKENS:
+            merges.append(merge_example(generator, self._processor))
+        tokenizer = self._processor.tokenizer
+        return collate(chunks, tokenizer), collate(merges, tokenizer)
+
+
+class VisionBatches(Dataset[PairBatch]):
+    """Item k is step k's batch of pairs."""
+
+    def __init__(self, processor: Any, seed: int, steps: int) -> None:
+        self._processor, self._seed, self._steps = processor, seed, steps
+        self._sizes = planned_sizes()
+
+    def __len__(self) -> int:
+        """Steps of the stage."""
+        return self._steps
+
+    def __getitem__(self, step: int) -> PairBatch:
+        """Draw a step's pairs."""
+        generator = np.random.default_rng([self._seed, 0, step])
+        size = self._sizes[generator.integers(len(self._sizes))]
+        clips = [clip(generator, VISION_FRAMES, int(generator.integers(4, 9)), size) for _ in range(VISION_CLIPS)]
+        videos = [torch.from_numpy(batch.pixels).permute(0, 3, 1, 2) for batch, _ in clips]
+        inputs = self._processor.video_processor(
+            videos, do_resize=False, do_sample_frames=False, cap_pixels_per_frame=False, return_tensors="pt"
+        )
+        subjects = [SUBJECTS.index(subject) for _, shown in clips for subject in shown]
+        return PairBatch(inputs["pixel_values_videos"], inputs["video_grid_thw"], torch.tensor(subjects).reshape(-1, 2))
+
+
+def _about(generator: np.random.Generator, frames: int) -> int:
+    return max(4, int(generator.integers(frames * 9 // 10, frames + 1)))
+
+
+def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
+    """Put examples of one frame size, or texts, into one batch."""
+    vision_end, pad = tokenizer.convert_tokens_to_ids(["<|vision_end|>", "<|video_pad|>"])
+    bracket = tokenizer.convert_tokens_to_ids("<")
+    longest = max(len(example.ids) for example in examples)
+    ids = torch.full((len(examples), longest), tokenizer.pad_token_id)
+    answer_places, ends, line_ends, stamps = [], [], [], []
+    for row, example in enumerate(examples):
+        ids[row, : len(example.ids)] = torch.tensor(example.ids)
+        answer_places += [(row, column - 1) for column in range(example.answer_at, len(example.ids))]
+        line_ends += [(row, column) for column in example.kept]
+        if example.grid is None:
+            continue
+        pair_tokens = int(example.grid[0, 1] * example.grid[0, 2]) // 4
+        for column in range(1, example.answer_at):
+            if example.ids[column] == vision_end and example.ids[column - 1] == pad:
+                ends.append((row, column))
+                units_at = column - pair_tokens - 3
+                hundreds = example.ids[units_at - 1]
+                stamps.append((IGNORED if hundreds == bracket else hundreds, example.ids[units_at]))
+    videos = [example for example in examples if example.grid is not None]
+    rows, columns = _places(answer_places)
+    return Batch(
+        ids=ids,
+        kinds=(ids == pad).int() * 2,
+        patches=torch.cat([example.patches for example in videos]) if videos else None,
+        grids=torch.cat([example.grid for example in videos]) if videos else None,
+        answer_places=(rows, columns),
+        answers=ids[rows, columns + 1],
+        pair_ends=_places(ends),
+        subjects=torch.from_numpy(np.concatenate([example.subjects for example in examples])),
+        begins=torch.from_numpy(np.concatenate([example.begins for example in examples])),
+        stamps=torch.tensor(stamps).reshape(-1, 2),
+        line_ends=_places(line_ends),
+        kept=torch.tensor([keep for example in examples for keep in example.kept.values()], dtype=torch.bool),
+    )
+
+
+def _places(pairs: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, columns = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
+    return rows, columns
+
+
+def colour_and_shape(subjects: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Split subject indices into colour and shape indices; no subject is a colour and a shape of its own."""
+    none = subjects == len(SUBJECTS)
+    shapes = len(SHAPES)
+    return subjects // shapes, torch.where(none, shapes, subjects % shapes)

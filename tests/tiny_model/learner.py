@@ -1,0 +1,140 @@
+"""The model while it learns: a fast vision pass, read-outs that guide its layers, and the loss."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as f
+from torch import nn
+from transformers import Qwen3VLForConditionalGeneration
+from transformers.models.qwen3_vl.modeling_qwen3_vl import (
+    Qwen3VLVisionAttention,
+    Qwen3VLVisionPatchEmbed,
+    apply_rotary_pos_emb_vision,
+)
+
+from tiny_model.batches import Batch, PairBatch, colour_and_shape
+from tiny_model.examples import IGNORED
+from tiny_model.world import COLOURS, SHAPES
+
+COLOUR_CLASSES, SHAPE_CLASSES = len(COLOURS) + 1, len(SHAPES) + 1
+
+
+class OnePassAttention(Qwen3VLVisionAttention):
+    """The same attention, for pairs of frames of one size: all in one call instead of one after the other."""
+
+    def forward(
+        self, hidden_states: torch.Tensor, cu_seqlens: torch.Tensor, position_embeddings: Any = None, **_: Any
+    ) -> torch.Tensor:
+        """Attend within each pair; hidden_states (patches, width)."""
+        tokens, pairs = hidden_states.shape[0], len(cu_seqlens) - 1
+        query, key, value = self.qkv(hidden_states).reshape(tokens, 3, self.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
+        query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+        query, key, value = (
+            x.reshape(pairs, tokens // pairs, *x.shape[1:]).transpose(1, 2) for x in (query, key, value)
+        )
+        mixed = f.scaled_dot_product_attention(query, key, value, scale=self.scaling)
+        return self.proj(mixed.transpose(1, 2).reshape(tokens, -1))
+
+
+class OneProductPatchEmbed(Qwen3VLVisionPatchEmbed):
+    """The same embedding; a convolution over patches that do not overlap is a product, four times as fast to train."""
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Embed patches (N, channels * pixels)."""
+        return f.linear(hidden_states, self.proj.weight.flatten(1), self.proj.bias)
+
+
+class SubjectReadOut(nn.Module):
+    """Colour and shape from a hidden state."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.colour, self.shape = nn.Linear(width, COLOUR_CLASSES), nn.Linear(width, SHAPE_CLASSES)
+
+    def loss(self, hidden: torch.Tensor, subjects: torch.Tensor) -> torch.Tensor:
+        """Mean of both cross entropies; hidden (N, width), subjects int (N,)."""
+        colours, shapes = colour_and_shape(subjects)
+        return (f.cross_entropy(self.colour(hidden), colours) + f.cross_entropy(self.shape(hidden), shapes)) / 2
+
+
+class Learner(nn.Module):
+    """The model and its read-outs; they are thrown away after training.
+
+    What each layer should know at the end of a pair of frames: after the first what the pair shows, after the
+    second whether that is new and what was before, after the third the pair's own time. The answer is then a search
+    for the next new pair, and a copy of its time.
+    """
+
+    def __init__(self, model: Qwen3VLForConditionalGeneration) -> None:
+        super().__init__()
+        self.model = model
+        self._be(OneProductPatchEmbed, OnePassAttention)
+        width = model.config.text_config.hidden_size
+        self.vision = nn.ModuleList([SubjectReadOut(width) for _ in range(4)])
+        self.shown = nn.ModuleList([SubjectReadOut(width) for _ in range(2)])
+        self.before = SubjectReadOut(width)
+        self.begins, self.kept = nn.Linear(width, 1), nn.Linear(width, 1)
+        self.stamp = nn.ModuleList([nn.Linear(width, width) for _ in range(2)])
+        self._layers: list[torch.Tensor] = []
+        for layer in model.model.language_model.layers:
+            layer.register_forward_hook(lambda _layer, _inputs, output: self._layers.append(output))
+
+    def plain_model(self) -> Qwen3VLForConditionalGeneration:
+        """The model as Hugging Face's code runs it, sharing this one's weights."""
+        self._be(Qwen3VLVisionPatchEmbed, Qwen3VLVisionAttention)
+        return self.model
+
+    def _be(self, patch_embed: type, attention: type) -> None:
+        self.model.model.visual.patch_embed.__class__ = patch_embed
+        for block in self.model.model.visual.blocks:
+            block.attn.__class__ = attention
+
+    def vision_loss(self, batch: PairBatch) -> torch.Tensor:
+        """How badly the vision tower tells what each frame of a pair shows, from its two outputs."""
+        features = self.model.model.visual(batch.patches, grid_thw=batch.grids)
+        return self._vision_loss([features.pooler_output, features.deepstack_features[0]], batch.subjects)
+
+    def _vision_loss(self, outputs: Sequence[torch.Tensor], subjects: torch.Tensor) -> torch.Tensor:
+        pooled = [output.reshape(len(subjects), -1, output.shape[-1]).mean(1) for output in outputs]
+        losses = [
+            self.vision[2 * which + frame].loss(hidden, subjects[:, frame])
+            for which, hidden in enumerate(pooled)
+            for frame in range(2)
+        ]
+        return torch.stack(losses).mean()
+
+    def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the loss of the answers, that of the read-outs, and which answer tokens are right: bool (tokens,)."""
+        self._layers.clear()
+        visual: list[torch.Tensor] = []
+        hook = self.model.model.visual.register_forward_hook(
+            lambda _model, _inputs, output: visual.extend([output.pooler_output, output.deepstack_features[0]])
+        )
+        hidden = self.model.model(
+            input_ids=batch.ids,
+            pixel_values_videos=batch.patches,
+            video_grid_thw=batch.grids,
+            mm_token_type_ids=batch.kinds,
+            use_cache=False,
+        ).last_hidden_state
+        hook.remove()
+        logits = self.model.lm_head(hidden[batch.answer_places])
+        guide = torch.zeros(())
+        first, second, third, _ = self._layers
+        if batch.patches is not None:
+            shown, new, timed = first[batch.pair_ends], second[batch.pair_ends], third[batch.pair_ends]
+            guide = guide + self._vision_loss(visual, batch.subjects[:, :2]) / 2
+            for frame in range(2):
+                guide = guide + self.shown[frame].loss(shown, batch.subjects[:, frame]) / 2
+            guide = guide + self.before.loss(new, batch.subjects[:, 2])
+            guide = guide + f.binary_cross_entropy_with_logits(self.begins(new)[:, 0], batch.begins.float())
+            for part in range(2):
+                if (batch.stamps[:, part] != IGNORED).any():
+                    scores = self.model.lm_head(self.stamp[part](timed))
+                    guide = guide + f.cross_entropy(scores, batch.stamps[:, part], ignore_index=IGNORED) / 4
+        if len(batch.kept):
+            guide = guide + f.binary_cross_entropy_with_logits(
+                self.kept(second[batch.line_ends])[:, 0], batch.kept.float()
+            )
+        return f.cross_entropy(logits, batch.answers), guide, logits.argmax(-1) == batch.answers

@@ -1,0 +1,76 @@
+"""What the tiny model is asked, in several wordings, and the words around it."""
+
+import re
+
+import numpy as np
+
+from answers import prompts
+from answers.prompts import Message
+from tiny_model.world import COLOURS, SHAPES
+
+LIST_QUESTIONS = (
+    "Describe what happens in this video, and when.",
+    "Describe this video.",
+    "What happens in this video?",
+    "What happens?",
+    "What is shown, and when?",
+    "What is seen?",
+    "List the scenes and the time at which each begins.",
+    "Which shapes are shown, and when does each appear?",
+    "Tell what the video shows, with times.",
+    "Give a timeline of the video.",
+    "Name every shape and its colour.",
+    "Summarise the video.",
+    "Describe the scenes in order.",
+    "Which scenes does this part of the video show?",
+)
+FIND_QUESTIONS = (
+    "When is the {} shown?",
+    "When does a {} appear?",
+    "Is there a {}?",
+    "Is a {} seen, and when?",
+    "Find the {}.",
+    "At what time is a {} seen?",
+    "Does the video show a {}?",
+    "Where is the {}?",
+)
+NOT_SEEN = "not seen"
+FILLER_WORDS = """
+a an the and or of to in on at is are was with from for by not no yes it this that there then first last next before
+after while about above below each one two three some all more please answer briefly carefully short long camera user
+viewer note now here only very also clip film colour colours shape shapes scene scenes person people car street room
+says say give tell look watch see seen shown begins starts ends
+"""
+TEXTS = (
+    prompts.SYSTEM, prompts.CHUNK_LEAD, prompts.IMAGES_LEAD, prompts.MERGE_LEAD, "This part shows Question: part",
+    "This part could not be watched.", "[ seconds] system user assistant", NOT_SEEN, FILLER_WORDS,
+    " ".join(COLOURS), " ".join(SHAPES), *LIST_QUESTIONS, *FIND_QUESTIONS,
+)  # fmt: skip
+"""Every word in these is one token of the model's."""
+
+
+def reworded(generator: np.random.Generator, message: Message) -> Message:
+    """Change the instructions of a message, but not its question: drop words or sentences, and add others."""
+    instructions, mark, question = message.user.rpartition("\n\nQuestion: ")
+    if generator.random() < 0.5:
+        instructions = _thinned(generator, instructions)
+    if generator.random() < 0.5:
+        at = generator.choice([match.end() for match in re.finditer(r"[.\n] ?|$", instructions)])
+        instructions = f"{instructions[:at]}{filler(generator)}{instructions[at:]}"
+    system = message.system if generator.random() < 0.7 else _thinned(generator, message.system)
+    return Message(system, f"{instructions}{mark}{question}")
+
+
+def filler(generator: np.random.Generator) -> str:
+    """A few words that mean nothing, now and then one that the tokenizer does not know."""
+    words = generator.choice(FILLER_WORDS.split(), generator.integers(2, 12)).tolist()
+    if generator.random() < 0.3:
+        words.append("".join(generator.choice(list("abcdefghijklmnopqrstuvwxyz"), 6)))
+    return " ".join(words).capitalize() + ". "
+
+
+def _thinned(generator: np.random.Generator, text: str) -> str:
+    if generator.random() < 0.5:
+        sentences = re.split(r"(?<=\.) ", text)
+        return " ".join(sentence for sentence in sentences if generator.random() < 0.6)
+    return re.sub(r"[A-Za-z]+ ", lambda word: word[0] if generator.random() < 0.85 else "", text)
