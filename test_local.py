@@ -2,8 +2,8 @@
 
 python test_local.py [--video PATH|URL] [--prompt TEXT] [--chunk-duration S] [--json FILE] …
 
-Without --video a sample clip is made once with ffmpeg and kept. Without a GPU and without a model's
-name the test checkpoint answers: it runs the whole path in seconds, but its words are noise.
+Without --video a sample is made once with ffmpeg and kept; what it shows stands beside the answers. Without
+a GPU and without a model's name a test model answers. It knows coloured shapes, such as the sample's, and nothing else.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import warnings
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tiny_model.environment import environment
+from tiny_model.footage import true_sightings
+from tiny_model.sample import make_sample, sample_timeline
+from tiny_model.world import Timeline, answer_of, merged
+
 if TYPE_CHECKING:
     import records
 
 SAMPLE = ROOT / ".cache" / "sample.mp4"
-SCENE_S = 20
-SCENES = ("smptehdbars", "mandelbrot", "color=c=darkred", "testsrc2", "gradients=n=4:seed=1", "color=c=darkgreen",
-          "rgbtestsrc", "cellauto=rule=30:seed=1", "color=c=navy")  # fmt: skip
 STAGES = {"download": "fetch", "validate": "read", "chunks": "watch", "synthesis": "merge"}
 
 
@@ -40,7 +43,7 @@ def main() -> int:
     arguments = parse_arguments()
     console = Console()
     try:
-        video = arguments.video or str(sample_video(console))
+        video = arguments.video or sample_video(console)
     except FileNotFoundError:
         return fail("The sample video could not be made: ffmpeg is missing; `make setup` installs it.", console)
     except subprocess.CalledProcessError as exc:
@@ -50,7 +53,7 @@ def main() -> int:
             return fail(f"There is no file {video}.", console)
         video = str(Path(video).resolve())
     if not prepare_environment(arguments.model, video):
-        console.print("No GPU and no model named: the test checkpoint answers, and its words are noise.")
+        console.print("No GPU and no model named: the test model answers. It knows coloured shapes and nothing else.")
     return asyncio.run(run(arguments, video, console))
 
 
@@ -68,7 +71,7 @@ async def run(arguments: argparse.Namespace, video: str, console: Console) -> in
         status = fail(output["error"], console)
     else:
         status = 0
-        show(output, console)
+        show(output, console, None if arguments.video else sample_timeline())
         if arguments.json:
             arguments.json.write_text(json.dumps(output, indent=2) + "\n")
     await services.client.shutdown()  # last: a failed job waits here for a model still loading
@@ -109,7 +112,7 @@ def job_input(arguments: argparse.Namespace, video: str) -> dict[str, Any]:
 
 
 def prepare_environment(model: str | None, video: str) -> bool:
-    """Allow the video's directory, and choose the model; False if that is the test checkpoint.
+    """Allow the video's directory, and choose the model; False if that is the test model.
 
     What the caller's environment says stays.
     """
@@ -121,11 +124,7 @@ def prepare_environment(model: str | None, video: str) -> bool:
         os.environ["MODEL_NAME"] = model
     if "MODEL_NAME" in os.environ or Path("/dev/nvidiactl").exists():
         return True
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # that of writing the checkpoint
-    from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint
-    from tiny_model.environment import environment
-
-    os.environ |= environment(build_checkpoint(DEFAULT_DIRECTORY)) | os.environ
+    os.environ |= environment() | os.environ
     return False
 
 
@@ -155,13 +154,16 @@ async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]
     return output
 
 
-def show(output: dict[str, Any], console: Console) -> None:
-    """Print the chunks, the merged answer and the totals."""
+def show(output: dict[str, Any], console: Console, timeline: Timeline | None) -> None:
+    """Print the chunks, the merged answer and the totals; beside them what a known video really shows."""
+    truths = [true_sightings(timeline, chunk, output["sample_fps"]) for chunk in output["chunk_results"] if timeline]
     table = Table(title="Chunks", title_justify="left", pad_edge=False)
     for heading in ("#", "span", "frames", "tokens", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("answer", overflow="fold")
-    for chunk in output["chunk_results"]:
+    if truths:
+        table.add_column("shown", overflow="fold")
+    for chunk, truth in zip_longest(output["chunk_results"], truths):
         table.add_row(
             str(chunk["index"]),
             f"{clock(chunk['start_s'])}-{clock(chunk['end_s'])}",
@@ -169,11 +171,15 @@ def show(output: dict[str, Any], console: Console) -> None:
             f"{chunk['prompt_tokens']}+{chunk['completion_tokens']}",
             f"{chunk['timings'].get('generate_s', 0):.1f}",
             plain(chunk["text"] if chunk["error"] is None else chunk["error"]),
+            *([answer_of(truth)] if truth else []),
         )
     console.print(table)
     if output["aggregated_response"] is not None:
-        console.print("\nMerged answer", style="bold")
-        console.print(plain(output["aggregated_response"]), markup=False, highlight=False)
+        answers = Table(title="\nMerged answer", title_justify="left", show_header=bool(truths), box=None)
+        answers.add_column("answer", overflow="fold")
+        answers.add_column("shown", overflow="fold")
+        answers.add_row(plain(output["aggregated_response"]), answer_of(merged(truths)))
+        console.print(answers)
     info, usage = output["video_info"], output["usage"]
     console.print(
         f"\n{output['status']}, {output['coverage']:.0%} of {info['duration']:g} s seen "
@@ -185,22 +191,11 @@ def show(output: dict[str, Any], console: Console) -> None:
         console.print(f"note: {concession}", highlight=False)
 
 
-def sample_video(console: Console) -> Path:
-    """Make the sample once: nine scenes of 20 s at 720p, with a clock."""
+def sample_video(console: Console) -> str:
+    """Return the path of the sample, made on the first run."""
     if not SAMPLE.exists():
-        console.print(f"Making a sample video of {len(SCENES) * SCENE_S} s …")
-        SAMPLE.parent.mkdir(exist_ok=True)
-        partial = SAMPLE.with_suffix(".partial.mp4")
-        sources = [f"{scene}{':' if '=' in scene else '='}s=1280x720:r=15,trim=duration={SCENE_S}" for scene in SCENES]
-        inputs = [word for source in sources for word in ("-f", "lavfi", "-i", source)]
-        clock_text = "drawtext=text='%{pts\\:hms}':fontsize=64:fontcolor=white:box=1:boxcolor=black:x=40:y=40"
-        graph = "".join(f"[{index}]setsar=1,format=yuv420p[s{index}];" for index in range(len(sources)))
-        graph += "".join(f"[s{index}]" for index in range(len(sources))) + f"concat=n={len(sources)},{clock_text}"
-        encoder = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "28", "-movflags", "+faststart")
-        command = ["ffmpeg", "-v", "error", "-y", *inputs, "-filter_complex", graph, *encoder, str(partial)]
-        subprocess.run(command, check=True, capture_output=True)
-        partial.rename(SAMPLE)
-    return SAMPLE
+        console.print("Making the sample video …")
+    return str(make_sample(SAMPLE))
 
 
 def clock(time_s: float) -> str:

@@ -1,4 +1,4 @@
-"""One real engine for the whole session, on the test checkpoint and the CPU."""
+"""One real engine for the whole session, on the test model and the CPU."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 
 from config import Settings
 from pipeline import Services
+from tiny_model.environment import CHECKPOINT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from vllm_client import VLLMClient
 
 # Read when vLLM is imported: nothing is sent out, and its start-up messages do not bury a failure.
@@ -34,14 +35,6 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def checkpoint() -> Path:
-    """The test checkpoint, built once per machine."""
-    from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint  # imports torch: seconds
-
-    return build_checkpoint(DEFAULT_DIRECTORY)
-
-
-@pytest.fixture(scope="session")
 def media_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory from which the session's worker accepts paths."""
     return tmp_path_factory.mktemp("media")
@@ -57,13 +50,13 @@ def twelve_seconds(media_root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings(checkpoint: Path, media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of the session's worker: small frames, so that a CPU answers in seconds."""
     return Settings(
-        model_name=str(checkpoint),
+        model_name=str(CHECKPOINT),
         max_video_tokens_per_chunk=2048,
-        min_frame_tokens=16,
-        max_frame_tokens=64,
+        min_frame_tokens=MIN_FRAME_TOKENS,
+        max_frame_tokens=MAX_FRAME_TOKENS,
         max_model_len=16_384,
         video_roots=(media_root,),
         download_allow_private=("127.0.0.1",),

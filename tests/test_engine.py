@@ -1,4 +1,4 @@
-"""The real engine on the test checkpoint."""
+"""The real engine on the test model."""
 
 import asyncio
 import gc
@@ -37,7 +37,8 @@ async def test_the_planner_counts_prompt_tokens_as_vllm_does(engine: Any, num_fr
     message = Message("", "one two three")
     on_frames = await engine.generate_on_frames(message, batch, GREEDY)
     on_text = await engine.generate_on_text(message, GREEDY)
-    assert on_frames.prompt_tokens - on_text.prompt_tokens == video_prompt_tokens(batch.times_s, 64, 96)
+    counted = video_prompt_tokens(batch.times_s, 64, 96, engine.count_tokens)
+    assert on_frames.prompt_tokens - on_text.prompt_tokens == counted
 
 
 async def test_the_same_frames_at_another_time_are_another_question(client: VLLMClient) -> None:

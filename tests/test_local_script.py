@@ -20,10 +20,7 @@ def run_script(*arguments: str | Path, directory: Path = ROOT, **settings: str) 
 
 
 @pytest.mark.timeout(150)
-def test_a_video_is_answered_on_the_screen_and_in_a_file(
-    checkpoint: Path, twelve_seconds: Path, tmp_path: Path
-) -> None:
-    assert checkpoint
+def test_a_video_is_answered_on_the_screen_and_in_a_file(twelve_seconds: Path, tmp_path: Path) -> None:
     kept = tmp_path / "out.json"
     options = ("--chunk-duration", "4", "--max-tokens", "4", "--json", kept)
     question = ("--video", twelve_seconds.name, "--prompt", "What happens?")
@@ -31,14 +28,13 @@ def test_a_video_is_answered_on_the_screen_and_in_a_file(
     assert finished.returncode == 0, finished.stderr
     output = json.loads(kept.read_text())
     assert (output["success"], output["num_chunks"], output["status"]) == (True, 3, "complete")
-    for shown in ("0:00-0:04", "0:04-0:08", "0:08-0:12", "Merged answer", "100% of 12 s seen", "the test checkpoint"):
+    for shown in ("0:00-0:04", "0:04-0:08", "0:08-0:12", "Merged answer", "100% of 12 s seen", "the test model"):
         assert shown in finished.stdout
     assert "Traceback" not in finished.stderr
 
 
 @pytest.mark.timeout(150)
-def test_a_job_that_fails_is_one_sentence_and_status_1(checkpoint: Path, tmp_path: Path) -> None:
-    assert checkpoint
+def test_a_job_that_fails_is_one_sentence_and_status_1(tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("This is no video.\n" * 100)
     finished = run_script("--video", text)
@@ -55,9 +51,8 @@ def test_a_job_that_fails_is_one_sentence_and_status_1(checkpoint: Path, tmp_pat
     ],
 )
 def test_what_keeps_a_job_from_starting_is_one_sentence_and_status_1(
-    checkpoint: Path, arguments: list[str], settings: dict[str, str], sentence: str
+    arguments: list[str], settings: dict[str, str], sentence: str
 ) -> None:
-    assert checkpoint
     finished = run_script(*arguments, **settings)
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout.strip().splitlines()[-1].startswith(sentence)

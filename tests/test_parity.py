@@ -13,6 +13,7 @@ from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 from answers import prompts
 from frames import frame_batch
 from records import FrameBatch, GenerationOptions
+from tiny_model.environment import CHECKPOINT
 from vllm_client import VLLMClient
 
 GREEDY = GenerationOptions(max_tokens=32, temperature=0, top_p=1, seed=None)
@@ -78,10 +79,10 @@ class Reference:
 
 
 @pytest.fixture(scope="module")
-def reference(checkpoint: Path, client: VLLMClient) -> Reference:
+def reference(client: VLLMClient) -> Reference:
     """Made after the engine has forked: see conftest."""
     assert client
-    return Reference(checkpoint)
+    return Reference(CHECKPOINT)
 
 
 @pytest.mark.parametrize(

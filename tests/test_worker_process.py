@@ -83,8 +83,8 @@ def running_worker(settings: dict[str, str], directory: Path) -> Iterator[Worker
 
 
 @pytest.fixture(scope="module")
-def worker_settings(checkpoint: Path, media_root: Path) -> dict[str, str]:
-    return environment(checkpoint) | {
+def worker_settings(media_root: Path) -> dict[str, str]:
+    return environment() | {
         "VIDEO_ROOTS": str(media_root),
         "DOWNLOAD_ALLOW_PRIVATE": "127.0.0.1",
         "MAX_CHUNKS_IN_FLIGHT": "2",  # so that a decoder is mostly waiting, and there to be killed

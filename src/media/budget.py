@@ -1,7 +1,7 @@
 """How many frames of what size a span may have; exact arithmetic on the model's limits."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -110,13 +110,21 @@ def frame_size(height_px: int, width_px: int, min_tokens: int, max_tokens: int) 
     return min(height, longest_px), min(width, longest_px)
 
 
-def video_prompt_tokens(times_s: Sequence[float], height_px: int, width_px: int) -> int:
+def video_prompt_tokens(
+    times_s: Sequence[float], height_px: int, width_px: int, count_tokens: Callable[[str], int]
+) -> int:
     """All tokens that a chunk's frames add to a prompt: vision tokens, their brackets and the timestamps.
 
-    Every pair of frames is preceded by its mean time, `<12.5 seconds>`: five tokens and one for each
-    digit of the whole seconds (Qwen's tokenizer splits digits). The two around the whole video come last.
+    Every pair of frames is preceded by its mean time, `<12.5 seconds>`, and stands between two brackets; two more are
+    around the whole video.
+
+    Args:
+        times_s: of the frames.
+        height_px: of a frame.
+        width_px: of a frame.
+        count_tokens: of a text, by the model's tokenizer.
     """
     pairs = [times_s[index : index + FRAMES_PER_PAIR] for index in range(0, len(times_s), FRAMES_PER_PAIR)]
-    digits = (len(f"{sum(pair) / len(pair):.1f}") - 2 for pair in pairs)
+    stamps = sum(count_tokens(f"<{sum(pair) / len(pair):.1f} seconds>") for pair in pairs)
     brackets = 2
-    return video_tokens(len(times_s), height_px, width_px) + sum(5 + brackets + count for count in digits) + brackets
+    return video_tokens(len(times_s), height_px, width_px) + stamps + brackets * (len(pairs) + 1)

@@ -42,10 +42,8 @@ def main() -> None:
     if sys.argv[1:2] == ["memory"]:
         print(asyncio.run(peak_bytes_of_job(Path(sys.argv[2]))))
         return
-    from tiny_model.build import DEFAULT_DIRECTORY, build_checkpoint
-
     with tempfile.TemporaryDirectory() as directory:
-        os.environ |= environment(build_checkpoint(DEFAULT_DIRECTORY)) | {"VIDEO_ROOTS": directory}
+        os.environ |= environment() | {"VIDEO_ROOTS": directory}
         figures = {"import_s": import_s()}
         figures |= memory_figures(Path(directory))
         figures |= asyncio.run(engine_figures(Path(directory)))

@@ -7,10 +7,10 @@ MIN_FRAME_TOKENS, MAX_FRAME_TOKENS = 4, 9
 """Of a pair of frames, 64 to 128 px a side: what the model was trained on."""
 
 
-def environment(checkpoint: Path = CHECKPOINT) -> dict[str, str]:
-    """Environment of a worker that runs this checkpoint: small frames, so that a CPU answers in seconds."""
+def environment() -> dict[str, str]:
+    """Environment of a worker that runs the tiny model: small frames, so that a CPU answers in seconds."""
     return {
-        "MODEL_NAME": str(checkpoint),
+        "MODEL_NAME": str(CHECKPOINT),
         "MAX_MODEL_LEN": "16384",
         "MAX_VIDEO_TOKENS_PER_CHUNK": "2048",
         "MIN_FRAME_TOKENS": str(MIN_FRAME_TOKENS),

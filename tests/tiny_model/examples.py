@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -16,8 +17,8 @@ from media.budget import frame_size
 from records import Chunk, ChunkResult, FrameBatch, Generation
 from tiny_model import world
 from tiny_model.environment import MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
-from tiny_model.wording import FIND_QUESTIONS, LIST_QUESTIONS, NOT_SEEN, reworded
-from tiny_model.world import SUBJECTS, Sighting, Subject
+from tiny_model.wording import FIND_QUESTIONS, LIST_QUESTIONS, reworded
+from tiny_model.world import NOT_SEEN, SUBJECTS, Sighting, Subject
 
 SOURCES_PX = ((720, 1280), (720, 1280), (1080, 1920), (1280, 720), (480, 640), (640, 480), (500, 500), (64, 64))
 """Height and width of the videos whose planned frame sizes are trained on."""
@@ -51,6 +52,15 @@ class Example:
     """bool (pairs,): whether the pair is the first to show its newest subject."""
     kept: dict[int, bool]
     """In a merge: the place of each line's last token, and whether the answer repeats the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A question, what was said of each chunk, and the sightings in that."""
+
+    question: str
+    results: tuple[ChunkResult, ...]
+    parts: list[list[Sighting]]
 
 
 def planned_sizes() -> list[tuple[int, int, float]]:
@@ -123,7 +133,7 @@ def chunk_example(
     stamps_s = world.stamps_s(batch.times_s)
     seen = world.sightings(subjects, stamps_s)
     if generator.random() < 0.72:
-        question, answer = str(generator.choice(LIST_QUESTIONS)), "\n".join(map(str, seen))
+        question, answer = str(generator.choice(LIST_QUESTIONS)), world.answer_of(seen)
     else:
         question, answer = _search(generator, seen)
     message = prompts.chunk_message(question, batch.chunk)
@@ -178,8 +188,8 @@ def _search(generator: np.random.Generator, seen: Sequence[Sighting]) -> tuple[s
     return str(generator.choice(FIND_QUESTIONS)).format(wanted), answer
 
 
-def merge_example(generator: np.random.Generator, processor: Any) -> Example:
-    """Draw the notes on a video's chunks, and the one list that they make."""
+def random_merge(generator: np.random.Generator) -> Merge:
+    """Draw what a viewer said of the chunks of a video; now and then one could not be watched."""
     chunk_s, overlap_s, frame_s = float(generator.choice([10, 20, 30, 60])), 2.0, 0.5
     chunks = int(generator.integers(2, 6))
     start_s = 0.0 if generator.random() < 0.4 else random_offset_s(generator)
@@ -190,35 +200,37 @@ def merge_example(generator: np.random.Generator, processor: Any) -> Example:
     wanted = None if generator.random() < 0.7 else SUBJECTS[generator.integers(len(SUBJECTS))]
     if wanted and generator.random() < 0.7:
         wanted = timeline.scenes[generator.integers(scenes)].subject
-    notes, lines, kept_lines, before = [], [], [], set()
+    results: list[ChunkResult] = []
+    parts: list[list[Sighting]] = []
     for index in range(chunks):
         from_s = index * chunk_s
         to_s = min(from_s + chunk_s + overlap_s, end_s)
         chunk = Chunk(index, start_s + from_s, start_s + min(from_s + chunk_s, end_s), start_s + to_s)
         if generator.random() < 0.06:
-            notes.append(prompts.note(ChunkResult(chunk, 0, 2.0, 0.0, chunk.start_s, error="lost")))
-            before = set()
+            results.append(ChunkResult(chunk, 0, 2.0, 0.0, chunk.start_s, error="lost"))
+            parts.append([])
             continue
         local_s = np.arange(from_s, to_s, frame_s)
         seen = world.sightings([timeline.subject_at(time_s) for time_s in local_s], world.stamps_s(start_s + local_s))
-        if wanted:
-            seen = [sighting for sighting in seen if sighting.subject == wanted]
-        text = "\n".join(map(str, seen)) or NOT_SEEN
-        for sighting in seen:
-            lines.append(str(sighting))
-            kept_lines.append(sighting.subject not in before)
-        before = {sighting.subject for sighting in seen}
-        notes.append(prompts.note(ChunkResult(chunk, 4, 2.0, 0.0, chunk.end_s, Generation(text, "stop", 0, 0, 0, 0))))
-    answer = "\n".join(line for line, kept in zip(lines, kept_lines, strict=True) if kept) or NOT_SEEN
+        parts.append([sighting for sighting in seen if wanted in (None, sighting.subject)])
+        said = Generation(world.answer_of(parts[-1]), "stop", 0, 0, 0, 0)
+        results.append(ChunkResult(chunk, 4, 2.0, 0.0, chunk.end_s, said))
     question = str(generator.choice(FIND_QUESTIONS)).format(wanted) if wanted else str(generator.choice(LIST_QUESTIONS))
-    message = prompts.merge_message(question, notes)
-    text = chat_text(processor, message)
+    return Merge(question, tuple(results), parts)
+
+
+def merge_example(generator: np.random.Generator, processor: Any) -> Example:
+    """Draw the notes on a video's chunks, and the one list that they make."""
+    merge = random_merge(generator)
+    text = chat_text(processor, prompts.merge_message(merge.question, [prompts.note(r) for r in merge.results]))
     encoded = processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     kept, at = {}, 0
-    for line, keep in zip(lines, kept_lines, strict=True):
-        at = text.index(line, at) + len(line)
-        token = next(i for i, (_, stop) in enumerate(encoded["offset_mapping"]) if stop == at)
-        kept[token] = keep
+    for before, part in pairwise([[], *merge.parts]):
+        for line in part:
+            at = text.index(str(line), at) + len(str(line))
+            token = next(i for i, (_, stop) in enumerate(encoded["offset_mapping"]) if stop == at)
+            kept[token] = line.subject not in {sighting.subject for sighting in before}
     ids = list(encoded["input_ids"])
+    answer = world.answer_of(world.merged(merge.parts))
     answer_ids = processor.tokenizer.encode(answer + END, add_special_tokens=False)
     return Example([*ids, *answer_ids], len(ids), None, None, np.empty((0, 3), int), np.empty(0, bool), kept)

@@ -6,7 +6,7 @@ import numpy as np
 
 from answers import prompts
 from answers.prompts import Message
-from tiny_model.world import COLOURS, SHAPES
+from tiny_model.world import COLOURS, NOT_SEEN, SHAPES
 
 LIST_QUESTIONS = (
     "Describe what happens in this video, and when.",
@@ -34,7 +34,6 @@ FIND_QUESTIONS = (
     "Does the video show a {}?",
     "Where is the {}?",
 )
-NOT_SEEN = "not seen"
 FILLER_WORDS = """
 a an the and or of to in on at is are was with from for by not no yes it this that there then first last next before
 after while about above below each one two three some all more please answer briefly carefully short long camera user

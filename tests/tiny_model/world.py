@@ -1,7 +1,7 @@
 """The world that the tiny model knows: one coloured shape at a time on a dark ground, one scene after another."""
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,9 +15,11 @@ COLOURS = {
     "purple": (165, 50, 190),
     "white": (235, 235, 235),
 }
+NOT_SEEN = "not seen"
 SHAPES = ("circle", "square", "triangle", "cross")
 SUPERSAMPLING = 3
-"""Drawn this many times larger and averaged: edges as a camera's or a scaler's."""
+"""Small pictures are drawn this many times larger and averaged: edges as a scaler's."""
+SMALL_PX = 128
 
 
 class Subject(NamedTuple):
@@ -90,6 +92,21 @@ def sightings(subjects: Sequence[Subject], stamps_s: Sequence[float]) -> list[Si
     return found
 
 
+def merged(parts: Iterable[Sequence[Sighting]]) -> list[Sighting]:
+    """One list of what neighbouring parts tell: what a part repeats of the one before is told once."""
+    told: list[Sighting] = []
+    before: set[Subject] = set()
+    for part in parts:
+        told += [sighting for sighting in part if sighting.subject not in before]
+        before = {sighting.subject for sighting in part}
+    return told
+
+
+def answer_of(seen: Iterable[Sighting]) -> str:
+    """The text that the model should write."""
+    return "\n".join(map(str, seen)) or NOT_SEEN
+
+
 def stamps_s(times_s: Sequence[float]) -> list[float]:
     """The stamp of each pair of frames: the mean of their times, in whole milliseconds; an odd last frame is both."""
     times_ms = [round(time_s * 1000) for time_s in times_s]
@@ -140,6 +157,7 @@ def render(timeline: Timeline, times_s: Sequence[float], height_px: int, width_p
     The picture may be squeezed: its sides need not have the timeline's aspect.
     """
     half_width, half_height = (timeline.aspect / 2, 0.5) if timeline.aspect >= 1 else (0.5, 0.5 / timeline.aspect)
+    finer = SUPERSAMPLING if max(height_px, width_px) <= SMALL_PX else 1
     pictures = np.empty((len(times_s), height_px, width_px, 3), np.uint8)
     for picture, time_s in zip(pictures, times_s, strict=True):
         scene = timeline.scenes[timeline.index_at(time_s)]
@@ -149,11 +167,11 @@ def render(timeline: Timeline, times_s: Sequence[float], height_px: int, width_p
         centre_y = _bounce(scene.y * 2 * half_height + scene.dy_per_s * age_s, half_height - radius)
         across = _pixels(centre_x - radius, centre_x + radius, half_width, width_px)
         down = _pixels(centre_y - radius, centre_y + radius, half_height, height_px)
-        x = (_samples(across, half_width, width_px) - centre_x)[None, :] / radius
-        y = (_samples(down, half_height, height_px) - centre_y)[:, None] / radius
+        x = (_samples(across, half_width, width_px, finer) - centre_x)[None, :] / radius
+        y = (_samples(down, half_height, height_px, finer) - centre_y)[:, None] / radius
         inside = _inside(scene.subject.shape, x, y).view(np.uint8)
-        parts = inside.reshape(down.stop - down.start, SUPERSAMPLING, -1, SUPERSAMPLING)
-        share = parts.sum((1, 3), dtype=np.uint8)[..., None] * np.float32(1 / SUPERSAMPLING**2)
+        parts = inside.reshape(down.stop - down.start, finer, -1, finer)
+        share = parts.sum((1, 3), dtype=np.uint8)[..., None] * np.float32(1 / finer**2)
         picture[down, across] = share * np.float32(scene.tint) + (1 - share) * np.float32(scene.ground) + 0.5
     return pictures
 
@@ -164,10 +182,10 @@ def _pixels(first: float, last: float, half: float, size_px: int) -> slice:
     return slice(max(0, int((first + half) * scale)), min(size_px, int((last + half) * scale) + 1))
 
 
-def _samples(pixels: slice, half: float, size_px: int) -> np.ndarray:
+def _samples(pixels: slice, half: float, size_px: int, finer: int) -> np.ndarray:
     """The places within pixels at which a shape is looked up, in short sides from the picture's centre."""
-    numbers = np.arange(pixels.start * SUPERSAMPLING, pixels.stop * SUPERSAMPLING, dtype=np.float32)
-    return (numbers + 0.5) * np.float32(2 * half / (size_px * SUPERSAMPLING)) - np.float32(half)
+    numbers = np.arange(pixels.start * finer, pixels.stop * finer, dtype=np.float32)
+    return (numbers + 0.5) * np.float32(2 * half / (size_px * finer)) - np.float32(half)
 
 
 def _bounce(position: float, reach: float) -> float:
@@ -196,6 +214,6 @@ def add_noise(generator: np.random.Generator, pictures: np.ndarray, level: float
     height_px, width_px = pictures.shape[1:3]
     field = np.rint(generator.normal(0, level, (height_px + 16, width_px + 16, 3))).astype(np.int16)
     noisy = pictures.astype(np.int16)
-    for picture, (row, column) in zip(noisy, generator.integers(0, 17, (len(noisy), 2)), strict=True):
-        picture += field[row : row + height_px, column : column + width_px]
+    for index, (row, column) in enumerate(generator.integers(0, 17, (len(noisy), 2))):
+        noisy[index] += field[row : row + height_px, column : column + width_px]
     return noisy.clip(0, 255).astype(np.uint8)

@@ -1,0 +1,170 @@
+"""`make bench-tiny-model`: how well the test model reads clips that it was never trained on, through the worker."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import numpy as np
+
+from benchmarks.report import publish
+from config import load_settings
+from pipeline import Services
+from records import Chunk, FrameBatch, GenerationOptions
+from tiny_model import world
+from tiny_model.environment import environment
+from tiny_model.examples import random_merge, random_offset_s, random_starts
+from tiny_model.footage import Camera, film
+from tiny_model.score import Score, score, summary
+from tiny_model.wording import FIND_QUESTIONS, LIST_QUESTIONS
+from tiny_model.world import NOT_SEEN, SUBJECTS, Sighting, Timeline
+
+SEED = 777
+TARGETS = {"scene_accuracy": ">= 0.97", "count_accuracy": ">= 0.95", "start_within_1s": ">= 0.95", "exact": ">= 0.85"}
+OPTIONS = GenerationOptions(max_tokens=160, temperature=0, top_p=1, seed=None)
+UNSEEN_QUESTIONS = ("Say what is on screen, and when.", "What can be watched here? Give the times.")
+SOURCES_PX = ((360, 640), (360, 640), (640, 360), (480, 640), (400, 400), (720, 1280))
+MERGES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Clips of one kind."""
+
+    name: str
+    clips: int
+    frames: tuple[int, int]
+    scenes: tuple[int, int]
+    offsets_s: tuple[int, int] | None = None
+    """Where on the clock they stand; None for anywhere in a day."""
+
+
+GROUPS = (
+    Group("4 to 16 frames, 1 or 2 scenes", 40, (4, 16), (1, 2)),
+    Group("17 to 32 frames, 1 to 5 scenes", 50, (17, 32), (1, 5)),
+    Group("33 to 60 frames, 1 to 5 scenes", 50, (33, 60), (1, 5)),
+    Group("61 to 120 frames, 1 to 5 scenes", 50, (61, 120), (1, 5)),
+    Group("offsets of 6 to 24 h", 30, (8, 60), (1, 5), (21_600, 86_400)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A file, how it is sampled and where on the clock it stands."""
+
+    timeline: Timeline
+    path: Path
+    sample_fps: float
+    offset_s: float
+
+
+def clips(group: Group, generator: np.random.Generator, directory: Path) -> Iterator[Clip]:
+    """Film a group's clips: H.264 of CRF 20 to 32 in several sizes."""
+    for number in range(group.clips):
+        sample_fps = float(generator.choice([0.5, 1, 2, 2, 2]))
+        frames = int(generator.integers(group.frames[0], group.frames[1] + 1))
+        scenes = int(generator.integers(group.scenes[0], group.scenes[1] + 1))
+        starts = random_starts(generator, frames, scenes)
+        starts_s = [max(0.0, (start - generator.uniform(0.1, 0.9)) / sample_fps) for start in starts]
+        height_px, width_px = SOURCES_PX[generator.integers(len(SOURCES_PX))]
+        timeline = world.random_timeline(
+            generator, starts_s, frames / sample_fps, width_px / height_px, alike=bool(generator.random() < 0.33)
+        )
+        crf = str(generator.choice([20, 26, 32]))
+        camera = Camera(height_px, width_px, 10, grain=float(generator.choice([0, 2, 5])))
+        options = ("-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p")
+        path = film(timeline, camera, directory / f"{number}.mp4", options, seed=number)
+        offset_s = (
+            random_offset_s(generator) if group.offsets_s is None else float(generator.integers(*group.offsets_s) - 240)
+        )
+        yield Clip(timeline, path, sample_fps, offset_s)
+
+
+async def frames_of(services: Services, clip: Clip) -> FrameBatch:
+    """The clip's frames as the worker decodes them, moved to the clip's place on the clock."""
+    info = await services.extractor.get_video_info(clip.path)
+    plan = services.processor.calculate_optimal_chunks(info, info.duration_s, clip.sample_fps)
+    batch = await services.extractor.extract_frames(clip.path, info, plan.sampling, plan.chunks[0])
+    chunk = batch.chunk
+    moved = Chunk(0, chunk.start_s + clip.offset_s, chunk.end_s + clip.offset_s, chunk.seen_end_s + clip.offset_s)
+    return replace(batch, chunk=moved, times_s=batch.times_s + clip.offset_s)
+
+
+def truth(clip: Clip, batch: FrameBatch) -> list[Sighting]:
+    """What the model should see in a clip's frames."""
+    subjects = [clip.timeline.subject_at(time_s - clip.offset_s) for time_s in batch.times_s]
+    return world.sightings(subjects, world.stamps_s(batch.times_s))
+
+
+async def examine(services: Services) -> tuple[dict[str, list[Score]], dict[str, float]]:
+    """Ask about every clip: for all its scenes, and for one that it may not show."""
+    generator = np.random.default_rng(SEED)
+    marks: dict[str, list[Score]] = {}
+    found: list[bool] = []
+    absent: list[bool] = []
+    reworded: list[bool] = []
+
+    async def ask(question: str, batch: FrameBatch) -> str:
+        result = await services.client.process_video_chunk(question, batch, OPTIONS)
+        assert result.generation, result.error
+        return result.generation.text
+
+    for group in GROUPS:
+        with tempfile.TemporaryDirectory() as directory:
+            for clip in clips(group, generator, Path(directory)):
+                batch = await frames_of(services, clip)
+                shown = truth(clip, batch)
+                wanted = shown[generator.integers(len(shown))]
+                others = [subject for subject in SUBJECTS if subject not in {sighting.subject for sighting in shown}]
+                missing = others[generator.integers(len(others))]
+                listing, finding = str(generator.choice(LIST_QUESTIONS)), str(generator.choice(FIND_QUESTIONS))
+                answers = await asyncio.gather(
+                    ask(listing, batch),
+                    ask(finding.format(wanted.subject), batch),
+                    ask(finding.format(missing), batch),
+                    ask(str(generator.choice(UNSEEN_QUESTIONS)), batch),
+                )
+                marks.setdefault(group.name, []).append(score(answers[0], shown))
+                found.append(answers[1].strip() == str(wanted))
+                absent.append(answers[2].strip() == NOT_SEEN)
+                reworded.append(score(answers[3], shown).exact)
+        print(f"{group.name}: {summary(marks[group.name])}", flush=True)
+    return marks, {
+        "merged_exact": await merged_exact(services, generator),
+        "found_exact": sum(found) / len(found),
+        "absent_exact": sum(absent) / len(absent),
+        "reworded_exact": sum(reworded) / len(reworded),
+    }
+
+
+async def merged_exact(services: Services, generator: np.random.Generator) -> float:
+    """The share of notes on several chunks that become the one right list."""
+    right = 0
+    for _ in range(MERGES):
+        merge = random_merge(generator)
+        synthesis = await services.client.aggregate_chunk_results(merge.question, merge.results, OPTIONS)
+        right += synthesis.text.strip() == world.answer_of(world.merged(merge.parts))
+    return right / MERGES
+
+
+async def run() -> None:
+    """Examine the model and publish its marks."""
+    services = Services.create(load_settings())
+    try:
+        marks, searches = await examine(services)
+    finally:
+        await services.client.shutdown()
+    every = [mark for group in marks.values() for mark in group]
+    groups = {f"{name}: {key}": value for name, group in marks.items() for key, value in summary(group).items()}
+    publish("tiny-model", {"clips": len(every), **summary(every), **searches, **groups}, TARGETS)
+
+
+if __name__ == "__main__":
+    os.environ |= environment()
+    asyncio.run(run())

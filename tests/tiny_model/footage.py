@@ -1,0 +1,103 @@
+"""Timelines as real video files, and what the worker should say about them."""
+
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiny_model import world
+from tiny_model.world import Sighting, Timeline
+
+TO_BT709 = "scale=out_color_matrix=bt709"
+"""Without this filter ffmpeg converts with BT.601, whatever it writes into the file."""
+COLOURS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p")
+PICTURES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """How a timeline is filmed."""
+
+    height_px: int
+    width_px: int
+    fps: int
+    grain: float = 0.0
+
+
+def film(
+    timeline: Timeline,
+    camera: Camera,
+    path: Path,
+    options: Sequence[str] = H264,
+    *,
+    filters: Sequence[str] = (),
+    turns: int = 0,
+    seed: int = 0,
+) -> Path:
+    """Write a timeline as a video file; the suffix names the container.
+
+    Args:
+        timeline: what is shown.
+        camera: size, rate and grain.
+        path: of the file.
+        options: ffmpeg's, for the output.
+        filters: ffmpeg's, applied to the pictures.
+        turns: quarter turns, counter-clockwise, by which the coded pictures differ from the upright ones.
+        seed: of the grain.
+    """
+    height_px, width_px = (camera.height_px, camera.width_px) if turns % 2 == 0 else (camera.width_px, camera.height_px)
+    source = (
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        f"{width_px}x{height_px}",
+        "-r",
+        str(camera.fps),
+        "-i",
+        "pipe:",
+    )
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        *source,
+        "-vf",
+        ",".join([TO_BT709, *filters]),
+        *COLOURS,
+        *options,
+        str(path),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        for pictures in _pictures(timeline, camera, seed):
+            process.stdin.write(np.rot90(pictures, turns, (1, 2)).tobytes())
+        process.stdin.close()
+        complaint = process.stderr.read()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stderr=complaint)
+    return path
+
+
+def _pictures(timeline: Timeline, camera: Camera, seed: int) -> Iterable[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    count = round(timeline.duration_s * camera.fps)
+    for first in range(0, count, PICTURES_AT_ONCE):
+        times_s = np.arange(first, min(first + PICTURES_AT_ONCE, count)) / camera.fps
+        yield world.add_noise(
+            generator, world.render(timeline, times_s, camera.height_px, camera.width_px), camera.grain
+        )
+
+
+def true_sightings(timeline: Timeline, chunk: dict[str, Any], sample_fps: float) -> list[Sighting]:
+    """What a chunk of the worker's output should say of a video whose first picture is at 0 s."""
+    first = round(chunk["start_s"] * sample_fps)
+    times_s = [index / sample_fps for index in range(first, first + chunk["num_frames"])]
+    return world.sightings([timeline.subject_at(time_s) for time_s in times_s], world.stamps_s(times_s))

@@ -1,0 +1,32 @@
+"""The sample video of `make local`: three minutes at 720p, of which every scene is known."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tiny_model import world
+from tiny_model.footage import Camera, film
+from tiny_model.world import Timeline
+
+SEED = 11
+DURATION_S = 180.0
+STARTS_S = (0.0, 13.3, 31.8, 47.2, 66.3, 84.8, 103.3, 118.2, 133.7, 149.3, 166.8)
+CAMERA = Camera(360, 640, 12)
+TO_720P = "scale=1280:720"
+# Small and grey: at the size of the test model's frames it is a smear of two pixels.
+CLOCK = "drawtext=text='%{pts\\:hms}':fontsize=22:fontcolor=gray:x=w-tw-24:y=h-th-20"
+
+
+def sample_timeline() -> Timeline:
+    """What the sample shows."""
+    return world.random_timeline(np.random.default_rng(SEED), STARTS_S, DURATION_S, CAMERA.width_px / CAMERA.height_px)
+
+
+def make_sample(path: Path) -> Path:
+    """Film the sample once; the file stays."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.mp4")
+        film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK])
+        partial.rename(path)
+    return path

@@ -1,0 +1,63 @@
+"""How near an answer comes to the truth."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from tiny_model.world import Sighting, Subject
+
+LINE = re.compile(r"<([0-9]+\.[0-9]) seconds> ([a-z]+) ([a-z]+)")
+NEAR_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One answer's marks."""
+
+    exact: bool
+    count: bool
+    """Whether it has as many lines as there are scenes."""
+    scenes: int
+    """Of the truth, or of the answer if it has more."""
+    named: int
+    """Scenes named in the right order."""
+    timed: int
+    """Those of them whose stamp is within NEAR_S of the pair's."""
+
+
+def sightings_in(text: str) -> list[Sighting]:
+    """The lines of an answer that have its form."""
+    return [Sighting(float(stamp), Subject(colour, shape)) for stamp, colour, shape in LINE.findall(text)]
+
+
+def score(answer: str, truth: Sequence[Sighting]) -> Score:
+    """Compare an answer with what was shown."""
+    given = sightings_in(answer)
+    matcher = SequenceMatcher(
+        a=[sighting.subject for sighting in given], b=[sighting.subject for sighting in truth], autojunk=False
+    )
+    pairs = [
+        (given[block.a + offset], truth[block.b + offset])
+        for block in matcher.get_matching_blocks()
+        for offset in range(block.size)
+    ]
+    return Score(
+        exact=answer.strip() == "\n".join(map(str, truth)),
+        count=len(answer.strip().splitlines()) == len(truth),
+        scenes=max(len(truth), len(given)),
+        named=len(pairs),
+        timed=sum(abs(one.stamp_s - other.stamp_s) <= NEAR_S for one, other in pairs),
+    )
+
+
+def summary(scores: Iterable[Score]) -> dict[str, float]:
+    """Shares over many answers, under the names that the benchmark publishes."""
+    scores = list(scores)
+    scenes, named = sum(score.scenes for score in scores), sum(score.named for score in scores)
+    return {
+        "scene_accuracy": named / scenes,
+        "count_accuracy": sum(score.count for score in scores) / len(scores),
+        "start_within_1s": sum(score.timed for score in scores) / max(1, named),
+        "exact": sum(score.exact for score in scores) / len(scores),
+    }
