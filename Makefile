@@ -4,10 +4,10 @@ READY := .venv/.ready
 SOURCES := src tests test_local.py example_usage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup local test check format bench bench-worker tiny-model clean
+.PHONY: help setup local test check format bench bench-worker bench-tiny-model tiny-model clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
 
 setup: $(READY) ## make .venv and install what is missing
 
@@ -30,10 +30,13 @@ format: $(READY) ## format the code
 	@.venv/bin/ruff format $(SOURCES)
 	@.venv/bin/ruff check --fix $(SOURCES)
 
-bench: bench-worker ## run all benchmarks
+bench: bench-worker bench-tiny-model ## run all benchmarks
 
 bench-worker: $(READY) ## measure batching, overhead, memory and import time
 	@$(PYTHON) tests/benchmarks/worker.py
+
+bench-tiny-model: $(READY) ## measure how well the test model reads clips it never saw
+	@$(PYTHON) tests/benchmarks/tiny_model.py
 
 tiny-model: $(READY) ## train the test model again from nothing: an hour on two cores, resumed if interrupted
 	@$(PYTHON) tests/tiny_model/train.py

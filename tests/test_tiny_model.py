@@ -1,5 +1,6 @@
 """The test model is small, made by the programs beside it, and Qwen3-VL in all that the worker sees of it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGene
 
 from tiny_model import world
 from tiny_model.architecture import build_config, build_model, build_processor
-from tiny_model.batches import JointBatches
+from tiny_model.batches import JointBatches, VisionBatches
 from tiny_model.environment import CHECKPOINT
 from tiny_model.learner import Learner
 from tiny_model.optimiser import orthogonalised
 from tiny_model.score import score, sightings_in
+from tiny_model.training import Training
 from tiny_model.vocabulary import SPECIAL_TOKENS
 from tiny_model.world import COLOURS, Sighting, Subject
 
@@ -130,6 +132,20 @@ def test_the_fast_vision_pass_is_the_plain_one() -> None:
         again = learner.plain_model().model.visual(chunks.patches, grid_thw=chunks.grids).pooler_output
     assert torch.allclose(fast, expected, atol=1e-5)
     assert torch.equal(again, expected)
+
+
+def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    processor = build_processor()
+    batch = VisionBatches(processor, 1, 10)[0]
+    going = Training(processor, tmp_path)
+    going.update(going.learner.vision_loss(batch))
+    going.save()
+    resumed = Training(processor, tmp_path)
+    for training in (going, resumed):
+        training.update(training.learner.vision_loss(batch))
+    assert resumed.step == going.step == 2
+    for one, other in zip(going.learner.parameters(), resumed.learner.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (256, 128), (32, 96)])

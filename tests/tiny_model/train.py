@@ -1,13 +1,11 @@
 """`make tiny-model`: train the tiny model from nothing, in about an hour on two cores; README.md of the checkpoint."""
 
 import argparse
-import math
 import os
 import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,88 +19,19 @@ os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 import numpy as np
 import torch
 import transformers
-from torch.utils.data import DataLoader, Dataset, Subset
 
-from tiny_model.architecture import build_model, build_processor, save_checkpoint
+from tiny_model.architecture import build_processor, save_checkpoint
 from tiny_model.batches import Batch, JointBatches, VisionBatches, collate
 from tiny_model.environment import CHECKPOINT
 from tiny_model.examples import Level, chunk_example, merge_example, planned_sizes
 from tiny_model.learner import Learner
-from tiny_model.optimiser import Muon
+from tiny_model.training import SEED, STAGES, Training
 
-SEED = 20251125
-STAGES = {"vision": 700, "joint": 3400}
-"""Steps of each stage."""
-MUON_LR, ADAM_LR = 0.02, 2e-3
-WARM_UP_STEPS, LAST_LR = 30, 0.02
 GUIDE_WEIGHTS = (0.5, 0.1)
 """Of the read-outs' loss, at the beginning and the end of the joint stage."""
 SAVE_EVERY, SCORE_EVERY, PRINT_EVERY = 100, 250, 25
 HELD_OUT = {"1-16 frames": (16, 2), "17-60 frames": (60, 5), "61-120 frames": (120, 5)}
 HELD_OUT_CLIPS = 24
-
-
-class Training:
-    """The learner, its optimisers and how far it is."""
-
-    def __init__(self, processor: Any, directory: Path) -> None:
-        self.processor = processor
-        self.file, self.log = directory / "state.pt", directory / "training.log"
-        directory.mkdir(parents=True, exist_ok=True)
-        self.learner = Learner(build_model(processor.tokenizer, SEED))
-        self.stage, self.step = "vision", 0
-        self.optimisers = self._optimisers()
-        if self.file.exists():
-            state = torch.load(self.file, weights_only=True)
-            self.learner.load_state_dict(state["learner"])
-            self.stage, self.step = state["stage"], state["step"]
-            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(saved)
-
-    def _optimisers(self) -> tuple[torch.optim.Optimizer, ...]:
-        matrices, rest = [], []
-        for name, weight in self.learner.named_parameters():
-            hidden = ".layers." in name or ".blocks." in name or "merger" in name
-            (matrices if hidden and weight.ndim == 2 else rest).append(weight)
-        return Muon(matrices, lr=MUON_LR), torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0)
-
-    def save(self) -> None:
-        """Keep everything that the next steps depend on."""
-        state = {
-            "learner": self.learner.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "stage": self.stage,
-            "step": self.step,
-        }
-        partial = self.file.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.rename(self.file)
-
-    def say(self, line: str) -> None:
-        """Print a line at once, and keep it."""
-        print(line, flush=True)
-        with self.log.open("a") as log:
-            log.write(f"{line}\n")
-
-    def update(self, loss: torch.Tensor) -> None:
-        """Take one step down the loss."""
-        for optimiser in self.optimisers:
-            optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
-        share = self.step / STAGES[self.stage]
-        scale = min(1.0, (self.step + 1) / WARM_UP_STEPS)
-        scale *= LAST_LR + (1 - LAST_LR) * (1 + math.cos(math.pi * share)) / 2
-        for optimiser, lr in zip(self.optimisers, (MUON_LR, ADAM_LR), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = lr * scale
-            optimiser.step()
-        self.step += 1
-
-    def batches(self, dataset: Dataset[Any]) -> Iterator[Any]:
-        """The batches of the stage that are still to come, made in another process."""
-        rest = Subset(dataset, range(self.step, STAGES[self.stage]))
-        return iter(DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=8))
 
 
 def train_vision(training: Training) -> None:
@@ -132,7 +61,7 @@ def train_joint(training: Training) -> None:
         merge_loss, merge_guide, _ = training.learner.losses(merges)
         weight = GUIDE_WEIGHTS[0] + share * (GUIDE_WEIGHTS[1] - GUIDE_WEIGHTS[0])
         training.update(chunk_loss + merge_loss / 3 + weight * (chunk_guide + merge_guide / 3))
-        recent.append((float(chunk_loss), float(merge_loss), float(chunk_guide)))
+        recent.append((chunk_loss.item(), merge_loss.item(), chunk_guide.item()))
         if training.step % PRINT_EVERY == 0:
             chunk_mean, merge_mean, guide_mean = np.mean(recent, axis=0)
             recent.clear()
