@@ -23,6 +23,8 @@ PATCH_PX, MERGE, TEMPORAL = 16, 2, 2
 ROPE = {"rope_type": "default", "rope_theta": 5_000_000.0, "mrope_section": [6, 5, 5], "mrope_interleaved": True}
 
 EMBEDDING_SPREAD = 0.06
+ATTENTION_SHARPNESS = 1.8
+"""Of the norms on queries and keys. At 1 no key among a thousand can have more than a fifth of a head's attention."""
 BRANCH_SCALE = 0.5
 """Of the matrices that write into the residual stream."""
 DIGIT_SHARE, NOISE_SHARE = 0.58, 0.25
@@ -104,6 +106,8 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3VLForCond
     for name, weight in sorted(model.named_parameters()):
         if name.endswith("bias"):
             nn.init.zeros_(weight)
+        elif name.endswith(("q_norm.weight", "k_norm.weight")):
+            nn.init.constant_(weight, ATTENTION_SHARPNESS)
         elif "norm" in name:
             nn.init.ones_(weight)
         elif name.endswith(("embed_tokens.weight", "pos_embed.weight")):

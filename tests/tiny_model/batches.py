@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from tiny_model.examples import (
     IGNORED,
+    NO_SOURCE,
     Example,
     Level,
     chunk_example,
@@ -40,15 +41,15 @@ class Batch:
     answer_places: tuple[torch.Tensor, torch.Tensor]
     """Where a token of an answer is predicted."""
     answers: torch.Tensor
-    pair_ends: tuple[torch.Tensor, torch.Tensor]
-    """The token that ends each pair of frames."""
-    subjects: torch.Tensor
-    """int (pairs, 3), as in Example."""
+    pointers: torch.Tensor
+    """int (answer tokens,): the column of the end of the source that each is copied from; IGNORED if there is none."""
+    source_ends: tuple[torch.Tensor, torch.Tensor]
     begins: torch.Tensor
+    before: torch.Tensor
     stamps: torch.Tensor
-    """int (pairs, 2): tokens of each pair's stamp, hundreds (IGNORED if there are none) and units."""
-    line_ends: tuple[torch.Tensor, torch.Tensor]
-    kept: torch.Tensor
+    """int (sources, 2)."""
+    shown: torch.Tensor
+    """int (pairs, 2)."""
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class PairBatch:
 
     patches: torch.Tensor
     grids: torch.Tensor
-    subjects: torch.Tensor
+    shown: torch.Tensor
 
 
 def level_at(progress: float) -> Level:
@@ -128,39 +129,31 @@ def _about(generator: np.random.Generator, frames: int) -> int:
 
 def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
     """Put examples of one frame size, or texts, into one batch."""
-    vision_end, pad = tokenizer.convert_tokens_to_ids(["<|vision_end|>", "<|video_pad|>"])
-    bracket = tokenizer.convert_tokens_to_ids("<")
     longest = max(len(example.ids) for example in examples)
     ids = torch.full((len(examples), longest), tokenizer.pad_token_id)
-    answer_places, ends, line_ends, stamps = [], [], [], []
+    answer_places: list[tuple[int, int]] = []
+    pointers: list[int] = []
     for row, example in enumerate(examples):
         ids[row, : len(example.ids)] = torch.tensor(example.ids)
         answer_places += [(row, column - 1) for column in range(example.answer_at, len(example.ids))]
-        line_ends += [(row, column) for column in example.kept]
-        if example.grid is None:
-            continue
-        pair_tokens = int(example.grid[0, 1] * example.grid[0, 2]) // 4
-        for column in range(1, example.answer_at):
-            if example.ids[column] == vision_end and example.ids[column - 1] == pad:
-                ends.append((row, column))
-                units_at = column - pair_tokens - 3
-                hundreds = example.ids[units_at - 1]
-                stamps.append((IGNORED if hundreds == bracket else hundreds, example.ids[units_at]))
+        pointers += [IGNORED if source == NO_SOURCE else example.source_ends[source] for source in example.pointers]
     videos = [example for example in examples if example.grid is not None]
     rows, columns = _places(answer_places)
     return Batch(
         ids=ids,
-        kinds=(ids == pad).int() * 2,
+        kinds=(ids == tokenizer.convert_tokens_to_ids("<|video_pad|>")).int() * 2,
         patches=torch.cat([example.patches for example in videos]) if videos else None,
         grids=torch.cat([example.grid for example in videos]) if videos else None,
         answer_places=(rows, columns),
         answers=ids[rows, columns + 1],
-        pair_ends=_places(ends),
-        subjects=torch.from_numpy(np.concatenate([example.subjects for example in examples])),
-        begins=torch.from_numpy(np.concatenate([example.begins for example in examples])),
-        stamps=torch.tensor(stamps).reshape(-1, 2),
-        line_ends=_places(line_ends),
-        kept=torch.tensor([keep for example in examples for keep in example.kept.values()], dtype=torch.bool),
+        pointers=torch.tensor(pointers),
+        source_ends=_places([(row, column) for row, example in enumerate(examples) for column in example.source_ends]),
+        begins=torch.tensor([new for example in examples for new in example.begins], dtype=torch.float32),
+        before=torch.tensor([subject for example in examples for subject in example.before], dtype=torch.long),
+        stamps=torch.tensor([stamp for example in examples for stamp in example.stamps], dtype=torch.long).reshape(
+            -1, 2
+        ),
+        shown=torch.tensor([pair for example in examples for pair in example.shown], dtype=torch.long).reshape(-1, 2),
     )
 
 

@@ -18,13 +18,14 @@ from records import Chunk, ChunkResult, FrameBatch, Generation
 from tiny_model import world
 from tiny_model.environment import MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from tiny_model.wording import FIND_QUESTIONS, LIST_QUESTIONS, reworded
-from tiny_model.world import NOT_SEEN, SUBJECTS, Sighting, Subject
+from tiny_model.world import SUBJECTS, Sighting, Subject
 
 SOURCES_PX = ((720, 1280), (720, 1280), (1080, 1920), (1280, 720), (480, 640), (640, 480), (500, 500), (64, 64))
 """Height and width of the videos whose planned frame sizes are trained on."""
 MAX_OFFSET_S = 86_400
 END = "<|im_end|>"
 NO_SUBJECT = len(SUBJECTS)
+NO_SOURCE = -1
 IGNORED = -100
 
 
@@ -38,20 +39,29 @@ class Level:
 
 @dataclass(slots=True)
 class Example:
-    """One prompt with its answer. Arrays of the pairs are empty for text."""
+    """One prompt with its answer, and what guides the model to it.
+
+    Sources are what an answer's lines are copied from, in order: the pairs of frames of a chunk, or the lines in the
+    notes of a merge. A source's end is its last token.
+    """
 
     ids: list[int]
     """Token ids of prompt and answer."""
     answer_at: int
     """Where the answer begins."""
-    patches: torch.Tensor | None
-    grid: torch.Tensor | None
-    subjects: np.ndarray
-    """int (pairs, 3): subject in the first frame, in the second, and the one before the newest; NO_SUBJECT if none."""
-    begins: np.ndarray
-    """bool (pairs,): whether the pair is the first to show its newest subject."""
-    kept: dict[int, bool]
-    """In a merge: the place of each line's last token, and whether the answer repeats the line."""
+    pointers: list[int]
+    """For each token of the answer the source that it is copied from, NO_SOURCE if there is none."""
+    source_ends: list[int]
+    begins: list[bool]
+    """Whether a source tells something new: a pair its newest subject, a line what the note before did not say."""
+    before: list[int]
+    """The subject that was new before this source's newest; NO_SUBJECT if there was none."""
+    stamps: list[tuple[int, int]]
+    """Tokens of a source's time: hundreds of seconds (IGNORED if there are none) and the rest."""
+    shown: list[tuple[int, int]]
+    """Subjects in the first and the second frame of each pair."""
+    patches: torch.Tensor | None = None
+    grid: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +143,9 @@ def chunk_example(
     stamps_s = world.stamps_s(batch.times_s)
     seen = world.sightings(subjects, stamps_s)
     if generator.random() < 0.72:
-        question, answer = str(generator.choice(LIST_QUESTIONS)), world.answer_of(seen)
+        question, told = str(generator.choice(LIST_QUESTIONS)), seen
     else:
-        question, answer = _search(generator, seen)
+        question, told = _search(generator, seen)
     message = prompts.chunk_message(question, batch.chunk)
     if generator.random() < 0.3:
         message = reworded(generator, message)
@@ -149,34 +159,66 @@ def chunk_example(
         return_tensors="pt",
     )
     ids = inputs["input_ids"][0].tolist()
+    vision_start, pad, vision_end = processor.tokenizer.convert_tokens_to_ids(
+        ["<|vision_start|>", "<|video_pad|>", "<|vision_end|>"]
+    )
+    starts = [at for at, token in enumerate(ids) if token == vision_start and ids[at + 1] == pad]
+    ends = [at for at, token in enumerate(ids) if token == vision_end and ids[at - 1] == pad]
     order = [SUBJECTS.index(subject) for subject in subjects]
     order += order[-1:] * (len(order) % 2)
-    first, second = order[::2], order[1::2]
-    before = [NO_SUBJECT, *second[:-1]]
-    begins = [now != then or start != then for start, now, then in zip(first, second, before, strict=True)]
-    previous, last = [], NO_SUBJECT
-    for start, now in zip(first, second, strict=True):
-        if now != start:
-            last = start
-        elif previous and start != second[len(previous) - 1]:
-            last = second[len(previous) - 1]
-        previous.append(last)
+    pairs = list(zip(order[::2], order[1::2], strict=True))
+    answer, pointers = _answer(processor, told, [stamps_s.index(sighting.stamp_s) for sighting in told])
     return Example(
-        [*ids, *processor.tokenizer.encode(answer + END, add_special_tokens=False)],
-        len(ids),
-        inputs["pixel_values_videos"],
-        inputs["video_grid_thw"],
-        np.array([first, second, previous]).T,
-        np.array(begins),
-        {},
+        ids=[*ids, *answer],
+        answer_at=len(ids),
+        pointers=pointers,
+        source_ends=ends,
+        begins=[index == 0 or pair != (pairs[index - 1][1],) * 2 for index, pair in enumerate(pairs)],
+        before=_before_newest(pairs),
+        stamps=[_stamp_tokens(processor, ids, start - 1) for start in starts],
+        shown=pairs,
+        patches=inputs["pixel_values_videos"],
+        grid=inputs["video_grid_thw"],
     )
 
 
-def _search(generator: np.random.Generator, seen: Sequence[Sighting]) -> tuple[str, str]:
-    """A question about one subject, and the answer: its line, or that it is not seen."""
+def _before_newest(pairs: Sequence[tuple[int, int]]) -> list[int]:
+    before, newest, found = NO_SUBJECT, NO_SUBJECT, []
+    for pair in pairs:
+        for subject in pair:
+            if subject != newest:
+                before, newest = newest, subject
+        found.append(before)
+    return found
+
+
+def _answer(processor: Any, told: Sequence[Sighting], sources: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Token ids of an answer, and the source of each: a line's end already looks for the next line's source."""
+    if not told:
+        ids = processor.tokenizer.encode(world.NOT_SEEN + END, add_special_tokens=False)
+        return ids, [NO_SOURCE] * len(ids)
+    ids, pointers = [], []
+    following = [*sources[1:], NO_SOURCE]
+    for line, source, next_source in zip(told, sources, following, strict=True):
+        tokens = processor.tokenizer.encode(str(line), add_special_tokens=False)
+        ids += tokens
+        pointers += [source] * len(tokens)
+        ids += processor.tokenizer.encode(END if next_source == NO_SOURCE else "\n", add_special_tokens=False)
+        pointers.append(next_source)
+    return ids, pointers
+
+
+def _stamp_tokens(processor: Any, ids: Sequence[int], seconds_at: int) -> tuple[int, int]:
+    """The tokens of the time that stands before ` seconds>`."""
+    hundreds, rest = ids[seconds_at - 2 : seconds_at]
+    return IGNORED if hundreds == processor.tokenizer.convert_tokens_to_ids("<") else hundreds, rest
+
+
+def _search(generator: np.random.Generator, seen: Sequence[Sighting]) -> tuple[str, list[Sighting]]:
+    """A question about one subject, and what there is to tell: its sighting, or nothing."""
     if generator.random() < 0.5:
         sighting = seen[generator.integers(len(seen))]
-        wanted, answer = sighting.subject, str(sighting)
+        wanted, told = sighting.subject, [sighting]
     else:
         shown = {sighting.subject for sighting in seen}
         near = [
@@ -184,8 +226,8 @@ def _search(generator: np.random.Generator, seen: Sequence[Sighting]) -> tuple[s
         ]
         absent = [subject for subject in SUBJECTS if subject not in shown]
         pool = near if near and generator.random() < 0.6 else absent
-        wanted, answer = pool[generator.integers(len(pool))], NOT_SEEN
-    return str(generator.choice(FIND_QUESTIONS)).format(wanted), answer
+        wanted, told = pool[generator.integers(len(pool))], []
+    return str(generator.choice(FIND_QUESTIONS)).format(wanted), told
 
 
 def random_merge(generator: np.random.Generator) -> Merge:
@@ -224,13 +266,29 @@ def merge_example(generator: np.random.Generator, processor: Any) -> Example:
     merge = random_merge(generator)
     text = chat_text(processor, prompts.merge_message(merge.question, [prompts.note(r) for r in merge.results]))
     encoded = processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    kept, at = {}, 0
-    for before, part in pairwise([[], *merge.parts]):
+    ids = list(encoded["input_ids"])
+    told = world.merged(merge.parts)
+    begins: list[bool] = []
+    ends: list[int] = []
+    before: list[int] = []
+    at = 0
+    for previous, part in pairwise([[], *merge.parts]):
         for line in part:
             at = text.index(str(line), at) + len(str(line))
-            token = next(i for i, (_, stop) in enumerate(encoded["offset_mapping"]) if stop == at)
-            kept[token] = line.subject not in {sighting.subject for sighting in before}
-    ids = list(encoded["input_ids"])
-    answer = world.answer_of(world.merged(merge.parts))
-    answer_ids = processor.tokenizer.encode(answer + END, add_special_tokens=False)
-    return Example([*ids, *answer_ids], len(ids), None, None, np.empty((0, 3), int), np.empty(0, bool), kept)
+            ends.append(next(i for i, (_, stop) in enumerate(encoded["offset_mapping"]) if stop == at))
+            new = line.subject not in {sighting.subject for sighting in previous}
+            number = sum(begins)  # of lines told before this one
+            begins.append(new)
+            last = number - 1 if new else number - 2
+            before.append(SUBJECTS.index(told[last].subject) if last >= 0 else NO_SUBJECT)
+    answer, pointers = _answer(processor, told, [index for index, new in enumerate(begins) if new])
+    return Example(
+        ids=[*ids, *answer],
+        answer_at=len(ids),
+        pointers=pointers,
+        source_ends=ends,
+        begins=begins,
+        before=before,
+        stamps=[_stamp_tokens(processor, ids, end - 2) for end in ends],
+        shown=[],
+    )

@@ -10,6 +10,7 @@ from transformers import Qwen3VLForConditionalGeneration
 from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLVisionAttention,
     Qwen3VLVisionPatchEmbed,
+    apply_rotary_pos_emb,
     apply_rotary_pos_emb_vision,
 )
 
@@ -17,6 +18,8 @@ from tiny_model.batches import Batch, PairBatch, colour_and_shape
 from tiny_model.examples import IGNORED
 from tiny_model.world import COLOURS, SHAPES
 
+POINTING_HEADS = 2
+"""Of the last layer's four."""
 COLOUR_CLASSES, SHAPE_CLASSES = len(COLOURS) + 1, len(SHAPES) + 1
 
 
@@ -61,9 +64,9 @@ class SubjectReadOut(nn.Module):
 class Learner(nn.Module):
     """The model and its read-outs; they are thrown away after training.
 
-    What each layer should know at the end of a pair of frames: after the first what the pair shows, after the
-    second whether that is new and what was before, after the third the pair's own time. The answer is then a search
-    for the next new pair, and a copy of its time.
+    An answer is copied from sources, see Example. What the layers should know at the end of a source: after the first
+    what a pair of frames shows, after the second whether that is new and what was new before, after the third its
+    time. The last layer then has to look, from the end of the answer so far, at the source that tells what comes next.
     """
 
     def __init__(self, model: Qwen3VLForConditionalGeneration) -> None:
@@ -74,11 +77,15 @@ class Learner(nn.Module):
         self.vision = nn.ModuleList([SubjectReadOut(width) for _ in range(4)])
         self.shown = nn.ModuleList([SubjectReadOut(width) for _ in range(2)])
         self.before = SubjectReadOut(width)
-        self.begins, self.kept = nn.Linear(width, 1), nn.Linear(width, 1)
+        self.begins = nn.Linear(width, 1)
         self.stamp = nn.ModuleList([nn.Linear(width, width) for _ in range(2)])
         self._layers: list[torch.Tensor] = []
+        model.model.language_model.rotary_emb.register_forward_hook(self._keep_rotations)
         for layer in model.model.language_model.layers:
             layer.register_forward_hook(lambda _layer, _inputs, output: self._layers.append(output))
+
+    def _keep_rotations(self, _module: nn.Module, _inputs: Any, rotations: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self._rotations = rotations
 
     def plain_model(self) -> Qwen3VLForConditionalGeneration:
         """The model as Hugging Face's code runs it, sharing this one's weights."""
@@ -93,7 +100,7 @@ class Learner(nn.Module):
     def vision_loss(self, batch: PairBatch) -> torch.Tensor:
         """How badly the vision tower tells what each frame of a pair shows, from its two outputs."""
         features = self.model.model.visual(batch.patches, grid_thw=batch.grids)
-        return self._vision_loss([features.pooler_output, features.deepstack_features[0]], batch.subjects)
+        return self._vision_loss([features.pooler_output, features.deepstack_features[0]], batch.shown)
 
     def _vision_loss(self, outputs: Sequence[torch.Tensor], subjects: torch.Tensor) -> torch.Tensor:
         pooled = [output.reshape(len(subjects), -1, output.shape[-1]).mean(1) for output in outputs]
@@ -105,7 +112,7 @@ class Learner(nn.Module):
         return torch.stack(losses).mean()
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the loss of the answers, that of the read-outs, and which answer tokens are right: bool (tokens,)."""
+        """Return the loss of the answers, that of the guides, and which answer tokens are right: bool (tokens,)."""
         self._layers.clear()
         visual: list[torch.Tensor] = []
         hook = self.model.model.visual.register_forward_hook(
@@ -120,21 +127,41 @@ class Learner(nn.Module):
         ).last_hidden_state
         hook.remove()
         logits = self.model.lm_head(hidden[batch.answer_places])
-        guide = torch.zeros(())
-        first, second, third, _ = self._layers
+        guide = self._source_loss(batch) + self._pointer_loss(batch)
         if batch.patches is not None:
-            shown, new, timed = first[batch.pair_ends], second[batch.pair_ends], third[batch.pair_ends]
-            guide = guide + self._vision_loss(visual, batch.subjects[:, :2]) / 2
-            for frame in range(2):
-                guide = guide + self.shown[frame].loss(shown, batch.subjects[:, frame]) / 2
-            guide = guide + self.before.loss(new, batch.subjects[:, 2])
-            guide = guide + f.binary_cross_entropy_with_logits(self.begins(new)[:, 0], batch.begins.float())
-            for part in range(2):
-                if (batch.stamps[:, part] != IGNORED).any():
-                    scores = self.model.lm_head(self.stamp[part](timed))
-                    guide = guide + f.cross_entropy(scores, batch.stamps[:, part], ignore_index=IGNORED) / 4
-        if len(batch.kept):
-            guide = guide + f.binary_cross_entropy_with_logits(
-                self.kept(second[batch.line_ends])[:, 0], batch.kept.float()
-            )
+            guide = guide + self._vision_loss(visual, batch.shown) / 2
         return f.cross_entropy(logits, batch.answers), guide, logits.argmax(-1) == batch.answers
+
+    def _source_loss(self, batch: Batch) -> torch.Tensor:
+        """How badly the layers know what they should at the ends of the sources."""
+        loss = torch.zeros(())
+        if not len(batch.before):
+            return loss
+        first, second, third = (hidden[batch.source_ends] for hidden in self._layers[:3])
+        for frame in range(2 if len(batch.shown) else 0):
+            loss = loss + self.shown[frame].loss(first, batch.shown[:, frame]) / 2
+        loss = loss + self.before.loss(second, batch.before)
+        loss = loss + f.binary_cross_entropy_with_logits(self.begins(second)[:, 0], batch.begins)
+        for part in range(2):
+            if (batch.stamps[:, part] != IGNORED).any():
+                scores = self.model.lm_head(self.stamp[part](third))
+                loss = loss + f.cross_entropy(scores, batch.stamps[:, part], ignore_index=IGNORED) / 4
+        return loss
+
+    def _pointer_loss(self, batch: Batch) -> torch.Tensor:
+        """How badly the last layer's pointing heads look from an answer's tokens at the sources they are copied from."""
+        wanted = batch.pointers != IGNORED
+        if not wanted.any():
+            return torch.zeros(())
+        rows, columns = (place[wanted] for place in batch.answer_places)
+        layer = self.model.model.language_model.layers[-1]
+        attention, hidden = layer.self_attn, layer.input_layernorm(self._layers[-2])
+        shape = (*hidden.shape[:2], -1, attention.head_dim)
+        query = attention.q_norm(attention.q_proj(hidden).view(shape)).transpose(1, 2)
+        key = attention.k_norm(attention.k_proj(hidden).view(shape)).transpose(1, 2)
+        query, key = apply_rotary_pos_emb(query, key, *self._rotations)
+        query, key = query[rows, :POINTING_HEADS, columns], key[rows, :POINTING_HEADS]
+        scores = torch.einsum("thd,thld->thl", query, key) * attention.scaling
+        later = torch.arange(hidden.shape[1]) > columns[:, None]
+        scores = scores.masked_fill(later[:, None], -torch.inf)
+        return f.cross_entropy(scores.flatten(0, 1), batch.pointers[wanted].repeat_interleave(POINTING_HEADS))

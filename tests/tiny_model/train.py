@@ -27,9 +27,9 @@ from tiny_model.examples import Level, chunk_example, merge_example, planned_siz
 from tiny_model.learner import Learner
 from tiny_model.training import SEED, STAGES, Training
 
-GUIDE_WEIGHTS = (0.5, 0.1)
-"""Of the read-outs' loss, at the beginning and the end of the joint stage."""
-SAVE_EVERY, SCORE_EVERY, PRINT_EVERY = 100, 250, 25
+GUIDE_WEIGHTS = (1.0, 0.1)
+"""Of the guides' loss, at the beginning and the end of the joint stage."""
+SAVE_EVERY, SCORE_EVERY, PRINT_EVERY = 100, 200, 25
 HELD_OUT = {"1-16 frames": (16, 2), "17-60 frames": (60, 5), "61-120 frames": (120, 5)}
 HELD_OUT_CLIPS = 24
 
