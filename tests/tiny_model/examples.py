@@ -113,10 +113,27 @@ def clip(
     pixels = world.add_noise(generator, pixels, generator.choice([0.0, 0.0, 2.0, 5.0]))
     if generator.random() < 0.7:
         pixels = through_h264(pixels, int(generator.integers(18, 34)))
-    start_s = random_offset_s(generator) + generator.choice([0.0, 0.0, round(generator.uniform(0, 2), 3)])
-    chunk = Chunk(0, start_s, start_s + frames * spacing_s, start_s + frames * spacing_s)
-    batch = FrameBatch(chunk, pixels, start_s + local_s, Fraction(1 / spacing_s).limit_denominator(1000), 0.0)
+    times_s = (
+        _leaping_clock(generator, local_s, spacing_s)
+        if generator.random() < 0.35
+        else local_s + random_offset_s(generator)
+    )
+    times_s = times_s + generator.choice([0.0, 0.0, round(generator.uniform(0, 2), 3)])
+    end_s = times_s[-1] + spacing_s
+    chunk = Chunk(0, times_s[0], end_s, end_s)
+    batch = FrameBatch(chunk, pixels, times_s, Fraction(1 / spacing_s).limit_denominator(1000), 0.0)
     return batch, [timeline.subject_at(time_s) for time_s in local_s]
+
+
+def _leaping_clock(generator: np.random.Generator, local_s: np.ndarray, spacing_s: float) -> np.ndarray:
+    """Times of which every pair has its own hundreds of seconds.
+
+    On a clock that runs evenly all pairs of a chunk share them, and the model learns numbers by heart before it learns
+    to copy the one that stands before a pair.
+    """
+    pairs = (len(local_s) + 1) // 2
+    starts_s = np.sort(generator.choice(MAX_OFFSET_S - 240, pairs, replace=False))
+    return np.repeat(starts_s, 2)[: len(local_s)] + np.arange(len(local_s)) % 2 * min(spacing_s, 0.5)
 
 
 def through_h264(pixels: np.ndarray, crf: int) -> np.ndarray:

@@ -140,7 +140,8 @@ class Learner(nn.Module):
         first, second, third = (hidden[batch.source_ends] for hidden in self._layers[:3])
         for frame in range(2 if len(batch.shown) else 0):
             loss = loss + self.shown[frame].loss(first, batch.shown[:, frame]) / 2
-        loss = loss + self.before.loss(second, batch.before)
+        new = batch.begins > 0  # for others it would take a long memory that no answer needs
+        loss = loss + self.before.loss(second[new], batch.before[new])
         loss = loss + f.binary_cross_entropy_with_logits(self.begins(second)[:, 0], batch.begins)
         for part in range(2):
             if (batch.stamps[:, part] != IGNORED).any():
@@ -149,11 +150,8 @@ class Learner(nn.Module):
         return loss
 
     def _pointer_loss(self, batch: Batch) -> torch.Tensor:
-        """How badly the last layer's pointing heads look from an answer's tokens at the sources they are copied from."""
-        wanted = batch.pointers != IGNORED
-        if not wanted.any():
-            return torch.zeros(())
-        rows, columns = (place[wanted] for place in batch.answer_places)
+        """How badly the pointing heads look from the tokens of answers at the ends of their sources."""
+        rows, columns = batch.answer_places
         layer = self.model.model.language_model.layers[-1]
         attention, hidden = layer.self_attn, layer.input_layernorm(self._layers[-2])
         shape = (*hidden.shape[:2], -1, attention.head_dim)
@@ -164,4 +162,4 @@ class Learner(nn.Module):
         scores = torch.einsum("thd,thld->thl", query, key) * attention.scaling
         later = torch.arange(hidden.shape[1]) > columns[:, None]
         scores = scores.masked_fill(later[:, None], -torch.inf)
-        return f.cross_entropy(scores.flatten(0, 1), batch.pointers[wanted].repeat_interleave(POINTING_HEADS))
+        return f.cross_entropy(scores.flatten(0, 1), batch.pointers.repeat_interleave(POINTING_HEADS))
