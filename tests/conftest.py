@@ -9,11 +9,11 @@ import pytest
 
 from config import Settings
 from pipeline import Services
-from tiny_model.environment import CHECKPOINT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
+from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from vllm_client import VLLMClient
 
-# Read when vLLM is imported: nothing is sent out, and its start-up messages do not bury a failure.
-os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+# Before anything imports torch or vLLM; MODEL_NAME and its like do not reach a test.
+os.environ |= ENGINE_ENVIRONMENT
 
 WORKER_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,16 @@ class Worker:
 
     def descendants(self, word: str = "") -> list[psutil.Process]:
         """Its children and theirs whose command line holds a word."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if word in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ended just now
+                if word in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
-    def run_until_decoding(self, video_url: Path | str, max_tokens: int = 300) -> JobRecord:
-        """Submit a job of several seconds; on return it has answered a chunk, and its decoder waits to go on."""
-        job = self.platform.submit(job_input(video_url, chunk_duration=1.0, max_tokens=max_tokens))
+    def run_until_decoding(self, video_url: Path | str) -> JobRecord:
+        """Submit a job of many chunks; on return it has answered one, and its decoder waits to go on."""
+        job = self.platform.submit(job_input(video_url, chunk_duration=1.0))
 
         def reached() -> bool:
             assert not job.is_over, job.view()
@@ -95,6 +99,15 @@ def worker_settings(media_root: Path) -> dict[str, str]:
 def worker(worker_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     with running_worker(worker_settings, tmp_path_factory.mktemp("worker")) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def two_minutes(media_root: Path) -> Path:
+    """A clip of so many chunks of a second that a job on it can be interrupted."""
+    path = media_root / "two_minutes.mp4"
+    source = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=120")
+    subprocess.run(["ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", str(path)], check=True)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +202,9 @@ def test_a_job_that_cannot_be_done_fails_with_a_code_and_a_sentence(
 
 
 def test_a_cancelled_job_ends_its_decoder_and_its_files_and_the_next_job_is_answered(
-    worker: Worker, endpoint: runpod.Endpoint, media_server: MediaServer, twelve_seconds: Path
+    worker: Worker, endpoint: runpod.Endpoint, media_server: MediaServer, two_minutes: Path, twelve_seconds: Path
 ) -> None:
-    job = worker.run_until_decoding(media_server.serve(twelve_seconds))
+    job = worker.run_until_decoding(media_server.serve(two_minutes))
     worker.wait_for_ping(job, running=True)
     decoders = worker.descendants("media.decode")
     assert len(decoders) == 1
@@ -215,9 +228,9 @@ def test_the_example_asks_the_worker(way: str, worker: Worker, twelve_seconds: P
 
 
 def test_sigterm_lets_the_running_job_finish_and_ends_the_worker_without_a_trace(
-    worker: Worker, twelve_seconds: Path
+    worker: Worker, two_minutes: Path
 ) -> None:
-    job = worker.run_until_decoding(twelve_seconds, max_tokens=100)
+    job = worker.run_until_decoding(two_minutes)
     descendants = worker.descendants()
     worker.process.terminate()
     worker.platform.retire()
@@ -242,10 +255,10 @@ def local_run(
 
 @pytest.mark.usefixtures("local_run")  # both load the model at the same time
 def test_a_dead_engine_fails_its_jobs_and_ends_the_worker(
-    worker_settings: dict[str, str], tmp_path: Path, twelve_seconds: Path
+    worker_settings: dict[str, str], tmp_path: Path, two_minutes: Path
 ) -> None:
     with running_worker(worker_settings, tmp_path) as worker:
-        job = worker.run_until_decoding(twelve_seconds)
+        job = worker.run_until_decoding(two_minutes)
         descendants = worker.descendants()
         (engine,) = worker.descendants("EngineCore")
         killed_s = time.monotonic()

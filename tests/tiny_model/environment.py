@@ -7,6 +7,17 @@ MIN_FRAME_TOKENS, MAX_FRAME_TOKENS = 4, 9
 """Of a pair of frames, 64 to 128 px a side: what the model was trained on."""
 
 
+ENGINE_ENVIRONMENT = {
+    # Read when vLLM is imported: nothing is sent out, and start-up messages do not bury what matters.
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+    # Threads that spin while they wait take the cores from the decoder and from other tests: several times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "0",
+}
+
+
 def environment() -> dict[str, str]:
     """Environment of a worker that runs the tiny model: small frames, so that a CPU answers in seconds."""
     return {
@@ -15,8 +26,4 @@ def environment() -> dict[str, str]:
         "MAX_VIDEO_TOKENS_PER_CHUNK": "2048",
         "MIN_FRAME_TOKENS": str(MIN_FRAME_TOKENS),
         "MAX_FRAME_TOKENS": str(MAX_FRAME_TOKENS),
-        # Read when vLLM is imported: nothing is sent out, and start-up messages do not bury what matters.
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
+    } | ENGINE_ENVIRONMENT

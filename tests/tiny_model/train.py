@@ -13,8 +13,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-# Threads that spin while they wait are no faster here, and several times slower beside another busy process.
-os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT
+
+os.environ |= ENGINE_ENVIRONMENT  # before torch is imported
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ import transformers
 
 from tiny_model.architecture import build_processor, save_checkpoint
 from tiny_model.batches import Batch, JointBatches, VisionBatches, collate
-from tiny_model.environment import CHECKPOINT
 from tiny_model.examples import Level, chunk_example, merge_example, planned_sizes
 from tiny_model.learner import Learner
 from tiny_model.training import SEED, STAGES, Training
