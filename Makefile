@@ -36,7 +36,7 @@ bench-worker: $(READY) ## measure batching, overhead, memory and import time
 	@$(PYTHON) tests/benchmarks/worker.py
 
 bench-tiny-model: $(READY) ## measure how well the test model reads clips it never saw
-	@$(PYTHON) tests/benchmarks/tiny_model.py
+	@$(PYTHON) tests/benchmarks/reading.py
 
 tiny-model: $(READY) ## train the test model again from nothing: an hour on two cores, resumed if interrupted
 	@$(PYTHON) tests/tiny_model/train.py

@@ -156,14 +156,15 @@ async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]
 
 def show(output: dict[str, Any], console: Console, timeline: Timeline | None) -> None:
     """Print the chunks, the merged answer and the totals; beside them what a known video really shows."""
-    truths = [true_sightings(timeline, chunk, output["sample_fps"]) for chunk in output["chunk_results"] if timeline]
+    chunks = output["chunk_results"]
+    truths = [true_sightings(timeline, chunk, output["sample_fps"]) for chunk in chunks] if timeline else []
     table = Table(title="Chunks", title_justify="left", pad_edge=False)
     for heading in ("#", "span", "frames", "tokens", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("answer", overflow="fold")
     if truths:
         table.add_column("shown", overflow="fold")
-    for chunk, truth in zip_longest(output["chunk_results"], truths):
+    for chunk, truth in zip_longest(chunks, truths):
         table.add_row(
             str(chunk["index"]),
             f"{clock(chunk['start_s'])}-{clock(chunk['end_s'])}",
@@ -175,11 +176,12 @@ def show(output: dict[str, Any], console: Console, timeline: Timeline | None) ->
         )
     console.print(table)
     if output["aggregated_response"] is not None:
-        answers = Table(title="\nMerged answer", title_justify="left", show_header=bool(truths), box=None)
-        answers.add_column("answer", overflow="fold")
-        answers.add_column("shown", overflow="fold")
-        answers.add_row(plain(output["aggregated_response"]), answer_of(merged(truths)))
-        console.print(answers)
+        merged_table = Table(title="\nMerged answer", title_justify="left", box=None, pad_edge=False)
+        merged_table.add_column("answer" if truths else "", overflow="fold")
+        if truths:
+            merged_table.add_column("shown", overflow="fold")
+        merged_table.add_row(plain(output["aggregated_response"]), *([answer_of(merged(truths))] if truths else []))
+        console.print(merged_table)
     info, usage = output["video_info"], output["usage"]
     console.print(
         f"\n{output['status']}, {output['coverage']:.0%} of {info['duration']:g} s seen "

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration
 
 from benchmarks.report import RESULTS
-from benchmarks.tiny_model import card_rows
+from benchmarks.reading import card_rows
 from tiny_model import world
 from tiny_model.architecture import build_config, build_model, build_processor
 from tiny_model.batches import JointBatches, VisionBatches
