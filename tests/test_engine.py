@@ -72,11 +72,15 @@ async def test_a_cancelled_request_leaves_the_engine(engine: Any) -> None:
     assert (await engine.generate_on_text(Message("", "still there?"), GREEDY)).text
 
 
-async def test_max_tokens_ends_an_answer_and_says_so(engine: Any) -> None:
-    whole = await engine.generate_on_text(Message("", "talk"), replace(GREEDY, max_tokens=64))
-    cut = await engine.generate_on_text(Message("", "talk"), replace(GREEDY, max_tokens=2))
-    assert (whole.finish_reason, cut.finish_reason, cut.completion_tokens) == ("stop", "length", 2)
-    assert whole.text.startswith(cut.text)
+async def test_max_tokens_ends_an_answer_and_says_so(client: VLLMClient) -> None:
+    batch = frame_batch(8, 64, 64)
+    whole = await client.process_video_chunk("What happens?", batch, replace(GREEDY, max_tokens=64))
+    cut = await client.process_video_chunk("What happens?", batch, replace(GREEDY, max_tokens=2))
+    assert whole.generation
+    assert cut.generation
+    assert (whole.generation.finish_reason, cut.generation.finish_reason) == ("stop", "length")
+    assert cut.generation.completion_tokens == 2
+    assert whole.generation.text.startswith(cut.generation.text)
 
 
 async def test_a_prompt_beyond_the_context_is_refused_and_the_next_one_is_answered(

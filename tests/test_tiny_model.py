@@ -1,6 +1,5 @@
 """The test model is small, made by the programs beside it, and Qwen3-VL in all that the worker sees of it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,6 @@ import pytest
 import torch
 from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration
 
-from benchmarks.report import RESULTS
-from benchmarks.reading import card_rows
 from tiny_model import world
 from tiny_model.architecture import build_config, build_model, build_processor
 from tiny_model.batches import JointBatches, VisionBatches
@@ -70,12 +67,6 @@ def test_its_files_are_those_that_training_writes(processor: Any, model: Qwen3VL
 def test_any_text_round_trips(text: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
     assert tokenizer.decode(tokenizer(text).input_ids) == text
-
-
-def test_its_card_tells_the_figures_of_its_benchmark() -> None:
-    figures = json.loads((RESULTS / "tiny-model.json").read_text())["figures"]
-    card = (CHECKPOINT / "README.md").read_text()
-    assert "\n".join(card_rows(figures)) in card
 
 
 def test_a_time_is_one_or_two_tokens(processor: Any) -> None:

@@ -8,9 +8,9 @@ from tiny_model import world
 from tiny_model.footage import Camera, film
 from tiny_model.world import Timeline
 
-SEED = 11
+SEED = 1
 DURATION_S = 180.0
-STARTS_S = (0.0, 13.3, 31.8, 47.2, 66.3, 84.8, 103.3, 118.2, 133.7, 149.3, 166.8)
+STARTS_S = (0.0, 21.3, 43.8, 66.3, 84.8, 103.3, 127.7, 149.3, 166.8)
 CAMERA = Camera(360, 640, 12)
 TO_720P = "scale=1280:720"
 # Small and grey: at the size of the test model's frames it is a smear of two pixels.
