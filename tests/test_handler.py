@@ -115,6 +115,35 @@ async def test_jobs_at_once_share_the_engine_and_keep_their_answers_apart(media_
     assert len({output["aggregated_response"] for output in alone}) == len(videos)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (None, "object"),
+        ([], "object"),
+        ({}, "video_url"),
+        ({"video_url": "https://host/v.mp4"}, "prompt"),
+        ({"video_url": 5}, "video_url"),
+        ({"video_url": ""}, "video_url"),
+        ({"video_url": "x" * 9000}, "video_url"),
+        ({"prompt": "   "}, "prompt"),
+        ({"prompt": "x" * 20_001}, "prompt"),
+        ({"prompt": None}, "prompt"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"max_tokens": "512"}, "max_tokens"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"chunk_duration": 0.5}, "chunk_duration"),
+        ({"chunk_duration": float("inf")}, "chunk_duration"),
+        ({"aggregate": "yes"}, "aggregate"),
+        ({"sample_fps": 0}, "sample_fps"),
+        ({"seed": -1}, "seed"),
+        ({"vidoe_url": "typo"}, "vidoe_url"),
+    ],
+)
 async def test_a_wrong_field_is_named_and_nothing_starts(
     wrong: object, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
