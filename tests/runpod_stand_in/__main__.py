@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -12,6 +13,7 @@ from runpod_stand_in import RunPodStandIn
 def main() -> None:
     parser = argparse.ArgumentParser(description="RunPod's serverless platform on loopback.")
     parser.add_argument("--port", type=int, default=18080)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     with RunPodStandIn(parser.parse_args().port) as platform:
         lines = [f"# client API: {platform.url}/{platform.endpoint_id}", "", "# for: python src/handler.py"]
         lines += [f"export {key}={shlex.quote(value)}" for key, value in platform.worker_environment().items()]
