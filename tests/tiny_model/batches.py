@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from tiny_model.architecture import PATCH_PX, TEMPORAL
 from tiny_model.examples import (
     NO_SOURCE,
     Example,
@@ -19,9 +20,10 @@ from tiny_model.examples import (
 )
 from tiny_model.world import SHAPES, SUBJECTS
 
-VIDEO_TOKENS, TEXT_TOKENS = 3500, 900
+VIDEO_TOKENS, TEXT_TOKENS = 3500, 600
 """Of a step's two batches, padding included."""
-VISION_CLIPS, VISION_FRAMES = 24, 16
+VISION_CLIPS, VISION_FRAMES = 12, 16
+CHANNELS = 3
 EASIEST, HARDEST = Level(12, 2), Level(120, 5)
 RAMP = 0.35
 """The share of the joint stage after which examples are as hard as they get."""
@@ -40,6 +42,8 @@ class Batch:
     answer_places: tuple[torch.Tensor, torch.Tensor]
     """Where a token of an answer is predicted."""
     answers: torch.Tensor
+    shares: torch.Tensor
+    """float (answer tokens,): of each in the loss, 1 in all. An example counts as the square root of its tokens."""
     pointers: torch.Tensor
     """int (answer tokens,): the column of the end of the source that each is copied from, its own place if of none."""
     source_ends: tuple[torch.Tensor, torch.Tensor]
@@ -49,6 +53,11 @@ class Batch:
     """int (sources, 2)."""
     shown: torch.Tensor
     """int (pairs, 2)."""
+    wanted: torch.Tensor
+    """int (B,): the subject asked for; NO_SUBJECT where all are."""
+    found: torch.Tensor
+    """float (B,): 1 where the answer tells something."""
+    prompt_ends: tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(slots=True)
@@ -132,9 +141,11 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
     ids = torch.full((len(examples), longest), tokenizer.pad_token_id)
     answer_places: list[tuple[int, int]] = []
     pointers: list[int] = []
+    weights: list[float] = []
     for row, example in enumerate(examples):
         ids[row, : len(example.ids)] = torch.tensor(example.ids)
         answer_places += [(row, column - 1) for column in range(example.answer_at, len(example.ids))]
+        weights += [len(example.pointers) ** -0.5] * len(example.pointers)
         for token, source in enumerate(example.pointers):
             itself = example.answer_at + token - 1
             pointers.append(itself if source == NO_SOURCE else example.source_ends[source])
@@ -147,6 +158,7 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
         grids=torch.cat([example.grid for example in videos]) if videos else None,
         answer_places=(rows, columns),
         answers=ids[rows, columns + 1],
+        shares=torch.tensor(weights) / sum(weights),
         pointers=torch.tensor(pointers),
         source_ends=_places([(row, column) for row, example in enumerate(examples) for column in example.source_ends]),
         begins=torch.tensor([new for example in examples for new in example.begins], dtype=torch.float32),
@@ -155,7 +167,28 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
             -1, 2
         ),
         shown=torch.tensor([pair for example in examples for pair in example.shown], dtype=torch.long).reshape(-1, 2),
+        wanted=torch.tensor([example.wanted for example in examples]),
+        found=torch.tensor([float(example.pointers[0] != NO_SOURCE) for example in examples]),
+        prompt_ends=_places([(row, example.answer_at - 1) for row, example in enumerate(examples)]),
     )
+
+
+def mixed_pairs(patches: torch.Tensor, grids: torch.Tensor, shown: torch.Tensor, most: int) -> PairBatch:
+    """New pairs of the same frames, most of them with two subjects, which are rare and hard to read in a clip.
+
+    Args:
+        patches: (N, channels * frames * pixels) of pairs that all have one size.
+        grids: of the pairs' videos.
+        shown: int (pairs, 2).
+        most: how many new pairs to make at most.
+    """
+    pairs = len(shown)
+    frames = patches.view(pairs, -1, CHANNELS, TEMPORAL, PATCH_PX**2)
+    mixed = torch.stack([frames[..., 0, :], frames[..., 1, :].roll(pairs // 2, 0)], -2)[:most]
+    grid = grids[:1].clone()
+    grid[0, 0] = len(mixed)
+    subjects = torch.stack([shown[:, 0], shown[:, 1].roll(pairs // 2)], 1)[:most]
+    return PairBatch(mixed.reshape(-1, patches.shape[1]), grid, subjects)
 
 
 def _places(pairs: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -27,6 +27,9 @@ END = "<|im_end|>"
 NO_SUBJECT = len(SUBJECTS)
 NO_SOURCE = -1
 IGNORED = -100
+CLOCK_SHARE = 0.3
+SEARCH_SHARE = 0.42
+"""Of the questions about a chunk: those for one subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Example:
     """Tokens of a source's time: hundreds of seconds (IGNORED if there are none) and the rest."""
     shown: list[tuple[int, int]]
     """Subjects in the first and the second frame of each pair."""
+    wanted: int = NO_SUBJECT
+    """The subject that the question is about; NO_SUBJECT if it asks for all."""
     patches: torch.Tensor | None = None
     grid: torch.Tensor | None = None
 
@@ -100,7 +105,7 @@ def random_starts(generator: np.random.Generator, frames: int, scenes: int) -> l
 def clip(
     generator: np.random.Generator, frames: int, scenes: int, size: tuple[int, int, float]
 ) -> tuple[FrameBatch, list[Subject]]:
-    """Draw a chunk's frames and say what each shows."""
+    """Draw a chunk's frames and say what each shows; now and then a clock runs in a corner."""
     height_px, width_px, aspect = size
     spacing_s = (
         generator.choice([0.25, 0.5, 0.5, 0.5, 1.0, 2.0]) if generator.random() < 0.7 else generator.uniform(0.25, 2.0)
@@ -110,6 +115,8 @@ def clip(
     timeline = world.random_timeline(generator, starts_s, frames * spacing_s, aspect, alike=generator.random() < 0.35)
     local_s = np.arange(frames) * spacing_s
     pixels = world.render(timeline, local_s, height_px, width_px)
+    if generator.random() < CLOCK_SHARE:
+        world.add_clock(generator, pixels)
     pixels = world.add_noise(generator, pixels, generator.choice([0.0, 0.0, 2.0, 5.0]))
     if generator.random() < 0.7:
         pixels = through_h264(pixels, int(generator.integers(18, 34)))
@@ -159,10 +166,11 @@ def chunk_example(
     batch, subjects = clip(generator, frames, scenes, size)
     stamps_s = world.stamps_s(batch.times_s)
     seen = world.sightings(subjects, stamps_s)
-    if generator.random() < 0.72:
-        question, told = str(generator.choice(LIST_QUESTIONS)), seen
-    else:
-        question, told = _search(generator, seen)
+    wanted = None
+    if generator.random() < SEARCH_SHARE:
+        wanted = _wanted(generator, [sighting.subject for sighting in seen])
+    question = str(generator.choice(FIND_QUESTIONS)).format(wanted) if wanted else str(generator.choice(LIST_QUESTIONS))
+    told = [sighting for sighting in seen if wanted in (None, sighting.subject)]
     message = prompts.chunk_message(question, batch.chunk)
     if generator.random() < 0.3:
         message = reworded(generator, message)
@@ -194,6 +202,7 @@ def chunk_example(
         before=_before_newest(pairs),
         stamps=[_stamp_tokens(processor, ids, start - 1) for start in starts],
         shown=pairs,
+        wanted=SUBJECTS.index(wanted) if wanted else NO_SUBJECT,
         patches=inputs["pixel_values_videos"],
         grid=inputs["video_grid_thw"],
     )
@@ -231,20 +240,14 @@ def _stamp_tokens(processor: Any, ids: Sequence[int], seconds_at: int) -> tuple[
     return IGNORED if hundreds == processor.tokenizer.convert_tokens_to_ids("<") else hundreds, rest
 
 
-def _search(generator: np.random.Generator, seen: Sequence[Sighting]) -> tuple[str, list[Sighting]]:
-    """A question about one subject, and what there is to tell: its sighting, or nothing."""
+def _wanted(generator: np.random.Generator, shown: Sequence[Subject]) -> Subject:
+    """A subject to ask for: one that is shown, or one that is not, as a rule much like one that is."""
     if generator.random() < 0.5:
-        sighting = seen[generator.integers(len(seen))]
-        wanted, told = sighting.subject, [sighting]
-    else:
-        shown = {sighting.subject for sighting in seen}
-        near = [
-            s for s in SUBJECTS if s not in shown and any((s.colour == t.colour) != (s.shape == t.shape) for t in shown)
-        ]
-        absent = [subject for subject in SUBJECTS if subject not in shown]
-        pool = near if near and generator.random() < 0.6 else absent
-        wanted, told = pool[generator.integers(len(pool))], []
-    return str(generator.choice(FIND_QUESTIONS)).format(wanted), told
+        return shown[generator.integers(len(shown))]
+    absent = [subject for subject in SUBJECTS if subject not in shown]
+    near = [s for s in absent if any((s.colour == t.colour) != (s.shape == t.shape) for t in shown)]
+    pool = near if near and generator.random() < 0.6 else absent
+    return pool[generator.integers(len(pool))]
 
 
 def random_merge(generator: np.random.Generator) -> Merge:

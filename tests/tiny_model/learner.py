@@ -14,12 +14,14 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     apply_rotary_pos_emb_vision,
 )
 
-from tiny_model.batches import Batch, PairBatch, colour_and_shape
-from tiny_model.examples import IGNORED
+from tiny_model.batches import Batch, PairBatch, colour_and_shape, mixed_pairs
+from tiny_model.examples import IGNORED, NO_SUBJECT
 from tiny_model.world import COLOURS, SHAPES
 
 POINTING_HEADS = 2
 """Of the last layer's four."""
+MIXED_PAIRS = 96
+"""At most as many new pairs of a batch's frames are read beside it."""
 COLOUR_CLASSES, SHAPE_CLASSES = len(COLOURS) + 1, len(SHAPES) + 1
 
 
@@ -78,6 +80,7 @@ class Learner(nn.Module):
         self.shown = nn.ModuleList([SubjectReadOut(width) for _ in range(2)])
         self.before = SubjectReadOut(width)
         self.begins = nn.Linear(width, 1)
+        self.wanted, self.found = SubjectReadOut(width), nn.Linear(width, 1)
         self.stamp = nn.ModuleList([nn.Linear(width, width) for _ in range(2)])
         self._layers: list[torch.Tensor] = []
         model.model.language_model.rotary_emb.register_forward_hook(self._keep_rotations)
@@ -100,7 +103,13 @@ class Learner(nn.Module):
     def vision_loss(self, batch: PairBatch) -> torch.Tensor:
         """How badly the vision tower tells what each frame of a pair shows, from its two outputs."""
         features = self.model.model.visual(batch.patches, grid_thw=batch.grids)
-        return self._vision_loss([features.pooler_output, features.deepstack_features[0]], batch.shown)
+        loss = self._vision_loss([features.pooler_output, features.deepstack_features[0]], batch.shown)
+        return (loss + self._mixed_loss(batch)) / 2
+
+    def _mixed_loss(self, batch: Batch | PairBatch) -> torch.Tensor:
+        mixed = mixed_pairs(batch.patches, batch.grids, batch.shown, MIXED_PAIRS)
+        features = self.model.model.visual(mixed.patches, grid_thw=mixed.grids)
+        return self._vision_loss([features.pooler_output, features.deepstack_features[0]], mixed.shown)
 
     def _vision_loss(self, outputs: Sequence[torch.Tensor], subjects: torch.Tensor) -> torch.Tensor:
         pooled = [output.reshape(len(subjects), -1, output.shape[-1]).mean(1) for output in outputs]
@@ -129,8 +138,10 @@ class Learner(nn.Module):
         logits = self.model.lm_head(hidden[batch.answer_places])
         guide = self._source_loss(batch) + self._pointer_loss(batch)
         if batch.patches is not None:
-            guide = guide + self._vision_loss(visual, batch.shown) / 2
-        return f.cross_entropy(logits, batch.answers), guide, logits.argmax(-1) == batch.answers
+            guide = guide + (self._vision_loss(visual, batch.shown) + self._mixed_loss(batch)) / 2
+            guide = guide + self._search_loss(batch)
+        loss = f.cross_entropy(logits, batch.answers, reduction="none") @ batch.shares
+        return loss, guide, logits.argmax(-1) == batch.answers
 
     def _source_loss(self, batch: Batch) -> torch.Tensor:
         """How badly the layers know what they should at the ends of the sources."""
@@ -149,6 +160,16 @@ class Learner(nn.Module):
                 loss = loss + f.cross_entropy(scores, batch.stamps[:, part], ignore_index=IGNORED) / 4
         return loss
 
+    def _search_loss(self, batch: Batch) -> torch.Tensor:
+        """How badly the layers know, at the end of a prompt, which subject is asked for and whether it is shown."""
+        second, third = (hidden[batch.prompt_ends] for hidden in self._layers[1:3])
+        loss = self.wanted.loss(second, batch.wanted)
+        asked = batch.wanted != NO_SUBJECT
+        if asked.any():
+            found = self.found(third[asked])[:, 0]
+            loss = loss + f.binary_cross_entropy_with_logits(found, batch.found[asked])
+        return loss
+
     def _pointer_loss(self, batch: Batch) -> torch.Tensor:
         """How badly the pointing heads look from the tokens of answers at the ends of their sources."""
         rows, columns = batch.answer_places
@@ -162,4 +183,7 @@ class Learner(nn.Module):
         scores = torch.einsum("thd,thld->thl", query, key) * attention.scaling
         later = torch.arange(hidden.shape[1]) > columns[:, None]
         scores = scores.masked_fill(later[:, None], -torch.inf)
-        return f.cross_entropy(scores.flatten(0, 1), batch.pointers.repeat_interleave(POINTING_HEADS))
+        losses = f.cross_entropy(
+            scores.flatten(0, 1), batch.pointers.repeat_interleave(POINTING_HEADS), reduction="none"
+        )
+        return losses.view(-1, POINTING_HEADS).mean(1) @ batch.shares

@@ -13,7 +13,7 @@ from tiny_model.learner import Learner
 from tiny_model.optimiser import Muon
 
 SEED = 20251125
-STAGES = {"vision": 600, "joint": 2200}
+STAGES = {"vision": 2400, "joint": 3000}
 """Steps of each stage."""
 MUON_LR, ADAM_LR = 0.02, 2e-3
 WARM_UP_STEPS, LAST_LR = 30, 0.02

@@ -176,6 +176,16 @@ def render(timeline: Timeline, times_s: Sequence[float], height_px: int, width_p
     return pictures
 
 
+def add_clock(generator: np.random.Generator, pictures: np.ndarray) -> None:
+    """Put what is left of a small grey clock, a smear that changes with time, into a corner of small pictures."""
+    height_px, width_px = pictures.shape[1:3]
+    rows, columns = int(generator.integers(1, 4)), int(generator.integers(6, 15))
+    row = generator.choice([2, height_px - 2 - rows])
+    column = generator.choice([2, width_px - 2 - columns])
+    grey = generator.integers(40, 110) + generator.integers(-20, 21, (len(pictures), rows, columns, 1))
+    pictures[:, row : row + rows, column : column + columns] = grey
+
+
 def _pixels(first: float, last: float, half: float, size_px: int) -> slice:
     """The pixels of a side that an interval touches."""
     scale = size_px / (2 * half)
