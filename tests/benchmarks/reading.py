@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ TARGETS = {"scene_accuracy": ">= 0.97", "count_accuracy": ">= 0.95", "start_with
 OPTIONS = GenerationOptions(max_tokens=160, temperature=0, top_p=1, seed=None)
 UNSEEN_QUESTIONS = ("Say what is on screen, and when.", "What can be watched here? Give the times.")
 SOURCES_PX = ((360, 640), (360, 640), (640, 360), (480, 640), (400, 400), (720, 1280))
+CAMERA_FPS = 4
+"""A multiple of every sampling rate: the frame of an instant is the picture drawn for it."""
 MERGES = 60
 
 
@@ -65,7 +67,17 @@ class Clip:
     offset_s: float
 
 
-def clips(group: Group, generator: np.random.Generator, directory: Path) -> Iterator[Clip]:
+async def clips(group: Group, seed: Sequence[int], directory: Path) -> AsyncIterator[Clip]:
+    """A group's clips, each filmed while the one before it is asked about."""
+    films = filmed(group, np.random.default_rng(seed), directory)
+    coming = asyncio.create_task(asyncio.to_thread(next, films, None))
+    while clip := await coming:
+        coming = asyncio.create_task(asyncio.to_thread(next, films, None))
+        yield clip
+        clip.path.unlink()
+
+
+def filmed(group: Group, generator: np.random.Generator, directory: Path) -> Iterator[Clip]:
     """Film a group's clips: H.264 of CRF 20 to 32 in several sizes."""
     for number in range(group.clips):
         sample_fps = float(generator.choice([0.5, 1, 2, 2, 2]))
@@ -78,7 +90,7 @@ def clips(group: Group, generator: np.random.Generator, directory: Path) -> Iter
             generator, starts_s, frames / sample_fps, width_px / height_px, alike=bool(generator.random() < 0.33)
         )
         crf = str(generator.choice([20, 26, 32]))
-        camera = Camera(height_px, width_px, 10, grain=float(generator.choice([0, 2, 5])))
+        camera = Camera(height_px, width_px, CAMERA_FPS, grain=float(generator.choice([0, 2, 5])))
         options = ("-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p")
         path = film(timeline, camera, directory / f"{number}.mp4", options, seed=number)
         offset_s = (
@@ -116,9 +128,9 @@ async def examine(services: Services) -> tuple[dict[str, list[Score]], dict[str,
         assert result.generation, result.error
         return result.generation.text
 
-    for group in GROUPS:
+    for number, group in enumerate(GROUPS):
         with tempfile.TemporaryDirectory() as directory:
-            for clip in clips(group, generator, Path(directory)):
+            async for clip in clips(group, (SEED, number), Path(directory)):
                 batch = await frames_of(services, clip)
                 shown = truth(clip, batch)
                 wanted = shown[generator.integers(len(shown))]
