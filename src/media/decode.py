@@ -4,6 +4,8 @@ PLAN is the JSON of a DecodePlan; media.wire describes both sides. Records leave
 decoding waits while nobody reads.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import os
@@ -11,13 +13,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from media.needed import needed_packets, references_of
 from media.picture import PictureConverter
-from media.source import TimedFrame, decode_frames, open_video
+from media.source import Select, TimedFrame, decode_frames, open_video
 from media.wire import RECORD, UNTIMED_FORMATS, DecodePlan
 
 SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
@@ -63,6 +67,22 @@ class Grid:
     def seconds(self, pts: int) -> float:
         """Seconds from the first instant."""
         return float((pts - self._first_pts) * self._time_base_s)
+
+
+def needed_for(stream: VideoStream, grid: Grid, plan: DecodePlan) -> Select | None:
+    """Chooses the packets that the wanted pictures need; None for all."""
+    if plan.keyframes_only:
+        return None
+
+    def wants(pts: int, until_pts: int | None) -> bool:
+        first = grid.first_index_from(pts)
+        if until_pts is None or first >= plan.stop:  # the first picture behind the end tells that there are no more
+            return True
+        return max(first, plan.start) < min(grid.first_index_from(until_pts), plan.stop)
+
+    context = stream.codec_context
+    references = references_of(context.codec.canonical_name, context.extradata or b"")
+    return partial(needed_packets, wants=wants, references=references)
 
 
 def shown_at_instants(frames: Iterator[TimedFrame], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
@@ -111,14 +131,16 @@ def frames_from(plan: DecodePlan, grid: Grid) -> Iterator[TimedFrame]:
         if plan.start > 0 and container.format.name not in UNTIMED_FORMATS:
             stream = _prepare(container, plan)
             for retreat_s in SEEK_RETREATS_S:
-                frames = _frames_after(container, stream, target_pts - grid.ticks(retreat_s))
+                select = needed_for(stream, grid, plan)
+                frames = _frames_after(container, stream, target_pts - grid.ticks(retreat_s), select)
                 first = next(frames, None)
                 if first is not None and first.pts <= target_pts:
                     yield first
                     yield from frames
                     return
     with open_video(plan.path) as container:
-        yield from decode_frames(container, _prepare(container, plan))
+        stream = _prepare(container, plan)
+        yield from decode_frames(container, stream, needed_for(stream, grid, plan))
 
 
 def _prepare(container: InputContainer, plan: DecodePlan) -> VideoStream:
@@ -131,14 +153,16 @@ def _prepare(container: InputContainer, plan: DecodePlan) -> VideoStream:
     return stream
 
 
-def _frames_after(container: InputContainer, stream: VideoStream, pts: int) -> Iterator[TimedFrame]:
+def _frames_after(
+    container: InputContainer, stream: VideoStream, pts: int, select: Select | None
+) -> Iterator[TimedFrame]:
     """Seek, and decode from the first keyframe there; what leads it has lost its references."""
     try:
         container.seek(pts, stream=stream)
     except av.error.FFmpegError:
         return
     key_pts = None
-    for timed in decode_frames(container, stream):
+    for timed in decode_frames(container, stream, select):
         if key_pts is None and timed.frame.key_frame:
             key_pts = timed.pts
         if key_pts is not None and timed.pts >= key_pts:

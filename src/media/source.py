@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import heapq
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import av
 from av.container import InputContainer
@@ -23,6 +23,7 @@ FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 AVI = "avi"
 DISPLAY_MATRIX = struct.Struct("=5i")
 """The first five of nine numbers, rows first: a, b, u, c, d."""
+Select: TypeAlias = "Callable[[Iterator[Packet[VideoStream]]], Iterator[Packet[VideoStream]]]"
 END: Final = (None,)
 """What makes a decoder give the pictures that it still holds."""
 
@@ -74,15 +75,17 @@ class TimedFrame:
     pts: int
 
 
-def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
+def decode_frames(container: InputContainer, stream: VideoStream, select: Select | None = None) -> Iterator[TimedFrame]:
     """Decode what can be decoded, in presentation order; damaged packets are passed over.
 
-    A frame without a presentation time gets its decoding time; without either it is left out.
+    `select` chooses among the packets, where those have times. A frame without a presentation time gets its decoding
+    time; without either it is left out.
     """
     if container.format.name == AVI:
         yield from _decode_untimed(container, stream)
         return
-    for packet in chain(read_packets(container, stream), END):
+    packets = read_packets(container, stream)
+    for packet in chain(select(packets) if select else packets, END):
         for frame in _decode(stream, packet):
             pts = frame.dts if frame.pts is None else frame.pts
             if pts is not None:

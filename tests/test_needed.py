@@ -1,0 +1,143 @@
+"""Pictures that nobody wants are not decoded, and those that somebody wants lose not one step of a pixel by it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from av.packet import Packet
+
+from clips import (
+    CONSTANT_RATE,
+    H264,
+    HEIGHT_PX,
+    HEVC,
+    MPEG2,
+    VARIABLE_RATE,
+    VP9,
+    WIDTH_PX,
+    ClipStore,
+    numbered_pictures,
+)
+from media import decode, nal
+from media.decode import Grid, frames_from, shown_at_instants
+from media.needed import needed_packets
+from media.picture import PictureConverter
+from media.scan import scan
+from media.wire import DecodePlan
+
+PLANS = ((Fraction(2), 0), (Fraction(10, 3), 3))
+"""Rates, and the first instants."""
+GROUPS = {
+    "closed-groups.mp4": f"{H264} -sc_threshold 0",
+    "pyramid.mp4": "-c:v libx264 -preset slow -g 50 -bf 8 -b-pyramid normal -pix_fmt yuv420p",
+    "one-group.mkv": "-c:v libx264 -preset medium -g 1000 -pix_fmt yuv420p",
+    "intra-refresh.mp4": f"{H264} -intra-refresh 1",
+    "closed-hevc.mp4": HEVC.replace("open-gop=1", "open-gop=0"),
+    "layers-hevc.mkv": HEVC.replace("open-gop=1", "open-gop=0:temporal-layers=3:b-adapt=0:b-pyramid=1"),
+    "closed-mpeg2.ts": f"{MPEG2} -flags +cgop -sc_threshold 1000000000",
+    "short-groups-vp9.webm": f"{VP9} -g 5",
+}
+MOST_DECODED = {
+    "h264.mp4": 0.65, "h264.ts": 0.65, "variable.mkv": 0.65, "pyramid.mp4": 0.7, "one-group.mkv": 0.8, "hevc.mp4": 0.6,
+    "closed-hevc.mp4": 0.5, "mpeg2.ts": 0.45, "mpeg4.mp4": 0.45, "prores.mov": 0.1, "short-groups-vp9.webm": 0.3,
+}  # fmt: skip
+"""The share of the packets that has to be decoded at 2 frames a second, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The pictures of a plan, each with its instants and its time, and how many packets were there and were decoded."""
+
+    shown: list[tuple[int, int, int]]
+    pixels: list[np.ndarray]
+    packets: int
+    kept: int
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return ClipStore(tmp_path_factory.mktemp("clips"))
+
+
+def clip_path(clips: ClipStore, name: str) -> Path:
+    return clips.encode(name, GROUPS[name], numbered_pictures()) if name in GROUPS else clips.clip(name).path
+
+
+def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
+    described: dict[str, Any] = scan(str(path))
+    stop = int(described["duration_s"] * fps) + 1
+    return DecodePlan(
+        str(path), described["stream_index"], described["first_pts"], described["time_base_s"], described["fps"],
+        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX, threads=1, keyframes_only=False,
+    )  # fmt: skip
+
+
+def decoded(plan: DecodePlan, monkeypatch: pytest.MonkeyPatch, select: Any) -> Decoded:
+    """Run a plan in this process with a packet selection of its own."""
+    seen: list[int] = []
+    kept: list[int] = []
+
+    def counted(packets: Iterator[Packet], **options: Any) -> Iterator[Packet]:
+        def counting() -> Iterator[Packet]:
+            for packet in packets:
+                seen.append(packet.size)
+                yield packet
+
+        for packet in select(counting(), **options):
+            kept.append(packet.size)
+            yield packet
+
+    monkeypatch.setattr(decode, "needed_packets", counted)
+    grid, converter = Grid(plan), PictureConverter(plan.height_px, plan.width_px)
+    shown: list[tuple[int, int, int]] = []
+    pixels: list[np.ndarray] = []
+    for picture in shown_at_instants(frames_from(plan, grid), grid, plan):
+        shown.append((picture.first, picture.stop, picture.picture.pts))
+        pixels.append(converter.convert(picture.picture.frame))
+    return Decoded(shown, pixels, len(seen), len(kept))
+
+
+def every_packet(packets: Iterator[Packet], **_: Any) -> Iterator[Packet]:
+    return packets
+
+
+def assert_same(one: Decoded, other: Decoded) -> None:
+    assert one.shown == other.shown
+    assert all(np.array_equal(*pair) for pair in zip(one.pixels, other.pixels, strict=True))
+
+
+@pytest.mark.parametrize("name", [*CONSTANT_RATE, *VARIABLE_RATE, *GROUPS])
+def test_what_is_left_out_changes_no_pixel(name: str, clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
+    path = clip_path(clips, name)
+    for fps, start in PLANS:
+        plan = plan_of(path, fps, start)
+        whole = decoded(plan, monkeypatch, every_packet)
+        assert whole.shown
+        assert_same(decoded(plan, monkeypatch, needed_packets), whole)
+
+
+@pytest.mark.parametrize("name", MOST_DECODED)
+def test_pictures_that_nobody_needs_are_left_out(name: str, clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
+    result = decoded(plan_of(clip_path(clips, name), Fraction(2)), monkeypatch, needed_packets)
+    assert result.kept <= MOST_DECODED[name] * result.packets
+
+
+def test_a_rule_that_drops_one_picture_too_many_is_noticed(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
+    class OneTooMany(nal.H264):
+        """Takes the fifth picture for disposable, whoever refers to it."""
+
+        calls = 0
+
+        def is_disposable(self, packet: bytes, /) -> bool:
+            self.calls += 1
+            return self.calls == 5 or super().is_disposable(packet)
+
+    monkeypatch.setattr(decode, "references_of", lambda _codec, extradata: OneTooMany(extradata))
+    plan = plan_of(clip_path(clips, "one-group.mkv"), Fraction(2))
+    whole = decoded(plan, monkeypatch, every_packet)
+    with pytest.raises(AssertionError):
+        assert_same(decoded(plan, monkeypatch, needed_packets), whole)
