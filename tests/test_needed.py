@@ -1,7 +1,7 @@
 """Pictures that nobody wants are not decoded, and those that somebody wants lose not one step of a pixel by it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,13 @@ from clips import (
     numbered_pictures,
 )
 from media import decode, nal
-from media.decode import Grid, frames_from, shown_at_instants
-from media.needed import needed_packets
+from media.decode import Grid, Picture, shown_at_instants
+from media.decoders import Converted, planned_stream
+from media.needed import Instants, Piece, needed_pieces
 from media.picture import PictureConverter
+from media.references import References, Traits
 from media.scan import scan
+from media.source import decode_frames, open_video
 from media.wire import DecodePlan
 
 PLANS = ((Fraction(2), 0), (Fraction(10, 3), 3))
@@ -72,37 +75,45 @@ def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
     stop = int(described["duration_s"] * fps) + 1
     return DecodePlan(
         str(path), described["stream_index"], described["first_pts"], described["time_base_s"], described["fps"],
-        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX, threads=1, keyframes_only=False,
+        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX, threads=2, keyframes_only=False,
     )  # fmt: skip
 
 
-def decoded(plan: DecodePlan, monkeypatch: pytest.MonkeyPatch, select: Any) -> Decoded:
-    """Run a plan in this process with a packet selection of its own."""
-    seen: list[int] = []
-    kept: list[int] = []
+def decoded_whole(plan: DecodePlan) -> Decoded:
+    """Decode every packet of the file."""
+    with open_video(plan.path) as container:
+        stream = planned_stream(container, plan, plan.threads)
+        return _shown(decode_frames(container, stream), plan, 0, 0)
 
-    def counted(packets: Iterator[Packet], **options: Any) -> Iterator[Packet]:
+
+def decoded_sparsely(plan: DecodePlan, monkeypatch: pytest.MonkeyPatch) -> Decoded:
+    """Decode as the worker does."""
+    counts = [0, 0]
+
+    def counted(packets: Iterator[Packet], instants: Instants, references: References) -> Iterator[Piece]:
         def counting() -> Iterator[Packet]:
             for packet in packets:
-                seen.append(packet.size)
+                counts[0] += 1
                 yield packet
 
-        for packet in select(counting(), **options):
-            kept.append(packet.size)
-            yield packet
+        for piece in needed_pieces(counting(), instants, references):
+            counts[1] += len(piece.packets)
+            yield piece
 
-    monkeypatch.setattr(decode, "needed_packets", counted)
-    grid, converter = Grid(plan), PictureConverter(plan.height_px, plan.width_px)
+    monkeypatch.setattr(decode, "needed_pieces", counted)
+    result = _shown(decode.pictures_from(plan, Grid(plan)), plan, 0, 0)
+    return replace(result, packets=counts[0], kept=counts[1])
+
+
+def _shown(pictures: Iterator[Picture], plan: DecodePlan, packets: int, kept: int) -> Decoded:
+    converter = PictureConverter(plan.height_px, plan.width_px)
     shown: list[tuple[int, int, int]] = []
     pixels: list[np.ndarray] = []
-    for picture in shown_at_instants(frames_from(plan, grid), grid, plan):
-        shown.append((picture.first, picture.stop, picture.picture.pts))
-        pixels.append(converter.convert(picture.picture.frame))
-    return Decoded(shown, pixels, len(seen), len(kept))
-
-
-def every_packet(packets: Iterator[Packet], **_: Any) -> Iterator[Packet]:
-    return packets
+    for one in shown_at_instants(pictures, Grid(plan), plan):
+        shown.append((one.first, one.stop, one.picture.pts))
+        picture = one.picture
+        pixels.append(picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame))
+    return Decoded(shown, pixels, packets, kept)
 
 
 def assert_same(one: Decoded, other: Decoded) -> None:
@@ -115,14 +126,14 @@ def test_what_is_left_out_changes_no_pixel(name: str, clips: ClipStore, monkeypa
     path = clip_path(clips, name)
     for fps, start in PLANS:
         plan = plan_of(path, fps, start)
-        whole = decoded(plan, monkeypatch, every_packet)
+        whole = decoded_whole(plan)
         assert whole.shown
-        assert_same(decoded(plan, monkeypatch, needed_packets), whole)
+        assert_same(decoded_sparsely(plan, monkeypatch), whole)
 
 
 @pytest.mark.parametrize("name", MOST_DECODED)
 def test_pictures_that_nobody_needs_are_left_out(name: str, clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
-    result = decoded(plan_of(clip_path(clips, name), Fraction(2)), monkeypatch, needed_packets)
+    result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(2)), monkeypatch)
     assert result.kept <= MOST_DECODED[name] * result.packets
 
 
@@ -132,12 +143,12 @@ def test_a_rule_that_drops_one_picture_too_many_is_noticed(clips: ClipStore, mon
 
         calls = 0
 
-        def is_disposable(self, packet: bytes, /) -> bool:
+        def traits(self, packet: bytes) -> Traits:
             self.calls += 1
-            return self.calls == 5 or super().is_disposable(packet)
+            traits = super().traits(packet)
+            return replace(traits, is_disposable=True) if self.calls == 5 else traits
 
     monkeypatch.setattr(decode, "references_of", lambda _codec, extradata: OneTooMany(extradata))
     plan = plan_of(clip_path(clips, "one-group.mkv"), Fraction(2))
-    whole = decoded(plan, monkeypatch, every_packet)
     with pytest.raises(AssertionError):
-        assert_same(decoded(plan, monkeypatch, needed_packets), whole)
+        assert_same(decoded_sparsely(plan, monkeypatch), decoded_whole(plan))

@@ -13,26 +13,29 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from typing import TypeAlias
 
 import av
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from media.needed import needed_packets, references_of
+from media.decoders import Converted, Decoders, planned_stream
+from media.needed import Instants, needed_pieces, references_of
 from media.picture import PictureConverter
-from media.source import Select, TimedFrame, decode_frames, open_video
+from media.source import TimedFrame, decode_frames, open_video, read_packets
 from media.wire import RECORD, UNTIMED_FORMATS, DecodePlan
 
 SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
 """How far before the wanted time to seek, one after the other: some formats find any packet, not a keyframe."""
 
 
+Picture: TypeAlias = TimedFrame | Converted
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A picture and the instants from `first` to before `stop` at which it is on screen."""
 
-    picture: TimedFrame
+    picture: Picture
     first: int
     stop: int
 
@@ -69,52 +72,36 @@ class Grid:
         return float((pts - self._first_pts) * self._time_base_s)
 
 
-def needed_for(stream: VideoStream, grid: Grid, plan: DecodePlan) -> Select | None:
-    """Chooses the packets that the wanted pictures need; None for all."""
-    if plan.keyframes_only:
-        return None
-
-    def wants(pts: int, until_pts: int | None) -> bool:
-        first = grid.first_index_from(pts)
-        if until_pts is None or first >= plan.stop:  # the first picture behind the end tells that there are no more
-            return True
-        return max(first, plan.start) < min(grid.first_index_from(until_pts), plan.stop)
-
-    context = stream.codec_context
-    references = references_of(context.codec.canonical_name, context.extradata or b"")
-    return partial(needed_packets, wants=wants, references=references)
-
-
-def shown_at_instants(frames: Iterator[TimedFrame], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
+def shown_at_instants(pictures: Iterator[Picture], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
     """Pair pictures with the instants at which they are on screen.
 
     A picture stays until the next one's time; the last one until its own duration is over, which is
     the usual time between pictures at least: containers without durations make libav guess.
     """
-    held: TimedFrame | None = None
+    held: Picture | None = None
     wanted = plan.start
-    for timed in frames:
-        if held is not None and timed.pts <= held.pts:
+    for picture in pictures:
+        if held is not None and picture.pts <= held.pts:
             continue
-        until = min(grid.first_index_from(timed.pts), plan.stop)
+        until = min(grid.first_index_from(picture.pts), plan.stop)
         if held is not None and until > wanted:
             yield Shown(held, wanted, until)
         wanted = max(wanted, until)
-        held = timed
+        held = picture
         if wanted >= plan.stop:
             return
     if held is not None:
-        stays = max(held.frame.duration, grid.picture_ticks)
+        stays = max(held.duration, grid.picture_ticks)
         until = min(grid.first_index_from(held.pts + stays), plan.stop)
         if until > wanted:
             yield Shown(held, wanted, until)
 
 
-def keyframes_in_intervals(frames: Iterator[TimedFrame], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
+def keyframes_in_intervals(pictures: Iterator[Picture], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
     """Pair each interval of the grid with the first intra picture that starts in it."""
     wanted = plan.start
-    for timed in frames:
-        if not timed.frame.key_frame:
+    for timed in pictures:
+        if isinstance(timed, Converted) or not timed.frame.key_frame:
             continue
         interval = grid.last_index_until(timed.pts)
         if interval >= plan.stop:
@@ -124,49 +111,53 @@ def keyframes_in_intervals(frames: Iterator[TimedFrame], grid: Grid, plan: Decod
             wanted = interval + 1
 
 
-def frames_from(plan: DecodePlan, grid: Grid) -> Iterator[TimedFrame]:
+def pictures_from(plan: DecodePlan, grid: Grid) -> Iterator[Picture]:
     """Decode from a keyframe at or before the first wanted instant, from the file's start if there is none."""
     target_pts = grid.pts_of(plan.start)
+    for retreat_s in SEEK_RETREATS_S if plan.start > 0 else ():
+        with open_video(plan.path) as container:
+            if container.format.name in UNTIMED_FORMATS:
+                break
+            pictures = _pictures_after(container, target_pts - grid.ticks(retreat_s), plan, grid)
+            first = next(pictures, None)
+            if first is not None and first.pts <= target_pts:
+                yield first
+                yield from pictures
+                return
     with open_video(plan.path) as container:
-        if plan.start > 0 and container.format.name not in UNTIMED_FORMATS:
-            stream = _prepare(container, plan)
-            for retreat_s in SEEK_RETREATS_S:
-                select = needed_for(stream, grid, plan)
-                frames = _frames_after(container, stream, target_pts - grid.ticks(retreat_s), select)
-                first = next(frames, None)
-                if first is not None and first.pts <= target_pts:
-                    yield first
-                    yield from frames
-                    return
-    with open_video(plan.path) as container:
-        stream = _prepare(container, plan)
-        yield from decode_frames(container, stream, needed_for(stream, grid, plan))
+        yield from _pictures(container, plan, grid)
 
 
-def _prepare(container: InputContainer, plan: DecodePlan) -> VideoStream:
-    stream = container.streams[plan.stream_index]
-    assert isinstance(stream, VideoStream)  # the scan chose it
-    stream.codec_context.thread_count = plan.threads
-    stream.thread_type = "AUTO"
-    if plan.keyframes_only and container.format.name not in UNTIMED_FORMATS:
-        stream.codec_context.skip_frame = "NONKEY"
-    return stream
-
-
-def _frames_after(
-    container: InputContainer, stream: VideoStream, pts: int, select: Select | None
-) -> Iterator[TimedFrame]:
+def _pictures_after(container: InputContainer, pts: int, plan: DecodePlan, grid: Grid) -> Iterator[Picture]:
     """Seek, and decode from the first keyframe there; what leads it has lost its references."""
     try:
-        container.seek(pts, stream=stream)
+        container.seek(pts, stream=container.streams[plan.stream_index])
     except av.error.FFmpegError:
         return
     key_pts = None
-    for timed in decode_frames(container, stream, select):
-        if key_pts is None and timed.frame.key_frame:
-            key_pts = timed.pts
-        if key_pts is not None and timed.pts >= key_pts:
-            yield timed
+    for picture in _pictures(container, plan, grid):
+        if isinstance(picture, Converted):  # of a whole group
+            yield picture
+            continue
+        if key_pts is None and picture.frame.key_frame:
+            key_pts = picture.pts
+        if key_pts is not None and picture.pts >= key_pts:
+            yield picture
+
+
+def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid) -> Iterator[Picture]:
+    """Decode from where the file is read, all pictures or at least the wanted ones."""
+    stream = planned_stream(container, plan, plan.threads)
+    context = stream.codec_context
+    if container.format.name in UNTIMED_FORMATS:
+        yield from decode_frames(container, stream)
+    elif plan.keyframes_only:
+        context.skip_frame = "NONKEY"
+        yield from decode_frames(container, stream)
+    else:
+        references = references_of(context.codec.canonical_name, context.extradata or b"")
+        instants = Instants(grid.first_index_from, plan.start, plan.stop)
+        yield from Decoders(plan).pictures(needed_pieces(read_packets(container, stream), instants, references))
 
 
 def main() -> None:
@@ -175,10 +166,11 @@ def main() -> None:
     grid = Grid(plan)
     pair = keyframes_in_intervals if plan.keyframes_only else shown_at_instants
     converter = PictureConverter(plan.height_px, plan.width_px)
-    for shown in pair(frames_from(plan, grid), grid, plan):
-        header = RECORD.pack(shown.first, shown.stop - shown.first, grid.seconds(shown.picture.pts))
-        _write(header)
-        _write(converter.convert(shown.picture.frame).data.cast("B"))
+    for shown in pair(pictures_from(plan, grid), grid, plan):
+        picture = shown.picture
+        pixels = picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame)
+        _write(RECORD.pack(shown.first, shown.stop - shown.first, grid.seconds(picture.pts)))
+        _write(pixels.data.cast("B"))
 
 
 def _write(part: bytes | memoryview) -> None:

@@ -1,9 +1,10 @@
 """What H.264 and H.265 say of who needs a picture, in the headers of their units; child processes only."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 
 from media.bits import BitReader
-from media.references import References
+from media.references import References, Traits
 
 START_CODE = b"\x00\x00\x01"
 CONFIGURATION_VERSION = b"\x01"
@@ -14,63 +15,122 @@ CHROMA_444 = 3
 SMALL_SCALING_LISTS = 6
 
 
-class H264(References):
+class NalReferences(References):
+    """What both have in common: slices, and the parameter sets that they are decoded with.
+
+    Sets that change midway may stand in any packet, and pictures far behind may need them: from there on all is needed.
+    """
+
+    SEQUENCE_SET: int
+    PICTURE_SET: int
+
+    def __init__(self, extradata: bytes) -> None:
+        self._length_bytes, units = self._configuration(extradata)
+        self._sets: set[bytes] = set()
+        self._has_changed = False
+        for unit in units:
+            self._learn(unit)
+        self._is_configured = bool(self._sets)
+
+    def traits(self, packet: bytes) -> Traits:
+        """By the type of the first slice."""
+        first_slice = None
+        kinds = set()
+        is_first = not self._sets
+        for unit in nal_units(packet, self._length_bytes):
+            if self.is_slice(unit):
+                first_slice = unit
+                break
+            kinds.add(self.kind(unit))
+            before = len(self._sets)
+            self._learn(unit)
+            self._has_changed |= len(self._sets) > before and not is_first
+        if first_slice is None:
+            return Traits(is_shown=False)
+        if self._has_changed or not self._sets:
+            return Traits()
+        can_restart = self._is_configured or kinds >= {self.SEQUENCE_SET, self.PICTURE_SET}
+        return self.slice_traits(first_slice, can_restart=can_restart)
+
+    def _learn(self, unit: bytes) -> None:
+        """Note a parameter set; other units are passed over."""
+        kind, content = self.kind(unit), unit.rstrip(b"\x00")
+        if kind in (self.SEQUENCE_SET, self.PICTURE_SET) and content not in self._sets:
+            self._sets.add(content)
+            if kind == self.SEQUENCE_SET:
+                self.learn_sequence(content)
+
+    @staticmethod
+    @abstractmethod
+    def kind(unit: bytes) -> int:
+        """The unit's type."""
+
+    @staticmethod
+    @abstractmethod
+    def is_slice(unit: bytes) -> bool:
+        """Whether it is a part of a picture."""
+
+    @abstractmethod
+    def slice_traits(self, unit: bytes, *, can_restart: bool) -> Traits:
+        """What the first slice of a picture says."""
+
+    @abstractmethod
+    def learn_sequence(self, parameters: bytes) -> None:
+        """Read a sequence parameter set."""
+
+    @staticmethod
+    @abstractmethod
+    def _configuration(extradata: bytes) -> tuple[int, list[bytes]]:
+        """Bytes of the length before a unit, 0 for start codes, and the units in a stream's configuration."""
+
+
+class H264(NalReferences):
     """ITU-T H.264: nal_ref_idc is 0 in all slices of a picture that no other refers to, 7.4.1.
 
     Not where fields are coded: a packet may then hold one field, and its picture need the other.
     """
 
-    IDR, SPS, SLICES = 5, 7, (1, 5)
-    AVCC_HEAD_BYTES = 6
+    SEQUENCE_SET, PICTURE_SET = 7, 8
+    IDR, SLICES = 5, (1, 5)
+    HEAD_BYTES = 6
     """Of the configuration in a container, ISO/IEC 14496-15, 5.3.3.1; parameter sets follow."""
     HIGH_PROFILES = frozenset([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135])
 
     def __init__(self, extradata: bytes) -> None:
-        self._length_bytes = 0
-        self._has_frames_only: dict[bytes, bool] = {}
-        if extradata.startswith(CONFIGURATION_VERSION) and len(extradata) > self.AVCC_HEAD_BYTES:
-            self._length_bytes = (extradata[4] & 3) + 1
-            at = self.AVCC_HEAD_BYTES
-            for _ in range(extradata[5] & 31):
-                length = int.from_bytes(extradata[at : at + 2], "big")
-                self._learn(extradata[at + 2 : at + 2 + length])
-                at += 2 + length
-        else:
-            self._first_slice(extradata)
+        self._has_fields = False
+        super().__init__(extradata)
 
-    def is_disposable(self, packet: bytes, /) -> bool:
-        """By nal_ref_idc, in a stream without fields."""
-        header = self._first_slice(packet)
-        return header is not None and header >> 5 == 0 and self._is_free_of_fields()
+    @staticmethod
+    def kind(unit: bytes) -> int:
+        """nal_unit_type."""
+        return unit[0] & 31
 
-    def restarts(self, packet: bytes, /) -> bool:
-        """At an instantaneous decoding refresh, in a stream without fields."""
-        header = self._first_slice(packet)
-        return header is not None and header & 31 == self.IDR and self._is_free_of_fields()
+    @staticmethod
+    def is_slice(unit: bytes) -> bool:
+        """Coded slices without data partitioning."""
+        return unit[0] & 31 in H264.SLICES
 
-    def is_shown(self, packet: bytes, /) -> bool:
-        """Whether there is a slice."""
-        return self._first_slice(packet) is not None
+    def slice_traits(self, unit: bytes, *, can_restart: bool) -> Traits:
+        """nal_ref_idc says who needs it; an instantaneous decoding refresh needs nothing."""
+        if self._has_fields:
+            return Traits()
+        is_refresh = unit[0] & 31 == self.IDR
+        return Traits(is_disposable=unit[0] >> 5 == 0, restarts=is_refresh and can_restart)
 
-    def _is_free_of_fields(self) -> bool:
-        return bool(self._has_frames_only) and all(self._has_frames_only.values())
+    def learn_sequence(self, parameters: bytes) -> None:
+        """Look for fields; what cannot be read may have them."""
+        try:
+            self._has_fields |= not self._frames_only(BitReader(without_escapes(parameters[1:])))
+        except EOFError:
+            self._has_fields = True
 
-    def _first_slice(self, packet: bytes) -> int | None:
-        """The header of the first unit with picture content; parameter sets before it are learnt."""
-        for unit in nal_units(packet, self._length_bytes):
-            kind = unit[0] & 31
-            if kind in self.SLICES:
-                return unit[0]
-            if kind == self.SPS:
-                self._learn(unit)
-        return None
-
-    def _learn(self, parameters: bytes) -> None:
-        if parameters not in self._has_frames_only:
-            try:
-                self._has_frames_only[parameters] = self._frames_only(BitReader(without_escapes(parameters[1:])))
-            except EOFError:
-                self._has_frames_only[parameters] = False
+    @staticmethod
+    def _configuration(extradata: bytes) -> tuple[int, list[bytes]]:
+        if not extradata.startswith(CONFIGURATION_VERSION) or len(extradata) <= H264.HEAD_BYTES:
+            return 0, list(nal_units(extradata, 0))
+        sequence_sets, at = counted_units(extradata, H264.HEAD_BYTES, extradata[5] & 31)
+        picture_sets, _ = counted_units(extradata, at + 1, extradata[at] if at < len(extradata) else 0)
+        return (extradata[4] & 3) + 1, sequence_sets + picture_sets
 
     def _frames_only(self, bits: BitReader) -> bool:
         """frame_mbs_only_flag of a sequence parameter set, 7.3.2.1.1."""
@@ -105,66 +165,56 @@ class H264(References):
             last = following or last
 
 
-class Hevc(References):
+class Hevc(NalReferences):
     """ITU-T H.265: even types to 14 are referred to by no picture of their temporal layer, 7.4.2.2.
 
     So nobody refers to one of the highest layer.
     """
 
-    SPS, LAST_SLICE, LAST_DISPOSABLE, IDR = 33, 31, 14, (19, 20)
-    HVCC_HEAD_BYTES, SPS_HEAD_BYTES = 23, 3
+    SEQUENCE_SET, PICTURE_SET = 33, 34
+    LAST_SLICE, LAST_DISPOSABLE, IDR = 31, 14, (19, 20)
+    HEAD_BYTES = 23
+    """Of the configuration in a container, ISO/IEC 14496-15, 8.3.3.1; arrays of parameter sets follow."""
+    SLICE_HEAD_BYTES, SEQUENCE_HEAD_BYTES = 2, 3
 
     def __init__(self, extradata: bytes) -> None:
-        self._length_bytes = 0
         self._highest_layers: set[int] = set()
-        if extradata.startswith(CONFIGURATION_VERSION) and len(extradata) >= self.HVCC_HEAD_BYTES:
-            self._length_bytes = (extradata[21] & 3) + 1
-            self._learn_all(extradata)
-        else:
-            self._first_slice(extradata)
+        super().__init__(extradata)
 
-    def is_disposable(self, packet: bytes, /) -> bool:
-        """By the unit's type and layer."""
-        unit = self._first_slice(packet)
-        if unit is None or len(self._highest_layers) != 1:
-            return False
-        kind, layer = unit[0] >> 1 & 63, (unit[1] & 7) - 1
-        return kind <= self.LAST_DISPOSABLE and kind % 2 == 0 and layer in self._highest_layers
+    @staticmethod
+    def kind(unit: bytes) -> int:
+        """nal_unit_type."""
+        return unit[0] >> 1 & 63
 
-    def restarts(self, packet: bytes, /) -> bool:
-        """At an instantaneous decoding refresh."""
-        unit = self._first_slice(packet)
-        return unit is not None and unit[0] >> 1 & 63 in self.IDR
+    @staticmethod
+    def is_slice(unit: bytes) -> bool:
+        """Slice segments."""
+        return Hevc.kind(unit) <= Hevc.LAST_SLICE and len(unit) >= Hevc.SLICE_HEAD_BYTES
 
-    def is_shown(self, packet: bytes, /) -> bool:
-        """Whether there is a slice."""
-        return self._first_slice(packet) is not None
+    def slice_traits(self, unit: bytes, *, can_restart: bool) -> Traits:
+        """Type and layer say who needs it; an instantaneous decoding refresh needs nothing."""
+        kind, layer = self.kind(unit), (unit[1] & 7) - 1
+        is_unreferred = kind <= self.LAST_DISPOSABLE and kind % 2 == 0
+        return Traits(
+            is_disposable=is_unreferred and self._highest_layers == {layer},
+            restarts=kind in self.IDR and can_restart,
+        )
 
-    def _first_slice(self, packet: bytes) -> bytes | None:
-        for unit in nal_units(packet, self._length_bytes):
-            kind = unit[0] >> 1 & 63
-            if kind <= self.LAST_SLICE and len(unit) > 1:
-                return unit
-            if kind == self.SPS:
-                self._learn(unit)
-        return None
+    def learn_sequence(self, parameters: bytes) -> None:
+        """Note sps_max_sub_layers_minus1, 7.3.2.2.1."""
+        if len(parameters) >= self.SEQUENCE_HEAD_BYTES:
+            self._highest_layers.add(parameters[2] >> 1 & 7)
 
-    def _learn_all(self, configuration: bytes) -> None:
-        """Parameter sets of an hvcC box, ISO/IEC 14496-15, 8.3.3.1."""
-        at = self.HVCC_HEAD_BYTES
-        for _ in range(configuration[22]):
-            kind = configuration[at] & 63 if at < len(configuration) else -1
-            units = int.from_bytes(configuration[at + 1 : at + 3], "big")
-            at += 3
-            for _ in range(units):
-                length = int.from_bytes(configuration[at : at + 2], "big")
-                if kind == self.SPS:
-                    self._learn(configuration[at + 2 : at + 2 + length])
-                at += 2 + length
-
-    def _learn(self, parameters: bytes) -> None:
-        if len(parameters) >= self.SPS_HEAD_BYTES:
-            self._highest_layers.add(parameters[2] >> 1 & 7)  # sps_max_sub_layers_minus1
+    @staticmethod
+    def _configuration(extradata: bytes) -> tuple[int, list[bytes]]:
+        if not extradata.startswith(CONFIGURATION_VERSION) or len(extradata) < Hevc.HEAD_BYTES:
+            return 0, list(nal_units(extradata, 0))
+        units: list[bytes] = []
+        at = Hevc.HEAD_BYTES
+        for _ in range(extradata[22]):
+            found, at = counted_units(extradata, at + 3, int.from_bytes(extradata[at + 1 : at + 3], "big"))
+            units += found
+        return (extradata[21] & 3) + 1, units
 
 
 def nal_units(packet: bytes, length_bytes: int) -> Iterator[bytes]:
@@ -184,11 +234,24 @@ def nal_units(packet: bytes, length_bytes: int) -> Iterator[bytes]:
             at += length
         return
     at = packet.find(START_CODE)
-    while 0 <= at < len(packet) - 3:
-        following = packet.find(START_CODE, at + 3)
+    while 0 <= at < len(packet) - len(START_CODE):
+        following = packet.find(START_CODE, at + len(START_CODE))
         stop = following if following >= 0 else len(packet)
-        yield packet[at + 3 : min(stop, at + 3 + UNIT_HEAD_BYTES)]
+        yield packet[at + len(START_CODE) : min(stop, at + len(START_CODE) + UNIT_HEAD_BYTES)]
         at = following
+
+
+def counted_units(configuration: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+    """Units behind lengths of two bytes, as many as are there, and the place behind them."""
+    units = []
+    for _ in range(count):
+        length = int.from_bytes(configuration[at : at + 2], "big")
+        unit = configuration[at + 2 : at + 2 + length]
+        if not unit:
+            break
+        units.append(unit)
+        at += 2 + length
+    return units, at
 
 
 def without_escapes(unit: bytes) -> bytes:

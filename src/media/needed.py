@@ -1,4 +1,4 @@
-"""Leaves out the packets that no wanted picture is decoded from; child processes only.
+"""Which packets the wanted pictures are decoded from; child processes only.
 
 Left out are pictures that nobody wants and nobody refers to, and what comes behind the last wanted picture before the
 decoder starts afresh. The pictures that stay are decoded to the same pixels. In doubt a picture is wanted.
@@ -19,10 +19,34 @@ from media.source import packet_time
 
 MAX_AHEAD_PACKETS = 300
 MAX_AHEAD_BYTES = 32 * 2**20
-"""How far to read ahead for the end of a group of pictures; longer groups are only thinned."""
+"""How far to read ahead for the end of a group of pictures; longer groups come in several pieces."""
 
-Wants = Callable[[int, int | None], bool]
-"""Whether a picture is wanted that is on screen from a time until another, in ticks; None if that is not known."""
+
+@dataclass(frozen=True, slots=True)
+class Instants:
+    """The sampling instants: those with the indices from `start` to before `stop`."""
+
+    first_from: Callable[[int], int]
+    """The index of the first instant at or after a time in ticks."""
+    start: int
+    stop: int
+
+    def lie_between(self, pts: int, until_pts: int) -> bool:
+        """Whether a picture is on screen at one of them that is shown from a time to before another."""
+        return max(self.first_from(pts), self.start) < min(self.first_from(until_pts), self.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Needed packets in decoding order: a group of pictures, or a part of one too long to be held."""
+
+    packets: list[Packet[VideoStream]]
+    wanted_pts: frozenset[int] | None
+    """The times of the wanted pictures; None if that cannot be told."""
+    starts_afresh: bool
+    """Nothing in it is decoded from anything before it."""
+    ends_group: bool
+    """Nothing behind it is decoded from anything in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,72 +61,91 @@ class Coded:
     restarts: bool
 
 
-def needed_packets(
-    packets: Iterator[Packet[VideoStream]], wants: Wants, references: References
-) -> Iterator[Packet[VideoStream]]:
-    """Give a decoder the packets that the wanted pictures need, in order."""
+def needed_pieces(
+    packets: Iterator[Packet[VideoStream]], instants: Instants, references: References
+) -> Iterator[Piece]:
+    """Choose what to decode for the pictures on screen at the instants, and for the first one behind the last instant.
+
+    That one tells that there are no more.
+    """
     group: list[Coded] = []
-    size_bytes = 0
-    last_dts = None
+    size_bytes, starts_afresh, last_dts = 0, False, None
     for packet in packets:
         if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
-            yield from (coded.packet for coded in group)  # the clock jumps: no time says any more what it is next to
-            yield packet
-            yield from packets
+            yield Piece([coded.packet for coded in group], None, starts_afresh, ends_group=False)
+            yield Piece([packet], None, starts_afresh=False, ends_group=False)
+            yield from _blindly(packets)
             return
         last_dts = packet.dts if packet.dts is not None else last_dts
         coded = _coded(packet, references)
         if coded.restarts and group:
-            yield from _needed(group, [coded], wants, is_whole=True)
+            piece, is_last = _piece(group, [coded], instants, starts_afresh=starts_afresh, ends_group=True)
+            yield piece
+            if is_last:
+                return
             group, size_bytes = [], 0
         elif len(group) >= MAX_AHEAD_PACKETS or size_bytes >= MAX_AHEAD_BYTES:
             half = len(group) // 2
-            yield from _needed(group[:half], group[half:], wants, is_whole=False)
-            group = group[half:]
+            yield _piece(group[:half], group[half:], instants, starts_afresh=starts_afresh, ends_group=False)[0]
+            group, starts_afresh = group[half:], False
             size_bytes = sum(coded.packet.size for coded in group)
+        if not group:
+            starts_afresh = coded.restarts
         group.append(coded)
         size_bytes += packet.size
-    yield from _needed(group, [], wants, is_whole=True)
+    if group:
+        yield _piece(group, [], instants, starts_afresh=starts_afresh, ends_group=True)[0]
+
+
+def _blindly(packets: Iterator[Packet[VideoStream]]) -> Iterator[Piece]:
+    """Pieces of a stream whose clock jumps: no time says any more what it is next to."""
+    for packet in packets:
+        yield Piece([packet], None, starts_afresh=False, ends_group=False)
 
 
 def _coded(packet: Packet[VideoStream], references: References) -> Coded:
-    content = bytes(packet)
-    return Coded(
-        packet,
-        references.is_shown(content) and not packet.is_discard,
-        packet_time(packet),
-        references.is_disposable(content),
-        references.restarts(content),
-    )
+    traits = references.traits(bytes(packet))
+    is_shown = traits.is_shown and not packet.is_discard
+    return Coded(packet, is_shown, packet_time(packet), traits.is_disposable, traits.restarts)
 
 
-def _needed(
-    group: list[Coded], following: list[Coded], wants: Wants, *, is_whole: bool
-) -> Iterator[Packet[VideoStream]]:
-    """The needed packets of a group.
+def _piece(
+    group: list[Coded], following: list[Coded], instants: Instants, *, starts_afresh: bool, ends_group: bool
+) -> tuple[Piece, bool]:
+    """The needed packets of a group, or of a part of one, and whether it is the last with any.
 
     Args:
         group: in decoding order.
         following: packets behind it; their times say until when the group's pictures stay on screen.
-        wants: see Wants.
-        is_whole: nothing behind the group is decoded from it.
+        instants: see Instants.
+        starts_afresh: see Piece.
+        ends_group: see Piece.
     """
     times = sorted({coded.pts for coded in [*group, *following] if coded.is_shown and coded.pts is not None})
+    behind_pts = next((pts for pts in times if instants.first_from(pts) >= instants.stop), None)
 
     def is_wanted(coded: Coded) -> bool:
         if not coded.is_shown or coded.pts is None:
             return coded.is_shown
         after = bisect_right(times, coded.pts)
-        return wants(coded.pts, times[after] if after < len(times) else None)
+        if after == len(times) or coded.pts == behind_pts:
+            return True
+        return instants.lie_between(coded.pts, times[after])
 
     wanted = [is_wanted(coded) for coded in group]
     stop = len(group)
-    if is_whole:
+    if ends_group:
         while stop and not wanted[stop - 1]:
             stop -= 1
-    for coded, picture_wanted in zip(group[:stop], wanted, strict=False):
-        if picture_wanted or not (coded.is_disposable and coded.is_shown):
-            yield coded.packet
+    packets = [
+        coded.packet
+        for coded, picture_wanted in zip(group[:stop], wanted, strict=False)
+        if picture_wanted or not (coded.is_disposable and coded.is_shown)
+    ]
+    wanted_pts = [coded.pts for coded, picture_wanted in zip(group, wanted, strict=True) if picture_wanted]
+    known_pts = frozenset(pts for pts in wanted_pts if pts is not None)
+    told = known_pts if len(known_pts) == len(wanted_pts) else None
+    return Piece(packets, told, starts_afresh, ends_group), behind_pts in known_pts
 
 
 def references_of(codec: str, extradata: bytes) -> References:

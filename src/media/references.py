@@ -3,35 +3,37 @@
 Nothing here decodes, and nothing is taken on trust that would change a picture: what is not understood is needed.
 """
 
+from dataclasses import dataclass
+
 from media.bits import BitReader
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is known of a packet."""
+
+    is_shown: bool = True
+    """It gives a picture to show."""
+    is_disposable: bool = False
+    """No other picture is decoded from this one."""
+    restarts: bool = False
+    """Neither this picture nor any after it, in decoding order, is decoded from one before it."""
+
+
 class References:
-    """What a codec's headers tell of packets, given in decoding order; this one's are not understood."""
+    """Of one stream; this one's codec is not understood."""
 
-    def is_disposable(self, _packet: bytes, /) -> bool:
-        """Whether no other picture is decoded from this one."""
-        return False
-
-    def restarts(self, _packet: bytes, /) -> bool:
-        """Whether neither this picture nor any after it, in decoding order, is decoded from one before it."""
-        return False
-
-    def is_shown(self, _packet: bytes, /) -> bool:
-        """Whether the packet gives a picture to show."""
-        return True
+    def traits(self, _packet: bytes, /) -> Traits:
+        """Read the headers of the next packet in decoding order."""
+        return Traits()
 
 
 class IntraOnly(References):
     """Motion JPEG and ProRes: every picture stands alone."""
 
-    def is_disposable(self, _packet: bytes, /) -> bool:
-        """Always."""
-        return True
-
-    def restarts(self, _packet: bytes, /) -> bool:
-        """Always."""
-        return True
+    def traits(self, _packet: bytes, /) -> Traits:
+        """The same for all."""
+        return Traits(is_disposable=True, restarts=True)
 
 
 class Mpeg2(References):
@@ -39,10 +41,10 @@ class Mpeg2(References):
 
     PICTURE, B = b"\x00\x00\x01\x00", 3
 
-    def is_disposable(self, packet: bytes, /) -> bool:
+    def traits(self, packet: bytes, /) -> Traits:
         """By picture_coding_type, ISO/IEC 13818-2, 6.2.3."""
         at = packet.find(self.PICTURE)
-        return 0 <= at < len(packet) - 5 and packet[at + 5] >> 3 & 7 == self.B
+        return Traits(is_disposable=0 <= at < len(packet) - 5 and packet[at + 5] >> 3 & 7 == self.B)
 
 
 class Mpeg4(References):
@@ -52,49 +54,38 @@ class Mpeg4(References):
     SMALLEST_BYTES = 16
     """A smaller packet may be one that is "not coded", and gives no picture."""
 
-    def is_disposable(self, packet: bytes, /) -> bool:
+    def traits(self, packet: bytes, /) -> Traits:
         """By vop_coding_type, ISO/IEC 14496-2, 6.2.5."""
         at = packet.find(self.VOP)
-        return 0 <= at < len(packet) - 4 and packet[at + 4] >> 6 == self.B
-
-    def is_shown(self, packet: bytes, /) -> bool:
-        """By its size."""
-        return len(packet) >= self.SMALLEST_BYTES
+        is_disposable = 0 <= at < len(packet) - 4 and packet[at + 4] >> 6 == self.B
+        return Traits(is_shown=len(packet) >= self.SMALLEST_BYTES, is_disposable=is_disposable)
 
 
 class Vp8(References):
-    """VP8: a keyframe sets everything anew; hidden pictures have packets of their own. RFC 6386, 9.1."""
+    """VP8: a keyframe sets everything anew; hidden pictures have packets of their own."""
 
-    def restarts(self, packet: bytes, /) -> bool:
-        """At a keyframe."""
-        return packet[:1] != b"" and packet[0] & 1 == 0
-
-    def is_shown(self, packet: bytes, /) -> bool:
-        """By show_frame."""
-        return packet[:1] != b"" and bool(packet[0] & 16)
+    def traits(self, packet: bytes, /) -> Traits:
+        """By the frame tag, RFC 6386, 9.1."""
+        if not packet:
+            return Traits(is_shown=False)
+        return Traits(is_shown=bool(packet[0] & 16), restarts=packet[0] & 1 == 0)
 
 
 class Vp9(References):
-    """VP9: a keyframe sets everything anew; hidden pictures ride in the packet of a shown one. Bitstream 0.6, 6.2."""
+    """VP9: a keyframe sets everything anew; hidden pictures ride in the packet of a shown one."""
 
     HEADER_BYTES, FRAME_MARKER, SUPERFRAME_MARKER = 2, 2, 6
     RESERVED_BIT_PROFILE = 3
 
-    def restarts(self, packet: bytes, /) -> bool:
-        """At a keyframe, the first picture of its packet."""
-        header = self._header(packet)
-        return header is not None and header[:2] == (0, 0)
-
-    def is_shown(self, packet: bytes, /) -> bool:
-        """By show_existing_frame and show_frame; of the last picture in a packet of several it is taken for granted."""
-        header = self._header(packet)
-        return header is not None and (packet[-1] >> 5 == self.SUPERFRAME_MARKER or header[0] == 1 or header[2] == 1)
-
-    def _header(self, packet: bytes) -> tuple[int, int, int] | None:
-        """show_existing_frame, frame_type (0 is a keyframe) and show_frame of the first picture."""
+    def traits(self, packet: bytes, /) -> Traits:
+        """By the header of the first picture, bitstream specification 0.6, 6.2; of several the last one is shown."""
         bits = BitReader(packet[: self.HEADER_BYTES])
         if len(packet) < self.HEADER_BYTES or bits.read(2) != self.FRAME_MARKER:
-            return None
+            return Traits()
         if bits.read(2) == self.RESERVED_BIT_PROFILE:
             bits.read(1)
-        return bits.read(1), bits.read(1), bits.read(1)
+        shows_existing, is_predicted, is_shown = bits.read(1), bits.read(1), bits.read(1)
+        is_superframe = packet[-1] >> 5 == self.SUPERFRAME_MARKER
+        return Traits(
+            is_shown=bool(is_superframe or shows_existing or is_shown), restarts=not (shows_existing or is_predicted)
+        )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import heapq
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import av
 from av.container import InputContainer
@@ -23,7 +23,6 @@ FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 AVI = "avi"
 DISPLAY_MATRIX = struct.Struct("=5i")
 """The first five of nine numbers, rows first: a, b, u, c, d."""
-Select: TypeAlias = "Callable[[Iterator[Packet[VideoStream]]], Iterator[Packet[VideoStream]]]"
 END: Final = (None,)
 """What makes a decoder give the pictures that it still holds."""
 
@@ -74,22 +73,30 @@ class TimedFrame:
     frame: VideoFrame
     pts: int
 
+    @property
+    def duration(self) -> int:
+        """In ticks; 0 if nobody knows."""
+        return self.frame.duration
 
-def decode_frames(container: InputContainer, stream: VideoStream, select: Select | None = None) -> Iterator[TimedFrame]:
+
+def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
     """Decode what can be decoded, in presentation order; damaged packets are passed over.
 
-    `select` chooses among the packets, where those have times. A frame without a presentation time gets its decoding
-    time; without either it is left out.
+    A frame without a presentation time gets its decoding time; without either it is left out.
     """
     if container.format.name == AVI:
         yield from _decode_untimed(container, stream)
         return
-    packets = read_packets(container, stream)
-    for packet in chain(select(packets) if select else packets, END):
-        for frame in _decode(stream, packet):
-            pts = frame.dts if frame.pts is None else frame.pts
-            if pts is not None:
-                yield TimedFrame(frame, pts)
+    for packet in chain(read_packets(container, stream), END):
+        yield from decode_packet(stream, packet)
+
+
+def decode_packet(stream: VideoStream, packet: Packet[VideoStream] | None) -> Iterator[TimedFrame]:
+    """The pictures that a decoder gives for a packet, or that it still holds, for None."""
+    for frame in _decode(stream, packet):
+        pts = frame.dts if frame.pts is None else frame.pts
+        if pts is not None:
+            yield TimedFrame(frame, pts)
 
 
 def _decode_untimed(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:

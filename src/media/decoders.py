@@ -1,0 +1,114 @@
+"""Decodes pieces of a stream on all cores; child processes only.
+
+Whole groups of pictures are decoded side by side, each by a decoder of one thread: nothing waits for anything, where
+the threads of one decoder wait for each other's pictures. Pieces of longer groups go one after the other to one
+decoder that has all threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from media.needed import Piece
+from media.picture import PictureConverter
+from media.source import END, TimedFrame, decode_packet, open_video
+from media.wire import DecodePlan
+
+
+def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) -> VideoStream:
+    """A plan's stream in its file, with a decoder of so many threads."""
+    stream = container.streams[plan.stream_index]
+    assert isinstance(stream, VideoStream)  # the scan chose it
+    stream.codec_context.thread_count = threads
+    stream.thread_type = "AUTO"
+    return stream
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A picture of its final size, with its time and duration in ticks."""
+
+    pts: int
+    duration: int
+    pixels: npt.NDArray[np.uint8]
+
+
+class Decoder:
+    """One decoder of a plan's stream."""
+
+    def __init__(self, plan: DecodePlan, threads: int) -> None:
+        self._container = open_video(plan.path)
+        self._stream = planned_stream(self._container, plan, threads)
+        self._converter = PictureConverter(plan.height_px, plan.width_px)
+
+    def frames(self, piece: Piece) -> Iterator[TimedFrame]:
+        """Decode a piece that follows the one before; a decoder with threads gives some of its pictures later."""
+        for packet in chain(piece.packets, END if piece.ends_group else ()):
+            yield from decode_packet(self._stream, packet)
+        if piece.ends_group:
+            self._stream.codec_context.flush_buffers()
+
+    def rest(self) -> Iterator[TimedFrame]:
+        """The pictures that the decoder still holds."""
+        yield from decode_packet(self._stream, None)
+
+    def wanted_pictures(self, group: Piece) -> list[Converted]:
+        """Decode a whole group, and convert what is wanted of it: all, where times were not what the packets said."""
+        if not group.packets:
+            return []
+        found = [self._converted(timed) for timed in self.frames(group) if _is_wanted(timed, group.wanted_pts)]
+        if group.wanted_pts is None or len(found) == len(group.wanted_pts):
+            return found
+        return [self._converted(timed) for timed in self.frames(group)]
+
+    def _converted(self, timed: TimedFrame) -> Converted:
+        return Converted(timed.pts, timed.duration, self._converter.convert(timed.frame))
+
+
+def _is_wanted(timed: TimedFrame, wanted_pts: frozenset[int] | None) -> bool:
+    return wanted_pts is None or timed.pts in wanted_pts
+
+
+class Decoders:
+    """All decoders of a plan; made when they are first needed."""
+
+    def __init__(self, plan: DecodePlan) -> None:
+        self._plan = plan
+        self._of_thread = threading.local()
+
+    def pictures(self, pieces: Iterator[Piece]) -> Iterator[TimedFrame | Converted]:
+        """Decode pieces, in order; of whole groups only the wanted pictures come."""
+        ahead: deque[Future[list[Converted]]] = deque()
+        in_order: Decoder | None = None
+        with ThreadPoolExecutor(self._plan.threads) as pool:
+            for piece in pieces:
+                if piece.starts_afresh and piece.ends_group:
+                    ahead.append(pool.submit(self._wanted_pictures, piece))
+                    while len(ahead) > self._plan.threads:
+                        yield from ahead.popleft().result()
+                    continue
+                while ahead:
+                    yield from ahead.popleft().result()
+                if in_order is None:
+                    in_order = Decoder(self._plan, self._plan.threads)
+                yield from in_order.frames(piece)
+            while ahead:
+                yield from ahead.popleft().result()
+        if in_order is not None:
+            yield from in_order.rest()
+
+    def _wanted_pictures(self, group: Piece) -> list[Converted]:
+        if not hasattr(self._of_thread, "decoder"):
+            self._of_thread.decoder = Decoder(self._plan, threads=1)
+        decoder: Decoder = self._of_thread.decoder
+        return decoder.wanted_pictures(group)
