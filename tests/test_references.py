@@ -1,0 +1,106 @@
+"""What a packet's headers are taken to say: nothing that would change a picture is taken on trust."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from clips import H264, HEVC, ClipStore, numbered_pictures
+from media import nal
+from media.nal import Hevc, NalReferences
+from media.references import Traits, Vp8, Vp9
+from media.source import open_video, picture_stream, read_packets
+
+START = b"\x00\x00\x01"
+UNKNOWN = Traits()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return ClipStore(tmp_path_factory.mktemp("clips"))
+
+
+def packets_of(path: Path) -> list[bytes]:
+    """A stream's packets, units behind start codes."""
+    with open_video(str(path)) as container:
+        stream = picture_stream(container)
+        assert stream
+        return [bytes(packet) for packet in read_packets(container, stream)]
+
+
+def without(packet: bytes, kinds: Sequence[int], references: type[NalReferences]) -> bytes:
+    """A packet without the units of some types."""
+    units = [unit for unit in packet.split(START) if unit.strip(b"\x00")]
+    return b"".join(START + unit for unit in units if references.kind(unit) not in kinds)
+
+
+@pytest.mark.parametrize(("name", "options", "references"), [("two.ts", H264, nal.H264), ("two-hevc.ts", HEVC, Hevc)])
+def test_a_group_without_parameter_sets_of_its_own_is_not_decoded_alone(
+    name: str, options: str, references: type[NalReferences], clips: ClipStore
+):
+    closed = options.replace("open-gop=1", "open-gop=0")
+    packets = packets_of(clips.encode(name, f"{closed} -sc_threshold 0", numbered_pictures(40)))
+    sets = (references.SEQUENCE_SET, references.PICTURE_SET)
+    with_sets, without_sets = references(b""), references(b"")
+
+    complete = [index for index, packet in enumerate(packets) if with_sets.traits(packet).restarts]
+    bare = [packets[0], *(without(packet, sets, references) for packet in packets[1:])]
+    alone = [index for index, packet in enumerate(bare) if without_sets.traits(packet).restarts]
+
+    assert len(complete) > 1
+    assert alone == [0]
+
+
+def test_behind_a_parameter_set_that_changes_everything_is_needed(clips: ClipStore):
+    packets = packets_of(clips.encode("some.ts", H264, numbered_pictures(40)))
+    others = packets_of(clips.encode("others.ts", f"{H264} -qp 20 -x264-params cabac=0", numbered_pictures(40)))
+    references = nal.H264(b"")
+
+    before = [references.traits(packet) for packet in packets]
+    after = [references.traits(packet) for packet in [*others, *packets]]
+
+    assert any(traits.is_disposable for traits in before)
+    assert set(after) == {UNKNOWN}
+
+
+def test_pictures_of_fields_are_all_needed(clips: ClipStore):
+    references = nal.H264(b"")
+    packets = packets_of(clips.encode("fields.ts", f"{H264} -flags +ildct+ilme", numbered_pictures(40)))
+
+    assert {references.traits(packet) for packet in packets} == {UNKNOWN}
+
+
+def test_what_cannot_be_read_is_needed():
+    torn = START + b"\x67\x64" + START + b"\x68\xee" + START + b"\x01\x9a"
+
+    assert nal.H264(b"").traits(torn) == UNKNOWN
+    assert nal.H264(b"\x01\x64").traits(START + b"\x01\x9a") == UNKNOWN
+    assert Hevc(b"\x01" * 30).traits(b"\x00\x00\x00\x02\x02\x01") == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("packet", "traits"),
+    [
+        (b"\x10\x02\x00", Traits(restarts=True)),
+        (b"\x11\x02\x00", Traits()),
+        (b"\x01\x02\x00", Traits(is_shown=False)),
+        (b"", Traits(is_shown=False)),
+    ],
+)
+def test_vp8_tells_keyframes_and_hidden_pictures(packet: bytes, traits: Traits):
+    assert Vp8().traits(packet) == traits
+
+
+@pytest.mark.parametrize(
+    ("packet", "traits"),
+    [
+        (b"\x82\x49\x83\x42", Traits(restarts=True)),
+        (b"\x86\x00\x40\x92", Traits()),
+        (b"\x84\x00\x40\x92", Traits(is_shown=False)),
+        (b"\x84\x00\x40\xc1", Traits()),
+        (b"\x88\x00", Traits()),
+        (b"\x00\x00", Traits()),
+    ],
+)
+def test_vp9_tells_keyframes_and_hidden_pictures(packet: bytes, traits: Traits):
+    assert Vp9().traits(packet) == traits
