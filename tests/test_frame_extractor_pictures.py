@@ -35,6 +35,9 @@ COLOURS = {
     "transparent.webm": "-c:v libvpx -auto-alt-ref 0 -b:v 5M -pix_fmt yuva420p",
 }
 
+BELOW_KNEE = 170
+"""Brightness that an ordinary screen shows as it is: below 0.4 of white."""
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
@@ -71,6 +74,12 @@ def patches(picture: np.ndarray) -> np.ndarray:
     height_px, width_px = picture.shape[:2]
     fields = picture.reshape(4, height_px // 4, 8, width_px // 8, 3).astype(float)
     return fields[:, height_px // 16 : -height_px // 16, :, width_px // 32 : -width_px // 32].mean(axis=(1, 3))
+
+
+def hues(colours: np.ndarray) -> np.ndarray:
+    """The channels in linear light, the strongest of them 1."""
+    light = (colours / 255) ** 2.2
+    return light / light.max(-1, keepdims=True)
 
 
 def colourful(count: int = 5) -> np.ndarray:
@@ -119,6 +128,29 @@ async def test_colours_are_those_of_the_source(name: str, clips: ClipStore, extr
 
     assert np.abs(patches(picture) - patches(as_ffmpeg_shows(path, HEIGHT_PX, WIDTH_PX))).max() <= 2
     assert np.abs(patches(picture) - patches(pictures[0])).max() <= 6
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+async def test_a_high_dynamic_range_is_shown_as_an_ordinary_screen_would(
+    transfer: str, clips: ClipStore, extractor: FrameExtractor
+):
+    pictures = colourful()
+    brightened = (
+        f"-vf zscale=tin=iec61966-2-1:pin=bt709:min=gbr:t={transfer}:p=bt2020:m=bt2020nc:r=tv:npl=203:agamma=0,"
+        f"format=yuv420p10le "
+        f"-color_trc {transfer} -color_primaries bt2020 -colorspace bt2020nc -c:v libx264 -crf 2"
+    )
+    path = clips.encode(f"{transfer}.mp4", brightened, pictures)
+
+    picture = patches(await picture_of(extractor, path, HEIGHT_PX, WIDTH_PX))
+
+    original = patches(pictures[0])
+    below_knee = original.max(-1) < BELOW_KNEE
+    assert 0 < below_knee.sum() < below_knee.size
+    assert np.abs(picture - original)[below_knee].max() <= 6
+    compressed = picture.max(-1) / original.max(-1)
+    assert np.all((compressed > 0.8) & (compressed < 1.02))
+    assert np.abs(hues(picture) - hues(original)).max() < 0.05
 
 
 async def test_large_pictures_without_a_named_matrix_are_taken_for_bt709(clips: ClipStore, extractor: FrameExtractor):

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
+from media import tone
 from media.source import Orientation, orientation
 
 # Without these, swscale halves the chroma resolution and rounds coarsely: 39 dB instead of 52 dB
@@ -30,11 +31,15 @@ class PictureConverter:
     def convert(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
         """Return contiguous uint8 (height_px, width_px, 3) RGB in display orientation."""
         shown = orientation(frame)
-        key = (frame.format.name, frame.width, frame.height, frame.colorspace, frame.color_range, shown)
+        transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
+        key = (frame.format.name, frame.width, frame.height, frame.colorspace, frame.color_range, transfer, shown)
         if self._graph is None or key != self._built_for:
             self._graph, self._built_for = self._build(frame, shown), key
         self._graph.vpush(frame)
-        return np.ascontiguousarray(self._graph.vpull().to_ndarray(), dtype=np.uint8)
+        pixels = self._graph.vpull().to_ndarray()
+        if tone.is_high_range(transfer):
+            pixels = tone.to_standard_range(np.asarray(pixels, np.uint16), transfer, primaries)
+        return np.ascontiguousarray(pixels, dtype=np.uint8)
 
     def _build(self, frame: VideoFrame, shown: Orientation) -> Graph:
         height_px, width_px = self._height_px, self._width_px
@@ -48,7 +53,8 @@ class PictureConverter:
         last = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
         )
-        for spec in (scale, "format=rgb24", *shown.filters, "buffersink"):
+        pixel_format = "rgb48le" if tone.is_high_range(int(frame.color_trc)) else "rgb24"
+        for spec in (scale, f"format={pixel_format}", *shown.filters, "buffersink"):
             name, _, arguments = spec.partition("=")
             node = graph.add(name, arguments or None)
             last.link_to(node)
