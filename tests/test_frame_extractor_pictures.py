@@ -6,7 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clips import CORNERS, H264, HEIGHT_PX, WIDTH_PX, ClipStore, ffmpeg, numbered_pictures, with_display_matrix
+from clips import (
+    CORNERS,
+    H264,
+    HEIGHT_PX,
+    WIDTH_PX,
+    ClipStore,
+    ffmpeg,
+    number_in,
+    numbered_pictures,
+    with_display_matrix,
+)
 from config import Settings
 from frame_extractor import FrameExtractor
 from records import Chunk, Sampling, VideoInfo
@@ -128,6 +138,19 @@ async def test_colours_are_those_of_the_source(name: str, clips: ClipStore, extr
 
     assert np.abs(patches(picture) - patches(as_ffmpeg_shows(path, HEIGHT_PX, WIDTH_PX))).max() <= 2
     assert np.abs(patches(picture) - patches(pictures[0])).max() <= 6
+
+
+async def test_the_lines_of_two_instants_are_not_mixed(clips: ClipStore, extractor: FrameExtractor):
+    woven = f"-vf tinterlace=interleave_top,fieldorder=tff {H264} -flags +ildct+ilme"
+    path = clips.encode("interlaced.mp4", woven, numbered_pictures(40))
+    info = await extractor.get_video_info(path)
+    sampling = Sampling(info.start_s, info.fps, HEIGHT_PX, WIDTH_PX)
+
+    batch = await extractor.extract_frames(path, info, sampling, Chunk(0, 0, info.end_s, info.end_s))
+
+    assert [number_in(picture) for picture in batch.pixels] == list(range(0, 40, 2))
+    inside_cells = batch.pixels[:, HEIGHT_PX // 4 + 4 : HEIGHT_PX // 2 - 4].astype(int)
+    assert np.abs(np.diff(inside_cells, axis=1)).max() < 60
 
 
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])

@@ -32,7 +32,8 @@ class PictureConverter:
         """Return contiguous uint8 (height_px, width_px, 3) RGB in display orientation."""
         shown = orientation(frame)
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
-        key = (frame.format.name, frame.width, frame.height, frame.colorspace, frame.color_range, transfer, shown)
+        coded = (frame.format.name, frame.width, frame.height, frame.interlaced_frame)
+        key = (*coded, frame.colorspace, frame.color_range, transfer, shown)
         if self._graph is None or key != self._built_for:
             self._graph, self._built_for = self._build(frame, shown), key
         self._graph.vpush(frame)
@@ -54,7 +55,9 @@ class PictureConverter:
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
         )
         pixel_format = "rgb48le" if tone.is_high_range(int(frame.color_trc)) else "rgb24"
-        for spec in (scale, f"format={pixel_format}", *shown.filters, "buffersink"):
+        # Half of the lines belong to another instant; the planned sizes seldom need more than one field's.
+        field = ("field=top",) if frame.interlaced_frame else ()
+        for spec in (*field, scale, f"format={pixel_format}", *shown.filters, "buffersink"):
             name, _, arguments = spec.partition("=")
             node = graph.add(name, arguments or None)
             last.link_to(node)
