@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from clips import H264, HEVC, ClipStore, numbered_pictures
+from clips import AV1, H264, HEVC, ClipStore, numbered_pictures
 from media import nal
+from media.av1 import Av1
 from media.nal import Hevc, NalReferences
 from media.references import Traits, Vp8, Vp9
 from media.source import open_video, picture_stream, read_packets
@@ -59,7 +60,7 @@ def test_behind_a_parameter_set_that_changes_everything_is_needed(clips: ClipSto
     before = [references.traits(packet) for packet in packets]
     after = [references.traits(packet) for packet in [*others, *packets]]
 
-    assert any(traits.is_disposable for traits in before)
+    assert any(traits.writes == 0 for traits in before)
     assert set(after) == {UNKNOWN}
 
 
@@ -76,6 +77,18 @@ def test_what_cannot_be_read_is_needed():
     assert nal.H264(b"").traits(torn) == UNKNOWN
     assert nal.H264(b"\x01\x64").traits(START + b"\x01\x9a") == UNKNOWN
     assert Hevc(b"\x01" * 30).traits(b"\x00\x00\x00\x02\x02\x01") == UNKNOWN
+
+
+def test_av1_behind_what_is_not_understood_is_needed(clips: ClipStore):
+    packets = packets_of(clips.encode("some-av1.mp4", AV1, numbered_pictures(20)))
+    whole, torn = Av1(), Av1()
+
+    before = [whole.traits(packet) for packet in packets]
+    after = [torn.traits(packet) for packet in [packets[0], packets[1][:5], *packets[2:]]]
+
+    assert before[0].restarts
+    assert any(traits.writes == 0 for traits in before)
+    assert all(traits == UNKNOWN for traits in after[1:])
 
 
 @pytest.mark.parametrize(

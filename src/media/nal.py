@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 
 from media.bits import BitReader
-from media.references import References, Traits
+from media.references import ALL_SLOTS, References, Traits
 
 START_CODE = b"\x00\x00\x01"
 CONFIGURATION_VERSION = b"\x01"
@@ -115,7 +115,7 @@ class H264(NalReferences):
         if self._has_fields:
             return Traits()
         is_refresh = unit[0] & 31 == self.IDR
-        return Traits(is_disposable=unit[0] >> 5 == 0, restarts=is_refresh and can_restart)
+        return Traits(writes=ALL_SLOTS if unit[0] >> 5 else 0, restarts=is_refresh and can_restart)
 
     def learn_sequence(self, parameters: bytes) -> None:
         """Look for fields; what cannot be read may have them."""
@@ -194,11 +194,8 @@ class Hevc(NalReferences):
     def slice_traits(self, unit: bytes, *, can_restart: bool) -> Traits:
         """Type and layer say who needs it; an instantaneous decoding refresh needs nothing."""
         kind, layer = self.kind(unit), (unit[1] & 7) - 1
-        is_unreferred = kind <= self.LAST_DISPOSABLE and kind % 2 == 0
-        return Traits(
-            is_disposable=is_unreferred and self._highest_layers == {layer},
-            restarts=kind in self.IDR and can_restart,
-        )
+        is_disposable = kind <= self.LAST_DISPOSABLE and kind % 2 == 0 and self._highest_layers == {layer}
+        return Traits(writes=0 if is_disposable else ALL_SLOTS, restarts=kind in self.IDR and can_restart)
 
     def learn_sequence(self, parameters: bytes) -> None:
         """Note sps_max_sub_layers_minus1, 7.3.2.2.1."""

@@ -1,20 +1,21 @@
 """Which packets the wanted pictures are decoded from; child processes only.
 
-Left out are pictures that nobody wants and nobody refers to, and what comes behind the last wanted picture before the
-decoder starts afresh. The pictures that stay are decoded to the same pixels. In doubt a picture is wanted.
+Left out is what no wanted picture is decoded from, directly or through others. The pictures that stay are decoded to
+the same pixels. In doubt a picture is wanted.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from media.av1 import Av1
 from media.nal import H264, Hevc
-from media.references import IntraOnly, Mpeg2, Mpeg4, References, Vp8, Vp9
+from media.references import ALL_SLOTS, IntraOnly, Mpeg2, Mpeg4, References, Traits, Vp8, Vp9
 from media.source import packet_time
 
 MAX_AHEAD_PACKETS = 300
@@ -54,11 +55,14 @@ class Coded:
     """A packet and what its headers say."""
 
     packet: Packet[VideoStream]
-    is_shown: bool
     pts: int | None
     """When its picture is shown."""
-    is_disposable: bool
-    restarts: bool
+    traits: Traits
+
+    @property
+    def shown_pts(self) -> int | None:
+        """The same, if it surely shows one."""
+        return self.pts if self.traits.is_shown else None
 
 
 def needed_pieces(
@@ -78,7 +82,7 @@ def needed_pieces(
             return
         last_dts = packet.dts if packet.dts is not None else last_dts
         coded = _coded(packet, references)
-        if coded.restarts and group:
+        if coded.traits.restarts and group:
             piece, is_last = _piece(group, [coded], instants, starts_afresh=starts_afresh, ends_group=True)
             yield piece
             if is_last:
@@ -90,7 +94,7 @@ def needed_pieces(
             group, starts_afresh = group[half:], False
             size_bytes = sum(coded.packet.size for coded in group)
         if not group:
-            starts_afresh = coded.restarts
+            starts_afresh = coded.traits.restarts
         group.append(coded)
         size_bytes += packet.size
     if group:
@@ -105,8 +109,7 @@ def _blindly(packets: Iterator[Packet[VideoStream]]) -> Iterator[Piece]:
 
 def _coded(packet: Packet[VideoStream], references: References) -> Coded:
     traits = references.traits(bytes(packet))
-    is_shown = traits.is_shown and not packet.is_discard
-    return Coded(packet, is_shown, packet_time(packet), traits.is_disposable, traits.restarts)
+    return Coded(packet, packet_time(packet), replace(traits, is_shown=False) if packet.is_discard else traits)
 
 
 def _piece(
@@ -121,31 +124,30 @@ def _piece(
         starts_afresh: see Piece.
         ends_group: see Piece.
     """
-    times = sorted({coded.pts for coded in [*group, *following] if coded.is_shown and coded.pts is not None})
+    times = sorted({coded.shown_pts for coded in [*group, *following] if coded.shown_pts is not None})
     behind_pts = next((pts for pts in times if instants.first_from(pts) >= instants.stop), None)
 
     def is_wanted(coded: Coded) -> bool:
-        if not coded.is_shown or coded.pts is None:
-            return coded.is_shown
-        after = bisect_right(times, coded.pts)
-        if after == len(times) or coded.pts == behind_pts:
+        if coded.traits.is_shown is False:
+            return False
+        if coded.shown_pts is None:
             return True
-        return instants.lie_between(coded.pts, times[after])
+        after = bisect_right(times, coded.shown_pts)
+        if after == len(times) or coded.shown_pts == behind_pts:
+            return True
+        return instants.lie_between(coded.shown_pts, times[after])
 
     wanted = [is_wanted(coded) for coded in group]
-    stop = len(group)
-    if ends_group:
-        while stop and not wanted[stop - 1]:
-            stop -= 1
-    packets = [
-        coded.packet
-        for coded, picture_wanted in zip(group[:stop], wanted, strict=False)
-        if picture_wanted or not (coded.is_disposable and coded.is_shown)
-    ]
+    needed: list[Packet[VideoStream]] = []
+    read_later = 0 if ends_group else ALL_SLOTS
+    for coded, picture_wanted in zip(reversed(group), reversed(wanted), strict=True):
+        if picture_wanted or coded.traits.writes & read_later:
+            needed.append(coded.packet)
+            read_later = read_later & ~coded.traits.writes | coded.traits.reads
     wanted_pts = [coded.pts for coded, picture_wanted in zip(group, wanted, strict=True) if picture_wanted]
     known_pts = frozenset(pts for pts in wanted_pts if pts is not None)
     told = known_pts if len(known_pts) == len(wanted_pts) else None
-    return Piece(packets, told, starts_afresh, ends_group), behind_pts in known_pts
+    return Piece(needed[::-1], told, starts_afresh, ends_group), behind_pts in known_pts
 
 
 def references_of(codec: str, extradata: bytes) -> References:
@@ -156,6 +158,6 @@ def references_of(codec: str, extradata: bytes) -> References:
         return Hevc(extradata)
     rules: dict[str, type[References]] = {
         "mjpeg": IntraOnly, "prores": IntraOnly, "mpeg1video": Mpeg2, "mpeg2video": Mpeg2, "mpeg4": Mpeg4, "vp8": Vp8,
-        "vp9": Vp9,
+        "vp9": Vp9, "av1": Av1,
     }  # fmt: skip
     return rules.get(codec, References)()

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 
 from media.bits import BitReader
 
+ALL_SLOTS = 255
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What is known of a packet."""
+    """What is known of a packet; slots are where decoders keep pictures from which others are decoded."""
 
-    is_shown: bool = True
-    """It gives a picture to show."""
-    is_disposable: bool = False
-    """No other picture is decoded from this one."""
+    is_shown: bool | None = True
+    """It gives a picture to show; None if that is not sure."""
+    reads: int = ALL_SLOTS
+    """Slots, a bit each, that it is decoded from."""
+    writes: int = ALL_SLOTS
+    """Slots that it fills; 0 if no other picture is decoded from it."""
     restarts: bool = False
     """Neither this picture nor any after it, in decoding order, is decoded from one before it."""
 
@@ -33,7 +37,7 @@ class IntraOnly(References):
 
     def traits(self, _packet: bytes, /) -> Traits:
         """The same for all."""
-        return Traits(is_disposable=True, restarts=True)
+        return Traits(reads=0, writes=0, restarts=True)
 
 
 class Mpeg2(References):
@@ -44,7 +48,8 @@ class Mpeg2(References):
     def traits(self, packet: bytes, /) -> Traits:
         """By picture_coding_type, ISO/IEC 13818-2, 6.2.3."""
         at = packet.find(self.PICTURE)
-        return Traits(is_disposable=0 <= at < len(packet) - 5 and packet[at + 5] >> 3 & 7 == self.B)
+        is_b = 0 <= at < len(packet) - 5 and packet[at + 5] >> 3 & 7 == self.B
+        return Traits(writes=0 if is_b else ALL_SLOTS)
 
 
 class Mpeg4(References):
@@ -57,8 +62,10 @@ class Mpeg4(References):
     def traits(self, packet: bytes, /) -> Traits:
         """By vop_coding_type, ISO/IEC 14496-2, 6.2.5."""
         at = packet.find(self.VOP)
-        is_disposable = 0 <= at < len(packet) - 4 and packet[at + 4] >> 6 == self.B
-        return Traits(is_shown=len(packet) >= self.SMALLEST_BYTES, is_disposable=is_disposable)
+        if len(packet) < self.SMALLEST_BYTES:
+            return Traits(is_shown=None)
+        is_b = 0 <= at < len(packet) - 4 and packet[at + 4] >> 6 == self.B
+        return Traits(writes=0 if is_b else ALL_SLOTS)
 
 
 class Vp8(References):
