@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from errors import MediaError, MediaTimeout
+from media import sandbox
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +35,15 @@ def program(module: str, *arguments: str) -> list[str]:
 class MediaProcess:
     """One child process whose stdout is read with a limit on waiting; leaving the context kills its group.
 
-    It gets no secret of the worker: of the environment it sees PATH alone. Reading blocks, so it is
-    done in threads, one at a time; any thread may kill.
+    It gets no secret of the worker: of the environment it sees PATH alone; media.sandbox limits it, and the
+    kernel kills it when the thread ends that started it. Reading blocks, so it is done in threads, one at
+    a time; any thread may kill.
     """
 
     def __init__(self, argv: Sequence[str], timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._process = subprocess.Popen(
-            argv,
+            [*sandbox.prefix(), *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -26,6 +26,7 @@ LAYERS = [
     ["media.source", "media.budget", "media.wire", "media.bits", "media.tone"],
     ["engine.chat"],
     ["answers.prompts", "media_process"],
+    ["media.sandbox"],
     ["config"],
     ["records"],
     ["errors"],

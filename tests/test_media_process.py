@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -11,8 +12,10 @@ import pytest
 
 import media_process
 from errors import MediaError, MediaTimeout
+from media import sandbox
 from media_process import MediaProcess
 
+SRC = Path(__file__).parents[1] / "src"
 SILENT = ["sleep", "60"]
 
 
@@ -44,6 +47,54 @@ async def test_a_child_sees_no_variable_but_the_path(monkeypatch: pytest.MonkeyP
     output = await media_process.run(["env"], 20)
 
     assert output.decode().splitlines() == [f"PATH={os.environ['PATH']}"]
+
+
+async def test_a_child_is_limited_and_can_gain_nothing():
+    shown = await media_process.run(
+        ["sh", "-c", "ulimit -c; ulimit -n; ulimit -v; grep -E '^(NoNewPrivs|Cap(Eff|Bnd))' /proc/self/status"], 20
+    )
+
+    limits = [line.split()[-1] for line in shown.decode().splitlines()]
+    no_capabilities = ["0" * 16] * 2 if os.geteuid() == 0 else limits[3:5]
+    assert limits[:3] == ["0", str(sandbox.MAX_OPEN_FILES), str(sandbox.MAX_ADDRESS_SPACE_BYTES // 1024)]
+    assert limits[3:] == [*no_capabilities, "1"]
+
+
+def test_a_child_dies_with_the_worker():
+    start = """if True:
+        from media_process import MediaProcess
+        process = MediaProcess(["sleep", "60"], 60)
+        print(process.pid, flush=True)
+        input()
+    """
+    worker = subprocess.Popen(
+        [sys.executable, "-c", start], cwd=SRC, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert worker.stdout
+    child = int(worker.stdout.readline())
+    assert is_running(child)
+
+    worker.kill()
+    worker.communicate()
+
+    deadline_s = time.monotonic() + 5
+    while is_running(child) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not is_running(child)
+
+
+@pytest.mark.parametrize("missing", [sandbox.LIMITS, sandbox.DIES_WITH_WORKER])
+def test_a_machine_that_lacks_a_part_of_the_sandbox_uses_the_others_and_says_so(
+    missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    works = sandbox._works
+    monkeypatch.setattr(sandbox, "_works", lambda argv: argv[0] != missing[0] and works(argv))
+
+    prefix = sandbox.prefix.__wrapped__()
+
+    assert missing[0] not in prefix
+    assert prefix
+    assert "run without" in caplog.text
 
 
 async def test_a_failure_is_told_to_the_log_and_not_to_the_caller(caplog: pytest.LogCaptureFixture):
