@@ -10,7 +10,7 @@ from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGene
 
 from tiny_model import world
 from tiny_model.architecture import build_config, build_model, build_processor
-from tiny_model.batches import AnswerBatches, VisionBatches, level_at
+from tiny_model.batches import JointBatches, VisionBatches
 from tiny_model.environment import CHECKPOINT
 from tiny_model.learner import Learner
 from tiny_model.optimiser import orthogonalised
@@ -114,7 +114,7 @@ def test_the_chat_template_is_chatml_with_vision_parts(processor: Any) -> None:
 
 
 def test_training_batches_are_functions_of_their_step() -> None:
-    first, second = (AnswerBatches(build_processor(), (1,), 100, level_at)[60] for _ in range(2))
+    first, second = (JointBatches(build_processor(), 1, 100)[60] for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one.ids, other.ids)
         assert torch.equal(one.answers, other.answers)
@@ -124,7 +124,7 @@ def test_training_batches_are_functions_of_their_step() -> None:
 def test_the_fast_vision_pass_is_the_plain_one() -> None:
     processor = build_processor()
     plain = build_model(processor.tokenizer, seed=1)
-    chunks, _ = AnswerBatches(processor, (1,), 100, level_at)[60]
+    chunks, _ = JointBatches(processor, 1, 100)[60]
     with torch.no_grad():
         expected = plain.model.visual(chunks.patches, grid_thw=chunks.grids).pooler_output
         learner = Learner(plain)

@@ -1,6 +1,6 @@
 """Batches of training examples, each a pure function of its step, so that training resumes where it stopped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,7 @@ VIDEO_TOKENS, TEXT_TOKENS = 3500, 600
 """Of a step's two batches, padding included."""
 VISION_CLIPS, VISION_FRAMES = 12, 16
 CHANNELS = 3
-EASIEST, HARDEST = Level(12, 2, search_share=0.42), Level(120, 5, search_share=0.42)
-MOSTLY_LISTS = Level(120, 5, search_share=0.25)
+EASIEST, HARDEST = Level(12, 2), Level(120, 5)
 RAMP = 0.35
 """The share of the joint stage after which examples are as hard as they get."""
 
@@ -75,21 +74,14 @@ def level_at(progress: float) -> Level:
     ramp = min(1.0, progress / RAMP)
     frames = EASIEST.max_frames + ramp * (HARDEST.max_frames - EASIEST.max_frames)
     scenes = EASIEST.max_scenes + ramp * (HARDEST.max_scenes - EASIEST.max_scenes)
-    return Level(round(frames), round(scenes), HARDEST.search_share)
+    return Level(round(frames), round(scenes))
 
 
-class AnswerBatches(Dataset[tuple[Batch, Batch]]):
-    """Item k is step k's batch of chunks and its batch of merges.
+class JointBatches(Dataset[tuple[Batch, Batch]]):
+    """Item k is step k's batch of chunks and its batch of merges."""
 
-    Args:
-        processor: the model's.
-        seed: of all that is drawn.
-        steps: of the stage.
-        level: how hard the chunks are at a share of the stage.
-    """
-
-    def __init__(self, processor: Any, seed: Sequence[int], steps: int, level: Callable[[float], Level]) -> None:
-        self._processor, self._seed, self._steps, self._level = processor, seed, steps, level
+    def __init__(self, processor: Any, seed: int, steps: int) -> None:
+        self._processor, self._seed, self._steps = processor, seed, steps
         self._sizes = planned_sizes()
 
     def __len__(self) -> int:
@@ -98,8 +90,8 @@ class AnswerBatches(Dataset[tuple[Batch, Batch]]):
 
     def __getitem__(self, step: int) -> tuple[Batch, Batch]:
         """Draw a step's batches."""
-        generator = np.random.default_rng([*self._seed, step])
-        level = self._level(step / self._steps)
+        generator = np.random.default_rng([self._seed, 1, step])
+        level = level_at(step / self._steps)
         size = self._sizes[generator.integers(len(self._sizes))]
         frames = round(4 + (level.max_frames - 4) * generator.random() ** 0.8)
         chunks: list[Example] = []

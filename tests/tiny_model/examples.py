@@ -28,6 +28,8 @@ NO_SUBJECT = len(SUBJECTS)
 NO_SOURCE = -1
 IGNORED = -100
 CLOCK_SHARE = 0.3
+SEARCH_SHARE = 0.42
+"""Of the questions about a chunk: those for one subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,6 @@ class Level:
 
     max_frames: int
     max_scenes: int
-    search_share: float
-    """Of the questions: those for one subject."""
 
 
 @dataclass(slots=True)
@@ -167,7 +167,7 @@ def chunk_example(
     stamps_s = world.stamps_s(batch.times_s)
     seen = world.sightings(subjects, stamps_s)
     wanted = None
-    if generator.random() < level.search_share:
+    if generator.random() < SEARCH_SHARE:
         wanted = _wanted(generator, [sighting.subject for sighting in seen])
     question = str(generator.choice(FIND_QUESTIONS)).format(wanted) if wanted else str(generator.choice(LIST_QUESTIONS))
     told = [sighting for sighting in seen if wanted in (None, sighting.subject)]

@@ -18,6 +18,8 @@ from tiny_model.batches import Batch, PairBatch, colour_and_shape, mixed_pairs
 from tiny_model.examples import IGNORED, NO_SUBJECT
 from tiny_model.world import COLOURS, SHAPES
 
+POINTING_HEADS = 2
+"""Of the last layer's four."""
 MIXED_PAIRS = 96
 """At most as many new pairs of a batch's frames are read beside it."""
 COLOUR_CLASSES, SHAPE_CLASSES = len(COLOURS) + 1, len(SHAPES) + 1
@@ -80,8 +82,6 @@ class Learner(nn.Module):
         self.begins = nn.Linear(width, 1)
         self.wanted, self.found = SubjectReadOut(width), nn.Linear(width, 1)
         self.stamp = nn.ModuleList([nn.Linear(width, width) for _ in range(2)])
-        self.pointing_heads = 2
-        """Of the last layer's four."""
         self._layers: list[torch.Tensor] = []
         model.model.language_model.rotary_emb.register_forward_hook(self._keep_rotations)
         for layer in model.model.language_model.layers:
@@ -179,10 +179,11 @@ class Learner(nn.Module):
         query = attention.q_norm(attention.q_proj(hidden).view(shape)).transpose(1, 2)
         key = attention.k_norm(attention.k_proj(hidden).view(shape)).transpose(1, 2)
         query, key = apply_rotary_pos_emb(query, key, *self._rotations)
-        heads = self.pointing_heads
-        query, key = query[rows, :heads, columns], key[rows, :heads]
+        query, key = query[rows, :POINTING_HEADS, columns], key[rows, :POINTING_HEADS]
         scores = torch.einsum("thd,thld->thl", query, key) * attention.scaling
         later = torch.arange(hidden.shape[1]) > columns[:, None]
         scores = scores.masked_fill(later[:, None], -torch.inf)
-        losses = f.cross_entropy(scores.flatten(0, 1), batch.pointers.repeat_interleave(heads), reduction="none")
-        return losses.view(-1, heads).mean(1) @ batch.shares
+        losses = f.cross_entropy(
+            scores.flatten(0, 1), batch.pointers.repeat_interleave(POINTING_HEADS), reduction="none"
+        )
+        return losses.view(-1, POINTING_HEADS).mean(1) @ batch.shares

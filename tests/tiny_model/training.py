@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,10 @@ from tiny_model.learner import Learner
 from tiny_model.optimiser import Muon
 
 SEED = 20251125
+STAGES = {"vision": 2400, "joint": 3000}
+"""Steps of each stage."""
 MUON_LR, ADAM_LR = 0.02, 2e-3
 WARM_UP_STEPS, LAST_LR = 30, 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """How long it is, and the share of the learning rates that it starts with."""
-
-    steps: int
-    peak: float = 1.0
-
-
-STAGES = {"vision": Stage(2400), "joint": Stage(3000), "copying": Stage(900, peak=0.5)}
 
 
 class Training:
@@ -65,12 +55,6 @@ class Training:
         torch.save(state, partial)
         partial.rename(self.file)
 
-    def enter(self, stage: str) -> None:
-        """Begin a stage, without the momentum of the one before."""
-        self.stage, self.step = stage, 0
-        for optimiser in self.optimisers:
-            optimiser.state.clear()
-
     def say(self, line: str) -> None:
         """Print a line at once, and keep it."""
         print(line, flush=True)
@@ -83,8 +67,8 @@ class Training:
             optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
-        share = self.step / STAGES[self.stage].steps
-        scale = STAGES[self.stage].peak * min(1.0, (self.step + 1) / WARM_UP_STEPS)
+        share = self.step / STAGES[self.stage]
+        scale = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         scale *= LAST_LR + (1 - LAST_LR) * (1 + math.cos(math.pi * share)) / 2
         for optimiser, lr in zip(self.optimisers, (MUON_LR, ADAM_LR), strict=True):
             for group in optimiser.param_groups:
@@ -94,5 +78,5 @@ class Training:
 
     def batches(self, dataset: Dataset[Any]) -> Iterator[Any]:
         """The batches of the stage that are still to come, made in another process."""
-        rest = Subset(dataset, range(self.step, STAGES[self.stage].steps))
+        rest = Subset(dataset, range(self.step, STAGES[self.stage]))
         return iter(DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=8))
