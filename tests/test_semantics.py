@@ -18,10 +18,11 @@ from pipeline import Services
 from records import ChunkResult, FrameBatch
 from tiny_model import world
 from tiny_model.footage import H264, Camera, film, true_sightings
-from tiny_model.wording import LIST_QUESTIONS
-from tiny_model.world import Timeline, answer_of, merged
+from tiny_model.wording import FIND_QUESTIONS, LIST_QUESTIONS
+from tiny_model.world import NOT_SEEN, SUBJECTS, Timeline, answer_of, merged
 
-SEED = 17
+SEED, LONG_SEED = 6, 3
+"""Of clips that the test model reads without a fault, and with few."""
 SAMPLE_FPS = 2.0
 CHUNK_S = 8.0
 # Between the instants 2.0, 2.5, 3.0 …: some begin with the first frame of a pair, some with the second.
@@ -142,7 +143,7 @@ async def test_a_variable_frame_rate_shifts_nothing(worker: Worker, timeline: Ti
 
 
 async def test_an_hour_into_a_long_video_times_are_those_of_the_whole(worker: Worker, media_root: Path) -> None:
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(LONG_SEED)
     starts_s = [0.0, *(40.0 * index + generator.choice([-7, 5, 11]) for index in range(1, 92))]
     timeline = world.random_timeline(generator, starts_s, 3690.0, 16 / 9)
     path = film(timeline, Camera(72, 128, 1), media_root / "long.mp4")
@@ -164,6 +165,29 @@ async def test_a_reworded_question_gets_the_same_answer(
     worker: Worker, timeline: Timeline, video: Path, question: str
 ) -> None:
     check_chunks(await worker.answer(video, question), timeline)
+
+
+async def test_a_scene_that_is_asked_for_is_told_where_it_is_seen(
+    worker: Worker, timeline: Timeline, video: Path
+) -> None:
+    wanted = timeline.scenes[4].subject
+    output = await worker.answer(video, FIND_QUESTIONS[0].format(wanted))
+    told = [
+        [sighting for sighting in true_sightings(timeline, chunk, output["sample_fps"]) if sighting.subject == wanted]
+        for chunk in output["chunk_results"]
+    ]
+    assert sorted(map(len, told)) == [0, 0, 1]
+    assert [chunk["text"] for chunk in output["chunk_results"]] == [answer_of(part) for part in told]
+    assert output["aggregated_response"] == answer_of(merged(told))
+
+
+@pytest.mark.parametrize("number", [0, 3, 7])
+async def test_what_is_not_shown_is_not_seen(worker: Worker, timeline: Timeline, video: Path, number: int) -> None:
+    shown = {scene.subject for scene in timeline.scenes}
+    absent = [subject for subject in SUBJECTS if subject not in shown][number]
+    output = await worker.answer(video, FIND_QUESTIONS[0].format(absent))
+    assert [chunk["text"] for chunk in output["chunk_results"]] == [NOT_SEEN] * 3
+    assert output["aggregated_response"] == NOT_SEEN
 
 
 async def test_a_greedy_job_says_the_same_every_time(worker: Worker, video: Path) -> None:

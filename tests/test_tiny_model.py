@@ -1,5 +1,6 @@
 """The test model is small, made by the programs beside it, and Qwen3-VL in all that the worker sees of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration
 
+from benchmarks.reading import card_rows
+from benchmarks.report import RESULTS
 from tiny_model import world
 from tiny_model.architecture import build_config, build_model, build_processor
 from tiny_model.batches import JointBatches, VisionBatches
@@ -61,6 +64,11 @@ def test_its_files_are_those_that_training_writes(processor: Any, model: Qwen3VL
     assert processor.tokenizer.backend_tokenizer.to_str() == built.tokenizer.backend_tokenizer.to_str()
     assert processor.chat_template == built.chat_template
     assert model.config.to_diff_dict()["text_config"] == build_config(built.tokenizer).to_diff_dict()["text_config"]
+
+
+def test_its_card_tells_what_the_benchmark_measured() -> None:
+    figures = json.loads((RESULTS / "tiny-model.json").read_text())["figures"]
+    assert "\n".join(card_rows(figures)) in (CHECKPOINT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", TEXTS)

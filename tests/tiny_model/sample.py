@@ -8,7 +8,7 @@ from tiny_model import world
 from tiny_model.footage import Camera, film
 from tiny_model.world import Timeline
 
-SEED = 1
+SEED = 2
 DURATION_S = 180.0
 STARTS_S = (0.0, 21.3, 43.8, 66.3, 84.8, 103.3, 127.7, 149.3, 166.8)
 CAMERA = Camera(360, 640, 12)
