@@ -38,7 +38,7 @@ bench-worker: $(READY) ## measure batching, overhead, memory and import time
 bench-tiny-model: $(READY) ## measure how well the test model reads clips it never saw
 	@$(PYTHON) tests/benchmarks/reading.py
 
-tiny-model: $(READY) ## train the test model again from nothing: an hour on two cores, resumed if interrupted
+tiny-model: $(READY) ## train the test model again from nothing: an hour and a half on two cores, resumed if interrupted
 	@$(PYTHON) tests/tiny_model/train.py
 
 clean: ## remove the environment and the caches

@@ -176,7 +176,8 @@ def show(output: dict[str, Any], console: Console, timeline: Timeline | None) ->
         )
     console.print(table)
     if output["aggregated_response"] is not None:
-        merged_table = Table(title="\nMerged answer", title_justify="left", box=None, pad_edge=False)
+        console.print("\nMerged answer", style="table.title")  # a table's own title breaks where a short answer ends
+        merged_table = Table(box=None, pad_edge=False)
         merged_table.add_column("answer" if truths else "", overflow="fold")
         if truths:
             merged_table.add_column("shown", overflow="fold")

@@ -1,4 +1,4 @@
-"""`make tiny-model`: train the tiny model from nothing, in about an hour on two cores; README.md of the checkpoint."""
+"""`make tiny-model`: train the tiny model from nothing in an hour and a half on two cores; see the card beside it."""
 
 import argparse
 import os
