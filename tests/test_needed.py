@@ -24,7 +24,7 @@ from clips import (
 )
 from media import decode, nal
 from media.decode import Grid, Picture, shown_at_instants
-from media.decoders import Converted, planned_stream
+from media.decoders import Converted, planned_stream, side_by_side
 from media.needed import Instants, Piece, needed_pieces
 from media.picture import PictureConverter
 from media.references import References, Traits
@@ -138,6 +138,20 @@ def test_what_is_left_out_changes_no_pixel(name: str, clips: ClipStore, monkeypa
 def test_pictures_that_nobody_needs_are_left_out(name: str, clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
     result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(2)), monkeypatch)
     assert result.kept <= MOST_DECODED[name] * result.packets
+
+
+@pytest.mark.parametrize(
+    ("size_px", "at_once"), [((352, 640), 16), ((1080, 1920), 16), ((2160, 3840), 5), ((4320, 7680), 1)]
+)
+def test_large_pictures_are_decoded_by_fewer_decoders_at_once(size_px: tuple[int, int], at_once: int):
+    assert side_by_side(16, *size_px) == at_once
+
+
+def test_groups_one_after_the_other_give_the_same_pictures(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
+    plan = plan_of(clip_path(clips, "closed-groups.mp4"), Fraction(2))
+    at_once = decoded_sparsely(plan, monkeypatch)
+    monkeypatch.setattr(decode, "side_by_side", lambda *_: 1)
+    assert_same(decoded_sparsely(plan, monkeypatch), at_once)
 
 
 def test_a_rule_that_drops_one_picture_too_many_is_noticed(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):

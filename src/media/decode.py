@@ -18,7 +18,7 @@ from typing import TypeAlias
 import av
 from av.container import InputContainer
 
-from media.decoders import Converted, Decoders, planned_stream
+from media.decoders import Converted, Decoders, planned_stream, side_by_side
 from media.needed import Instants, needed_pieces, references_of
 from media.picture import PictureConverter
 from media.source import TimedFrame, decode_frames, open_video, read_packets
@@ -157,7 +157,8 @@ def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid) -> Iterat
     else:
         references = references_of(context.codec.canonical_name, context.extradata or b"")
         instants = Instants(grid.first_index_from, plan.start, plan.stop)
-        yield from Decoders(plan).pictures(needed_pieces(read_packets(container, stream), instants, references))
+        pieces = needed_pieces(read_packets(container, stream), instants, references)
+        yield from Decoders(plan, side_by_side(plan.threads, context.height, context.width)).pictures(pieces)
 
 
 def main() -> None:

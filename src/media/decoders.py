@@ -34,6 +34,19 @@ def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) ->
     return stream
 
 
+PICTURES_A_DECODER = 17
+"""The most that a decoder holds: the sixteen that others may refer to, and the one in work."""
+BYTES_A_PIXEL = 3
+"""Of 4:2:0 with 10 bits."""
+MAX_HELD_BYTES = 2 * 2**30
+
+
+def side_by_side(threads: int, height_px: int, width_px: int) -> int:
+    """How many decoders of one thread to run at once: as many as there are threads, and room for their pictures."""
+    held_bytes = PICTURES_A_DECODER * BYTES_A_PIXEL * height_px * width_px
+    return max(1, min(threads, MAX_HELD_BYTES // max(1, held_bytes)))
+
+
 @dataclass(frozen=True, slots=True)
 class Converted:
     """A picture of its final size, with its time and duration in ticks."""
@@ -80,21 +93,26 @@ def _is_wanted(timed: TimedFrame, wanted_pts: frozenset[int] | None) -> bool:
 
 
 class Decoders:
-    """All decoders of a plan; made when they are first needed."""
+    """All decoders of a plan; made when they are first needed.
 
-    def __init__(self, plan: DecodePlan) -> None:
-        self._plan = plan
+    Args:
+        plan: what to decode.
+        at_once: how many groups are decoded side by side; one means in order, with all threads.
+    """
+
+    def __init__(self, plan: DecodePlan, at_once: int) -> None:
+        self._plan, self._at_once = plan, at_once
         self._of_thread = threading.local()
 
     def pictures(self, pieces: Iterator[Piece]) -> Iterator[TimedFrame | Converted]:
         """Decode pieces, in order; of whole groups only the wanted pictures come."""
         ahead: deque[Future[list[Converted]]] = deque()
         in_order: Decoder | None = None
-        with ThreadPoolExecutor(self._plan.threads) as pool:
+        with ThreadPoolExecutor(self._at_once) as pool:
             for piece in pieces:
-                if piece.starts_afresh and piece.ends_group:
+                if piece.starts_afresh and piece.ends_group and self._at_once > 1:
                     ahead.append(pool.submit(self._wanted_pictures, piece))
-                    while len(ahead) > self._plan.threads:
+                    while len(ahead) > self._at_once:
                         yield from ahead.popleft().result()
                     continue
                 while ahead:

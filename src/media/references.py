@@ -61,9 +61,9 @@ class Mpeg4(References):
 
     def traits(self, packet: bytes, /) -> Traits:
         """By vop_coding_type, ISO/IEC 14496-2, 6.2.5."""
-        at = packet.find(self.VOP)
         if len(packet) < self.SMALLEST_BYTES:
             return Traits(is_shown=None)
+        at = packet.find(self.VOP)
         is_b = 0 <= at < len(packet) - 4 and packet[at + 4] >> 6 == self.B
         return Traits(writes=0 if is_b else ALL_SLOTS)
 
