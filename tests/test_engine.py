@@ -105,9 +105,8 @@ async def test_control_tokens_in_a_question_are_text(client: VLLMClient, engine:
 
 async def test_images_of_any_size_are_answered_and_each_one_counts(client: VLLMClient) -> None:
     images = [moving_square(1, height, width)[0] for height, width in ((48, 1000), (333, 77), (64, 64))]
-    daring = GenerationOptions(
-        max_tokens=24, temperature=1.5, top_p=1, seed=1
-    )  # a little more likely shows in the text
+    # Hot enough that a word a little more likely shows in the text.
+    daring = GenerationOptions(max_tokens=24, temperature=1.5, top_p=1, seed=1)
     three = await client.process_images("What?", images, daring)
     swapped = await client.process_images("What?", images[::-1], daring)
     again = await client.process_images("What?", images, daring)

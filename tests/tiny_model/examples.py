@@ -17,7 +17,7 @@ from media.budget import frame_size
 from records import Chunk, ChunkResult, FrameBatch, Generation
 from tiny_model import world
 from tiny_model.environment import MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
-from tiny_model.wording import FIND_QUESTIONS, LIST_QUESTIONS, reworded
+from tiny_model.wording import random_question, reworded
 from tiny_model.world import SUBJECTS, Sighting, Subject
 
 SOURCES_PX = ((720, 1280), (720, 1280), (1080, 1920), (1280, 720), (480, 640), (640, 480), (500, 500), (64, 64))
@@ -169,7 +169,7 @@ def chunk_example(
     wanted = None
     if generator.random() < SEARCH_SHARE:
         wanted = _wanted(generator, [sighting.subject for sighting in seen])
-    question = str(generator.choice(FIND_QUESTIONS)).format(wanted) if wanted else str(generator.choice(LIST_QUESTIONS))
+    question = random_question(generator, wanted)
     told = [sighting for sighting in seen if wanted in (None, sighting.subject)]
     message = prompts.chunk_message(question, batch.chunk)
     if generator.random() < 0.3:
@@ -277,8 +277,7 @@ def random_merge(generator: np.random.Generator) -> Merge:
         parts.append([sighting for sighting in seen if wanted in (None, sighting.subject)])
         said = Generation(world.answer_of(parts[-1]), "stop", 0, 0, 0, 0)
         results.append(ChunkResult(chunk, 4, 2.0, 0.0, chunk.end_s, said))
-    question = str(generator.choice(FIND_QUESTIONS)).format(wanted) if wanted else str(generator.choice(LIST_QUESTIONS))
-    return Merge(question, tuple(results), parts)
+    return Merge(random_question(generator, wanted), tuple(results), parts)
 
 
 def merge_example(generator: np.random.Generator, processor: Any) -> Example:

@@ -6,7 +6,7 @@ import numpy as np
 
 from answers import prompts
 from answers.prompts import Message
-from tiny_model.world import COLOURS, NOT_SEEN, SHAPES
+from tiny_model.world import COLOURS, NOT_SEEN, SHAPES, Subject
 
 LIST_QUESTIONS = (
     "Describe what happens in this video, and when.",
@@ -46,6 +46,13 @@ TEXTS = (
     " ".join(COLOURS), " ".join(SHAPES), *LIST_QUESTIONS, *FIND_QUESTIONS,
 )  # fmt: skip
 """Every word in these is one token of the model's."""
+
+
+def random_question(generator: np.random.Generator, wanted: Subject | None) -> str:
+    """A question about one subject, or about all that is shown."""
+    if wanted:
+        return str(generator.choice(FIND_QUESTIONS)).format(wanted)
+    return str(generator.choice(LIST_QUESTIONS))
 
 
 def reworded(generator: np.random.Generator, message: Message) -> Message:
