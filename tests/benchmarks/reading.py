@@ -20,8 +20,9 @@ from pipeline import Services
 from records import Chunk, FrameBatch, GenerationOptions
 from tiny_model import world
 from tiny_model.environment import environment
-from tiny_model.examples import random_merge, random_offset_s, random_starts
+from tiny_model.examples import random_offset_s, random_starts
 from tiny_model.footage import Camera, film
+from tiny_model.merges import random_merge
 from tiny_model.score import Score, score, summary
 from tiny_model.wording import FIND_QUESTIONS, LIST_QUESTIONS
 from tiny_model.world import NOT_SEEN, SUBJECTS, Sighting, Timeline

@@ -15,9 +15,9 @@ from tiny_model.examples import (
     Level,
     chunk_example,
     clip,
-    merge_example,
     planned_sizes,
 )
+from tiny_model.merges import merge_example
 from tiny_model.world import SHAPES, SUBJECTS
 
 VIDEO_TOKENS, TEXT_TOKENS = 3500, 600

@@ -1,9 +1,8 @@
-"""Training examples: prompts rendered by the worker's own code, true answers, and what the read-outs should say."""
+"""Training examples of chunks: the worker's own prompts, true answers, and what the read-outs should say."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import av
@@ -14,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from answers import prompts
 from engine.chat import chat_text, video_metadata
 from media.budget import frame_size
-from records import Chunk, ChunkResult, FrameBatch, Generation
+from records import Chunk, FrameBatch
 from tiny_model import world
 from tiny_model.environment import MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from tiny_model.wording import random_question, reworded
@@ -67,15 +66,6 @@ class Example:
     """The subject that the question is about; NO_SUBJECT if it asks for all."""
     patches: torch.Tensor | None = None
     grid: torch.Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """A question, what was said of each chunk, and the sightings in that."""
-
-    question: str
-    results: tuple[ChunkResult, ...]
-    parts: list[list[Sighting]]
 
 
 def planned_sizes() -> list[tuple[int, int, float]]:
@@ -192,7 +182,7 @@ def chunk_example(
     order = [SUBJECTS.index(subject) for subject in subjects]
     order += order[-1:] * (len(order) % 2)
     pairs = list(zip(order[::2], order[1::2], strict=True))
-    answer, pointers = _answer(processor, told, [stamps_s.index(sighting.stamp_s) for sighting in told])
+    answer, pointers = answer_tokens(processor, told, [stamps_s.index(sighting.stamp_s) for sighting in told])
     return Example(
         ids=[*ids, *answer],
         answer_at=len(ids),
@@ -200,7 +190,7 @@ def chunk_example(
         source_ends=ends,
         begins=[index == 0 or pair != (pairs[index - 1][1],) * 2 for index, pair in enumerate(pairs)],
         before=_before_newest(pairs),
-        stamps=[_stamp_tokens(processor, ids, start - 1) for start in starts],
+        stamps=[stamp_tokens(processor, ids, start - 1) for start in starts],
         shown=pairs,
         wanted=SUBJECTS.index(wanted) if wanted else NO_SUBJECT,
         patches=inputs["pixel_values_videos"],
@@ -218,7 +208,7 @@ def _before_newest(pairs: Sequence[tuple[int, int]]) -> list[int]:
     return found
 
 
-def _answer(processor: Any, told: Sequence[Sighting], sources: Sequence[int]) -> tuple[list[int], list[int]]:
+def answer_tokens(processor: Any, told: Sequence[Sighting], sources: Sequence[int]) -> tuple[list[int], list[int]]:
     """Token ids of an answer, and the source of each: a line's end already looks for the next line's source."""
     if not told:
         ids = processor.tokenizer.encode(world.NOT_SEEN + END, add_special_tokens=False)
@@ -234,7 +224,7 @@ def _answer(processor: Any, told: Sequence[Sighting], sources: Sequence[int]) ->
     return ids, pointers
 
 
-def _stamp_tokens(processor: Any, ids: Sequence[int], seconds_at: int) -> tuple[int, int]:
+def stamp_tokens(processor: Any, ids: Sequence[int], seconds_at: int) -> tuple[int, int]:
     """The tokens of the time that stands before ` seconds>`."""
     hundreds, rest = ids[seconds_at - 2 : seconds_at]
     return IGNORED if hundreds == processor.tokenizer.convert_tokens_to_ids("<") else hundreds, rest
@@ -248,66 +238,3 @@ def _wanted(generator: np.random.Generator, shown: Sequence[Subject]) -> Subject
     near = [s for s in absent if any((s.colour == t.colour) != (s.shape == t.shape) for t in shown)]
     pool = near if near and generator.random() < 0.6 else absent
     return pool[generator.integers(len(pool))]
-
-
-def random_merge(generator: np.random.Generator) -> Merge:
-    """Draw what a viewer said of the chunks of a video; now and then one could not be watched."""
-    chunk_s, overlap_s, frame_s = float(generator.choice([10, 20, 30, 60])), 2.0, 0.5
-    chunks = int(generator.integers(2, 6))
-    start_s = 0.0 if generator.random() < 0.4 else random_offset_s(generator)
-    scenes = int(generator.integers(chunks, min(3 * chunks, 12) + 1))
-    end_s = chunks * chunk_s
-    starts_s = [0.0, *np.sort(generator.uniform(1, end_s, scenes - 1)).tolist()]
-    timeline = world.random_timeline(generator, starts_s, end_s, 1.0)
-    wanted = None if generator.random() < 0.7 else SUBJECTS[generator.integers(len(SUBJECTS))]
-    if wanted and generator.random() < 0.7:
-        wanted = timeline.scenes[generator.integers(scenes)].subject
-    results: list[ChunkResult] = []
-    parts: list[list[Sighting]] = []
-    for index in range(chunks):
-        from_s = index * chunk_s
-        to_s = min(from_s + chunk_s + overlap_s, end_s)
-        chunk = Chunk(index, start_s + from_s, start_s + min(from_s + chunk_s, end_s), start_s + to_s)
-        if generator.random() < 0.06:
-            results.append(ChunkResult(chunk, 0, 2.0, 0.0, chunk.start_s, error="lost"))
-            parts.append([])
-            continue
-        local_s = np.arange(from_s, to_s, frame_s)
-        seen = world.sightings([timeline.subject_at(time_s) for time_s in local_s], world.stamps_s(start_s + local_s))
-        parts.append([sighting for sighting in seen if wanted in (None, sighting.subject)])
-        said = Generation(world.answer_of(parts[-1]), "stop", 0, 0, 0, 0)
-        results.append(ChunkResult(chunk, 4, 2.0, 0.0, chunk.end_s, said))
-    return Merge(random_question(generator, wanted), tuple(results), parts)
-
-
-def merge_example(generator: np.random.Generator, processor: Any) -> Example:
-    """Draw the notes on a video's chunks, and the one list that they make."""
-    merge = random_merge(generator)
-    text = chat_text(processor, prompts.merge_message(merge.question, [prompts.note(r) for r in merge.results]))
-    encoded = processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids = list(encoded["input_ids"])
-    told = world.merged(merge.parts)
-    begins: list[bool] = []
-    ends: list[int] = []
-    before: list[int] = []
-    at = 0
-    for previous, part in pairwise([[], *merge.parts]):
-        for line in part:
-            at = text.index(str(line), at) + len(str(line))
-            ends.append(next(i for i, (_, stop) in enumerate(encoded["offset_mapping"]) if stop == at))
-            new = line.subject not in {sighting.subject for sighting in previous}
-            number = sum(begins)  # of lines told before this one
-            begins.append(new)
-            last = number - 1 if new else number - 2
-            before.append(SUBJECTS.index(told[last].subject) if last >= 0 else NO_SUBJECT)
-    answer, pointers = _answer(processor, told, [index for index, new in enumerate(begins) if new])
-    return Example(
-        ids=[*ids, *answer],
-        answer_at=len(ids),
-        pointers=pointers,
-        source_ends=ends,
-        begins=begins,
-        before=before,
-        stamps=[_stamp_tokens(processor, ids, end - 2) for end in ends],
-        shown=[],
-    )

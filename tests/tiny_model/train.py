@@ -23,8 +23,9 @@ import transformers
 
 from tiny_model.architecture import build_processor, save_checkpoint
 from tiny_model.batches import Batch, JointBatches, VisionBatches, collate
-from tiny_model.examples import Level, chunk_example, merge_example, planned_sizes
+from tiny_model.examples import Level, chunk_example, planned_sizes
 from tiny_model.learner import Learner
+from tiny_model.merges import merge_example
 from tiny_model.training import SEED, STAGES, Training
 
 GUIDE_WEIGHTS = (1.0, 0.1)
