@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from tiny_model.architecture import PATCH_PX, TEMPORAL
 from tiny_model.examples import (
+    IGNORED,
     NO_SOURCE,
     Example,
     Level,
@@ -25,6 +26,8 @@ VIDEO_TOKENS, TEXT_TOKENS = 3500, 600
 VISION_CLIPS, VISION_FRAMES = 12, 16
 CHANNELS = 3
 EASIEST, HARDEST = Level(12, 2), Level(120, 5)
+COPIES = 512
+"""At most as many copies of a batch are asked for."""
 RAMP = 0.35
 """The share of the joint stage after which examples are as hard as they get."""
 
@@ -46,6 +49,11 @@ class Batch:
     """float (answer tokens,): of each in the loss, 1 in all. An example counts as the square root of its tokens."""
     pointers: torch.Tensor
     """int (answer tokens,): the column of the end of the source that each is copied from, its own place if of none."""
+    told: torch.Tensor
+    """int (answer tokens,): the subject of the last complete line before each."""
+    copies: torch.Tensor
+    """int (copies, 3): an answer token that is a number, the column of any source's end, and what the token would be if
+    it were copied from that source."""
     source_ends: tuple[torch.Tensor, torch.Tensor]
     begins: torch.Tensor
     before: torch.Tensor
@@ -97,11 +105,11 @@ class JointBatches(Dataset[tuple[Batch, Batch]]):
         chunks: list[Example] = []
         while True:
             chunks.append(chunk_example(generator, self._processor, _about(generator, frames), level, size))
-            longest = max(len(example.ids) for example in chunks)
+            longest = max(map(length, chunks))
             if longest * (len(chunks) + 1) > VIDEO_TOKENS:
                 break
         merges: list[Example] = []
-        while sum(len(example.ids) for example in merges) < TEXT_TOKENS:
+        while sum(map(length, merges)) < TEXT_TOKENS:
             merges.append(merge_example(generator, self._processor))
         tokenizer = self._processor.tokenizer
         return collate(chunks, tokenizer), collate(merges, tokenizer)
@@ -135,19 +143,25 @@ def _about(generator: np.random.Generator, frames: int) -> int:
     return max(4, int(generator.integers(frames * 9 // 10, frames + 1)))
 
 
+def length(example: Example) -> int:
+    """Tokens of prompt and answer."""
+    return len(example.prompt) + len(example.answer.ids)
+
+
 def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
     """Put examples of one frame size, or texts, into one batch."""
-    longest = max(len(example.ids) for example in examples)
-    ids = torch.full((len(examples), longest), tokenizer.pad_token_id)
+    ids = torch.full((len(examples), max(map(length, examples))), tokenizer.pad_token_id)
     answer_places: list[tuple[int, int]] = []
     pointers: list[int] = []
     weights: list[float] = []
+    copies: list[tuple[int, int, int]] = []
     for row, example in enumerate(examples):
-        ids[row, : len(example.ids)] = torch.tensor(example.ids)
-        answer_places += [(row, column - 1) for column in range(example.answer_at, len(example.ids))]
-        weights += [len(example.pointers) ** -0.5] * len(example.pointers)
-        for token, source in enumerate(example.pointers):
-            itself = example.answer_at + token - 1
+        ids[row, : length(example)] = torch.tensor(example.prompt + example.answer.ids)
+        copies += [(len(pointers) + token, column, number) for token, column, number in copies_of(example)]
+        places = range(len(example.prompt) - 1, length(example) - 1)
+        answer_places += [(row, place) for place in places]
+        weights += [len(places) ** -0.5] * len(places)
+        for itself, source in zip(places, example.answer.pointers, strict=True):
             pointers.append(itself if source == NO_SOURCE else example.source_ends[source])
     videos = [example for example in examples if example.grid is not None]
     rows, columns = _places(answer_places)
@@ -160,6 +174,8 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
         answers=ids[rows, columns + 1],
         shares=torch.tensor(weights) / sum(weights),
         pointers=torch.tensor(pointers),
+        told=torch.tensor([subject for example in examples for subject in example.answer.told]),
+        copies=torch.tensor(copies[:: len(copies) // COPIES + 1], dtype=torch.long).reshape(-1, 3),
         source_ends=_places([(row, column) for row, example in enumerate(examples) for column in example.source_ends]),
         begins=torch.tensor([new for example in examples for new in example.begins], dtype=torch.float32),
         before=torch.tensor([subject for example in examples for subject in example.before], dtype=torch.long),
@@ -168,9 +184,25 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
         ),
         shown=torch.tensor([pair for example in examples for pair in example.shown], dtype=torch.long).reshape(-1, 2),
         wanted=torch.tensor([example.wanted for example in examples]),
-        found=torch.tensor([float(example.pointers[0] != NO_SOURCE) for example in examples]),
-        prompt_ends=_places([(row, example.answer_at - 1) for row, example in enumerate(examples)]),
+        found=torch.tensor([float(example.answer.pointers[0] != NO_SOURCE) for example in examples]),
+        prompt_ends=_places([(row, len(example.prompt) - 1) for row, example in enumerate(examples)]),
     )
+
+
+def copies_of(example: Example) -> list[tuple[int, int, int]]:
+    """What the numbers of an answer would be if its lines were copied from any of the sources, see Batch.copies."""
+    copies = []
+    for token, (number, source) in enumerate(zip(example.answer.ids, example.answer.pointers, strict=True)):
+        if source == NO_SOURCE or number not in example.stamps[source]:
+            continue
+        part = example.stamps[source].index(number)
+        short = example.stamps[source][0] == IGNORED  # its first number is the last one, too
+        copies += [
+            (token, end, stamp[part])
+            for end, stamp in zip(example.source_ends, example.stamps, strict=True)
+            if (stamp[0] == IGNORED) == short
+        ]
+    return copies
 
 
 def mixed_pairs(patches: torch.Tensor, grids: torch.Tensor, shown: torch.Tensor, most: int) -> PairBatch:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -39,6 +39,16 @@ class Level:
     max_scenes: int
 
 
+class Answer(NamedTuple):
+    """An answer's tokens, and what they go by."""
+
+    ids: list[int]
+    pointers: list[int]
+    """For each token the source that it is copied from, NO_SOURCE if there is none."""
+    told: list[int]
+    """For each token the subject of the last line that is complete before it; NO_SUBJECT in the first line."""
+
+
 @dataclass(slots=True)
 class Example:
     """One prompt with its answer, and what guides the model to it.
@@ -47,12 +57,9 @@ class Example:
     notes of a merge. A source's end is its last token.
     """
 
-    ids: list[int]
-    """Token ids of prompt and answer."""
-    answer_at: int
-    """Where the answer begins."""
-    pointers: list[int]
-    """For each token of the answer the source that it is copied from, NO_SOURCE if there is none."""
+    prompt: list[int]
+    """Token ids."""
+    answer: Answer
     source_ends: list[int]
     begins: list[bool]
     """Whether a source tells something new: a pair its newest subject, a line what the note before did not say."""
@@ -182,11 +189,9 @@ def chunk_example(
     order = [SUBJECTS.index(subject) for subject in subjects]
     order += order[-1:] * (len(order) % 2)
     pairs = list(zip(order[::2], order[1::2], strict=True))
-    answer, pointers = answer_tokens(processor, told, [stamps_s.index(sighting.stamp_s) for sighting in told])
     return Example(
-        ids=[*ids, *answer],
-        answer_at=len(ids),
-        pointers=pointers,
+        prompt=ids,
+        answer=copied_answer(processor, told, [stamps_s.index(sighting.stamp_s) for sighting in told]),
         source_ends=ends,
         begins=[index == 0 or pair != (pairs[index - 1][1],) * 2 for index, pair in enumerate(pairs)],
         before=_before_newest(pairs),
@@ -208,20 +213,23 @@ def _before_newest(pairs: Sequence[tuple[int, int]]) -> list[int]:
     return found
 
 
-def answer_tokens(processor: Any, told: Sequence[Sighting], sources: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Token ids of an answer, and the source of each: a line's end already looks for the next line's source."""
+def copied_answer(processor: Any, told: Sequence[Sighting], sources: Sequence[int]) -> Answer:
+    """The answer that tells sightings, each copied from its source: a line's end already looks for the next line's."""
     if not told:
         ids = processor.tokenizer.encode(world.NOT_SEEN + END, add_special_tokens=False)
-        return ids, [NO_SOURCE] * len(ids)
-    ids, pointers = [], []
+        return Answer(ids, [NO_SOURCE] * len(ids), [NO_SUBJECT] * len(ids))
+    answer = Answer([], [], [])
+    before = NO_SUBJECT
     following = [*sources[1:], NO_SOURCE]
     for line, source, next_source in zip(told, sources, following, strict=True):
         tokens = processor.tokenizer.encode(str(line), add_special_tokens=False)
-        ids += tokens
-        pointers += [source] * len(tokens)
-        ids += processor.tokenizer.encode(END if next_source == NO_SOURCE else "\n", add_special_tokens=False)
-        pointers.append(next_source)
-    return ids, pointers
+        end = processor.tokenizer.encode(END if next_source == NO_SOURCE else "\n", add_special_tokens=False)
+        subject = SUBJECTS.index(line.subject)
+        answer.ids.extend(tokens + end)
+        answer.pointers.extend([source] * len(tokens) + [next_source] * len(end))
+        answer.told.extend([before] * len(tokens) + [subject] * len(end))
+        before = subject
+    return answer
 
 
 def stamp_tokens(processor: Any, ids: Sequence[int], seconds_at: int) -> tuple[int, int]:

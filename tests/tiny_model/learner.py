@@ -68,7 +68,9 @@ class Learner(nn.Module):
 
     An answer is copied from sources, see Example. What the layers should know at the end of a source: after the first
     what a pair of frames shows, after the second whether that is new and what was new before, after the third its
-    time. The last layer then has to look, from the end of the answer so far, at the source that tells what comes next.
+    time. The last layer then has to look, from the end of the answer so far, at the source that tells what comes next:
+    the one before which was new what was told last, which the third layer knows there. It also has to copy the time of
+    whatever source it looks at.
     """
 
     def __init__(self, model: Qwen3VLForConditionalGeneration) -> None:
@@ -81,6 +83,7 @@ class Learner(nn.Module):
         self.before = SubjectReadOut(width)
         self.begins = nn.Linear(width, 1)
         self.wanted, self.found = SubjectReadOut(width), nn.Linear(width, 1)
+        self.told = SubjectReadOut(width)
         self.stamp = nn.ModuleList([nn.Linear(width, width) for _ in range(2)])
         self._layers: list[torch.Tensor] = []
         model.model.language_model.rotary_emb.register_forward_hook(self._keep_rotations)
@@ -136,7 +139,7 @@ class Learner(nn.Module):
         ).last_hidden_state
         hook.remove()
         logits = self.model.lm_head(hidden[batch.answer_places])
-        guide = self._source_loss(batch) + self._pointer_loss(batch)
+        guide = self._source_loss(batch) + self._answer_loss(batch)
         if batch.patches is not None:
             guide = guide + (self._vision_loss(visual, batch.shown) + self._mixed_loss(batch)) / 2
             guide = guide + self._search_loss(batch)
@@ -170,20 +173,29 @@ class Learner(nn.Module):
             loss = loss + f.binary_cross_entropy_with_logits(found, batch.found[asked])
         return loss
 
-    def _pointer_loss(self, batch: Batch) -> torch.Tensor:
-        """How badly the pointing heads look from the tokens of answers at the ends of their sources."""
+    def _answer_loss(self, batch: Batch) -> torch.Tensor:
+        """How badly the layers know, at the tokens of answers, what was told last, where to look and how to copy."""
         rows, columns = batch.answer_places
-        layer = self.model.model.language_model.layers[-1]
-        attention, hidden = layer.self_attn, layer.input_layernorm(self._layers[-2])
+        last = self.model.model.language_model.layers[-1]
+        attention, residual = last.self_attn, self._layers[-2]
+        hidden = last.input_layernorm(residual)
         shape = (*hidden.shape[:2], -1, attention.head_dim)
         query = attention.q_norm(attention.q_proj(hidden).view(shape)).transpose(1, 2)
         key = attention.k_norm(attention.k_proj(hidden).view(shape)).transpose(1, 2)
         query, key = apply_rotary_pos_emb(query, key, *self._rotations)
-        query, key = query[rows, :POINTING_HEADS, columns], key[rows, :POINTING_HEADS]
-        scores = torch.einsum("thd,thld->thl", query, key) * attention.scaling
+        value = attention.v_proj(hidden).view(shape).transpose(1, 2)
+        scores = torch.einsum("thd,thld->thl", query[rows, :, columns], key[rows]) * attention.scaling
         later = torch.arange(hidden.shape[1]) > columns[:, None]
         scores = scores.masked_fill(later[:, None], -torch.inf)
-        losses = f.cross_entropy(
-            scores.flatten(0, 1), batch.pointers.repeat_interleave(POINTING_HEADS), reduction="none"
-        )
-        return losses.view(-1, POINTING_HEADS).mean(1) @ batch.shares
+        told = self.told.loss(residual[rows, columns], batch.told)
+        pointers = scores[:, :POINTING_HEADS].flatten(0, 1)
+        losses = f.cross_entropy(pointers, batch.pointers.repeat_interleave(POINTING_HEADS), reduction="none")
+        loss = told + losses.view(-1, POINTING_HEADS).mean(1) @ batch.shares
+        token, source, number = batch.copies.unbind(1)
+        if not len(token):
+            return loss
+        looked = value[rows[token], :POINTING_HEADS, source]
+        others = torch.einsum("thl,thld->thd", scores[:, POINTING_HEADS:].softmax(-1), value[rows, POINTING_HEADS:])
+        mixed = attention.o_proj(torch.cat([looked, others[token]], 1).flatten(1)) + residual[rows, columns][token]
+        copied = mixed + last.mlp(last.post_attention_layernorm(mixed))
+        return loss + f.cross_entropy(self.model.lm_head(self.model.model.language_model.norm(copied)), number)

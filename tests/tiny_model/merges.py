@@ -10,7 +10,7 @@ from answers import prompts
 from engine.chat import chat_text
 from records import Chunk, ChunkResult, Generation
 from tiny_model import world
-from tiny_model.examples import NO_SUBJECT, Example, answer_tokens, random_offset_s, stamp_tokens
+from tiny_model.examples import NO_SUBJECT, Example, copied_answer, random_offset_s, stamp_tokens
 from tiny_model.wording import random_question
 from tiny_model.world import SUBJECTS, Sighting
 
@@ -74,11 +74,9 @@ def merge_example(generator: np.random.Generator, processor: Any) -> Example:
             begins.append(new)
             last = number - 1 if new else number - 2
             before.append(SUBJECTS.index(told[last].subject) if last >= 0 else NO_SUBJECT)
-    answer, pointers = answer_tokens(processor, told, [index for index, new in enumerate(begins) if new])
     return Example(
-        ids=[*ids, *answer],
-        answer_at=len(ids),
-        pointers=pointers,
+        prompt=ids,
+        answer=copied_answer(processor, told, [index for index, new in enumerate(begins) if new]),
         source_ends=ends,
         begins=begins,
         before=before,

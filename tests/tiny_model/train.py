@@ -28,7 +28,7 @@ from tiny_model.learner import Learner
 from tiny_model.merges import merge_example
 from tiny_model.training import SEED, STAGES, Training
 
-GUIDE_WEIGHTS = (1.0, 0.1)
+GUIDE_WEIGHTS = (1.0, 0.3)
 """Of the guides' loss, at the beginning and the end of the joint stage."""
 SAVE_EVERY, SCORE_EVERY, PRINT_EVERY = 100, 200, 25
 HELD_OUT = {"1-16 frames": (16, 2), "17-60 frames": (60, 5), "61-120 frames": (120, 5)}
