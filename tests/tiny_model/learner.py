@@ -69,8 +69,9 @@ class Learner(nn.Module):
     An answer is copied from sources, see Example. What the layers should know at the end of a source: after the first
     what a pair of frames shows, after the second whether that is new and what was new before, after the third its
     time. The last layer then has to look, from the end of the answer so far, at the source that tells what comes next:
-    the one before which was new what was told last, which the third layer knows there. It also has to copy the time of
-    whatever source it looks at.
+    one that shows what is asked for, or before which was new what was told last. Both are known there after the third
+    layer, and are read out as at the sources: what looks for something and what has it lie in the same directions. It
+    also has to copy the time of whatever source it looks at.
     """
 
     def __init__(self, model: Qwen3VLForConditionalGeneration) -> None:
@@ -82,8 +83,7 @@ class Learner(nn.Module):
         self.shown = nn.ModuleList([SubjectReadOut(width) for _ in range(2)])
         self.before = SubjectReadOut(width)
         self.begins = nn.Linear(width, 1)
-        self.wanted, self.found = SubjectReadOut(width), nn.Linear(width, 1)
-        self.told = SubjectReadOut(width)
+        self.found = nn.Linear(width, 1)
         self.stamp = nn.ModuleList([nn.Linear(width, width) for _ in range(2)])
         self._layers: list[torch.Tensor] = []
         model.model.language_model.rotary_emb.register_forward_hook(self._keep_rotations)
@@ -139,7 +139,7 @@ class Learner(nn.Module):
         ).last_hidden_state
         hook.remove()
         logits = self.model.lm_head(hidden[batch.answer_places])
-        guide = self._source_loss(batch) + self._answer_loss(batch)
+        guide = self._source_loss(batch) + self._goal_loss(batch) + self._look_loss(batch)
         if batch.patches is not None:
             guide = guide + (self._vision_loss(visual, batch.shown) + self._mixed_loss(batch)) / 2
             guide = guide + self._search_loss(batch)
@@ -166,19 +166,28 @@ class Learner(nn.Module):
     def _search_loss(self, batch: Batch) -> torch.Tensor:
         """How badly the layers know, at the end of a prompt, which subject is asked for and whether it is shown."""
         second, third = (hidden[batch.prompt_ends] for hidden in self._layers[1:3])
-        loss = self.wanted.loss(second, batch.wanted)
+        loss = self.shown[1].loss(second, batch.wanted)
         asked = batch.wanted != NO_SUBJECT
         if asked.any():
             found = self.found(third[asked])[:, 0]
             loss = loss + f.binary_cross_entropy_with_logits(found, batch.found[asked])
         return loss
 
-    def _answer_loss(self, batch: Batch) -> torch.Tensor:
-        """How badly the layers know, at the tokens of answers, what was told last, where to look and how to copy."""
+    def _goal_loss(self, batch: Batch) -> torch.Tensor:
+        """How badly the third layer knows, at the tokens of answers, what the last one has to look for."""
+        rows, columns = batch.answer_places
+        known, wanted = self._layers[-2][rows, columns], batch.wanted[rows]
+        loss = self.shown[1].loss(known, wanted)
+        lists = wanted == NO_SUBJECT
+        if lists.any():
+            loss = loss + self.before.loss(known[lists], batch.told[lists])
+        return loss
+
+    def _look_loss(self, batch: Batch) -> torch.Tensor:
+        """How badly the pointing heads look from an answer's tokens at the ends of their sources, and copy from there."""
         rows, columns = batch.answer_places
         last = self.model.model.language_model.layers[-1]
-        attention, residual = last.self_attn, self._layers[-2]
-        hidden = last.input_layernorm(residual)
+        attention, hidden = last.self_attn, last.input_layernorm(self._layers[-2])
         shape = (*hidden.shape[:2], -1, attention.head_dim)
         query = attention.q_norm(attention.q_proj(hidden).view(shape)).transpose(1, 2)
         key = attention.k_norm(attention.k_proj(hidden).view(shape)).transpose(1, 2)
@@ -187,15 +196,29 @@ class Learner(nn.Module):
         scores = torch.einsum("thd,thld->thl", query[rows, :, columns], key[rows]) * attention.scaling
         later = torch.arange(hidden.shape[1]) > columns[:, None]
         scores = scores.masked_fill(later[:, None], -torch.inf)
-        told = self.told.loss(residual[rows, columns], batch.told)
-        pointers = scores[:, :POINTING_HEADS].flatten(0, 1)
-        losses = f.cross_entropy(pointers, batch.pointers.repeat_interleave(POINTING_HEADS), reduction="none")
-        loss = told + losses.view(-1, POINTING_HEADS).mean(1) @ batch.shares
+        pointing, others = scores[:, :POINTING_HEADS], scores[:, POINTING_HEADS:]
+        losses = f.cross_entropy(
+            pointing.flatten(0, 1), batch.pointers.repeat_interleave(POINTING_HEADS), reduction="none"
+        )
+        loss = losses.view(-1, POINTING_HEADS).mean(1) @ batch.shares
+        seen = torch.einsum("thl,thld->thd", others.softmax(-1), value[rows, POINTING_HEADS:])
+        return loss + self._copy_loss(batch, value[:, :POINTING_HEADS], seen)
+
+    def _copy_loss(self, batch: Batch, value: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """How badly the last layer tells the times of sources if its pointing heads look at nothing else.
+
+        Args:
+            batch: see Batch.copies.
+            value: of the pointing heads (B, heads, L, head_dim).
+            seen: what the other heads really see (answer tokens, heads, head_dim).
+        """
         token, source, number = batch.copies.unbind(1)
         if not len(token):
-            return loss
-        looked = value[rows[token], :POINTING_HEADS, source]
-        others = torch.einsum("thl,thld->thd", scores[:, POINTING_HEADS:].softmax(-1), value[rows, POINTING_HEADS:])
-        mixed = attention.o_proj(torch.cat([looked, others[token]], 1).flatten(1)) + residual[rows, columns][token]
+            return torch.zeros(())
+        rows, columns = (place[token] for place in batch.answer_places)
+        language = self.model.model.language_model
+        last = language.layers[-1]
+        looked = torch.cat([value[rows, :, source], seen[token]], 1).flatten(1)
+        mixed = self._layers[-2][rows, columns] + last.self_attn.o_proj(looked)
         copied = mixed + last.mlp(last.post_attention_layernorm(mixed))
-        return loss + f.cross_entropy(self.model.lm_head(self.model.model.language_model.norm(copied)), number)
+        return f.cross_entropy(self.model.lm_head(language.norm(copied)), number)
