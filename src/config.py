@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     media_timeout_s: float = Field(120.0, gt=0)
     """Time for one ffmpeg run, for probing a file, and for the decoder to give its next frame."""
 
+    fast_decode: bool = False
+    """Leave out the decoder's loop filters: faster, and the frames differ a little (44 dB)."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @classmethod

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,9 +18,12 @@ import media_process
 from config import Settings
 from errors import MediaError, NoFrames, NoVideoStream, UnsupportedCodec
 from media.budget import Budget, SamplingRate, fit, microseconds
-from media.wire import RECORD, DecodePlan
+from media.thinning import changing_pairs
+from media.wire import RECORD, SUMMARY, DecodePlan
 from media_process import MediaProcess
-from records import Chunk, FrameBatch, Sampling, VideoInfo
+from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
+
+log = logging.getLogger(__name__)
 
 MAX_DECODER_THREADS = 16
 """libavcodec's own advice; every thread holds pictures, and a container may use fewer cores than it sees."""
@@ -36,6 +40,7 @@ class FrameExtractor:
 
     def __init__(self, settings: Settings) -> None:
         self._media_timeout_s = settings.media_timeout_s
+        self._fast_decode = settings.fast_decode
         self._budget = Budget(
             max_frames=settings.max_frames_per_chunk,
             max_video_tokens=settings.max_video_tokens_per_chunk,
@@ -68,7 +73,13 @@ class FrameExtractor:
         return fit(span, wanted, info.height_px, info.width_px, self._budget)
 
     async def stream_frames(
-        self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], *, keyframes_only: bool = False
+        self,
+        path: Path,
+        info: VideoInfo,
+        sampling: Sampling,
+        chunks: Sequence[Chunk],
+        *,
+        mode: SamplingMode = "uniform",
     ) -> AsyncGenerator[FrameBatch]:
         """Decode the chunks' frames in one pass, a batch a chunk, in order.
 
@@ -81,11 +92,15 @@ class FrameExtractor:
             info: of that file.
             sampling: the grid of instants, and the frame size.
             chunks: in time order.
-            keyframes_only: only intra pictures, at most one for each instant, at their own times.
+            mode: "keyframes" gives at most one for two instants, twice, at its own time; "adaptive" leaves out pairs of
+                frames that look like the frame before them.
 
         Raises:
             MediaError: the decoder failed or gave nothing for too long.
         """
+        keyframes_only = mode == "keyframes"
+        if keyframes_only:  # each makes a pair by itself: two would share the mean of their times
+            sampling = replace(sampling, fps=sampling.fps / 2)
         plan = DecodePlan(
             path=str(path),
             stream_index=info.stream_index,
@@ -98,24 +113,25 @@ class FrameExtractor:
             height_px=sampling.height_px,
             width_px=sampling.width_px,
             threads=min(len(os.sched_getaffinity(0)), MAX_DECODER_THREADS),
+            fast=self._fast_decode,
             keyframes_only=keyframes_only,
         )
         argv = media_process.program("media.decode", json.dumps(asdict(plan)))
         with MediaProcess(argv, self._media_timeout_s) as process:
-            assembler = _BatchAssembler(process, sampling, true_times=keyframes_only)
+            assembler = _BatchAssembler(process, sampling, mode)
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
                 yield await asyncio.to_thread(assembler.batch, chunk, following)
 
     async def extract_frames(
-        self, path: Path, info: VideoInfo, sampling: Sampling, chunk: Chunk, *, keyframes_only: bool = False
+        self, path: Path, info: VideoInfo, sampling: Sampling, chunk: Chunk, *, mode: SamplingMode = "uniform"
     ) -> FrameBatch:
-        """Decode the frames of one chunk.
+        """Decode the frames of one chunk; see stream_frames.
 
         Raises:
             NoFrames: the chunk's span holds no decodable picture.
             MediaError: the decoder failed or gave nothing for too long.
         """
-        stream = self.stream_frames(path, info, sampling, [chunk], keyframes_only=keyframes_only)
+        stream = self.stream_frames(path, info, sampling, [chunk], mode=mode)
         async with aclosing(stream):
             batch = await anext(stream)
         if len(batch.pixels):
@@ -140,62 +156,86 @@ class FrameExtractor:
 
 
 @dataclass(slots=True)
-class _Record:
+class _Picture:
     """A decoded picture and the instants [first, stop) that it still has to serve."""
 
     first: int
     stop: int
     time_s: float
-    pixels: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8] | None = None
+    """None while they are still in the pipe."""
 
 
 class _BatchAssembler:
-    """Turns the decoder's records into batches; keeps the frames that the next chunk sees again."""
+    """Reads the decoder's pictures into batches; keeps those that the next chunk sees again."""
 
-    def __init__(self, process: MediaProcess, sampling: Sampling, *, true_times: bool) -> None:
+    def __init__(self, process: MediaProcess, sampling: Sampling, mode: SamplingMode) -> None:
         self._process = process
         self._sampling = sampling
-        self._true_times = true_times
-        self._pending: _Record | None = None
-        self._shared: list[_Record] = []
+        self._mode = mode
+        self._waiting: list[_Picture] = []
+        self._ended = False
 
     def batch(self, chunk: Chunk, following: Chunk | None) -> FrameBatch:
         """Read until the chunk is complete; blocks while the decoder works."""
         started_s = time.monotonic()
         sampling, wanted = self._sampling, self._sampling.indices(chunk)
-        pixels = np.empty((len(wanted), sampling.height_px, sampling.width_px, 3), np.uint8)
-        times_s = np.empty(len(wanted), np.float64)
-        shared, self._shared = self._shared, []
-        keep_from = sampling.indices(following).start if following else wanted.stop
-        filled = 0
-        while record := shared.pop(0) if shared else self._next_record(wanted.stop):
-            for index in range(max(record.first, wanted.start), min(record.stop, wanted.stop)):
-                pixels[filled] = record.pixels
-                times_s[filled] = record.time_s if self._true_times else sampling.instant_s(index)
-                filled += 1
-            if min(record.stop, wanted.stop) > keep_from:
-                first, stop = max(record.first, keep_from), min(record.stop, wanted.stop)
-                self._shared.append(_Record(first, stop, record.time_s, record.pixels))
-        return FrameBatch(chunk, pixels[:filled], times_s[:filled], sampling.fps, time.monotonic() - started_s)
+        places = 2 * len(wanted) if self._mode == "keyframes" else len(wanted)
+        pixels = np.empty((places, sampling.height_px, sampling.width_px, 3), np.uint8)
+        times_s = np.empty(places, np.float64)
+        keep_from = sampling.indices(following).start if following else None
+        kept: list[_Picture] = []
+        filled, seen_until_s = 0, chunk.start_s
+        while picture := self._next_before(wanted.stop):
+            served = range(max(picture.first, wanted.start), min(picture.stop, wanted.stop))
+            if self._mode == "keyframes":
+                frames_s = [picture.time_s] * 2 if picture.first in served else []
+            else:
+                frames_s = [sampling.instant_s(index) for index in served]
+            place = pixels[filled] if frames_s else np.empty_like(pixels, shape=pixels.shape[1:])
+            self._read_pixels(picture, place)
+            pixels[filled + 1 : filled + len(frames_s)] = place
+            times_s[filled : filled + len(frames_s)] = frames_s
+            filled += len(frames_s)
+            if filled:
+                seen_until_s = sampling.instant_s(served.stop)
+            if keep_from is not None and picture.stop > keep_from:
+                kept.append(replace(picture, pixels=place.copy()))
+        self._waiting = kept + self._waiting
+        pixels, times_s = pixels[:filled], times_s[:filled]
+        if self._mode == "adaptive":
+            changing = changing_pairs(pixels)
+            pixels, times_s = pixels[changing], times_s[changing]
+        return FrameBatch(chunk, pixels, times_s, sampling.fps, seen_until_s, time.monotonic() - started_s)
 
-    def _next_record(self, stop: int) -> _Record | None:
-        """Return the part of the next picture's instants before `stop`; None when they lie behind it."""
-        if self._pending is None:
-            self._pending = self._read_record()
-        pending = self._pending
-        if pending is None or pending.first >= stop:
+    def _next_before(self, stop: int) -> _Picture | None:
+        """Take the next picture, if it serves an instant before `stop`."""
+        if not self._waiting and not self._ended:
+            self._read_header()
+        if not self._waiting or self._waiting[0].first >= stop:
             return None
-        part = _Record(pending.first, min(pending.stop, stop), pending.time_s, pending.pixels)
-        self._pending = None if part.stop == pending.stop else pending
-        pending.first = part.stop
-        return part
+        return self._waiting.pop(0)
 
-    def _read_record(self) -> _Record | None:
-        header = bytearray(RECORD.size)
-        if not self._process.read_into(memoryview(header)):
-            return None
-        first, count, time_s = RECORD.unpack(header)
-        pixels = np.empty((self._sampling.height_px, self._sampling.width_px, 3), np.uint8)
-        if not self._process.read_into(pixels.data.cast("B")):
-            raise MediaError("The decoder stopped in the middle of a picture.")
-        return _Record(first, first + count, self._sampling.origin_s + time_s, pixels)
+    def _read_header(self) -> None:
+        first, count, time_s = RECORD.unpack(self._read(RECORD.size))
+        if count:
+            self._waiting.append(_Picture(first, first + count, self._sampling.origin_s + time_s))
+            return
+        self._ended = True
+        packets, decoded, groups = SUMMARY.unpack(self._read(SUMMARY.size))
+        if packets:
+            log.info("decoded %d of %d packets, %d groups of pictures by themselves", decoded, packets, groups)
+        else:
+            log.info("decoded all %s", "keyframes" if self._mode == "keyframes" else "packets")
+
+    def _read_pixels(self, picture: _Picture, place: npt.NDArray[np.uint8]) -> None:
+        if picture.pixels is not None:
+            place[:] = picture.pixels
+        elif not self._process.read_into(place.data.cast("B")):
+            raise MediaError("The decoder stopped before a picture.")
+
+    def _read(self, size_bytes: int) -> bytes:
+        part = bytearray(size_bytes)
+        if not self._process.read_into(memoryview(part)):
+            raise MediaError("The decoder stopped too early.")
+        return bytes(part)

@@ -100,7 +100,9 @@ async def _run_stages(request: JobRequest, services: Services, report: Report, d
 
         report(_progress("chunks", "loading the model and decoding", 0, len(plan.chunks)))
         with watch.stage("chunks"):
-            batches = services.extractor.stream_frames(video.path, info, plan.sampling, plan.chunks)
+            batches = services.extractor.stream_frames(
+                video.path, info, plan.sampling, plan.chunks, mode=request.sampling
+            )
             chunks = await services.client.process_chunks_parallel(request.prompt, batches, options, on_result)
         _require_an_answer(chunks)
         synthesis, synthesis_error = None, None

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+SamplingMode = Literal["uniform", "keyframes", "adaptive"]
+"""Which pictures a chunk is looked at by: those on screen at all instants; keyframes alone, which are decoded fastest;
+or those at the instants around which the picture changes."""
+
+
 class JobRequest(BaseModel):
     """A job's checked input. A default of None is filled from Settings."""
 
@@ -33,6 +38,7 @@ class JobRequest(BaseModel):
     aggregate: bool = True
     sample_fps: float | None = Field(None, gt=0, le=60)
     """Frames looked at per second of video."""
+    sampling: SamplingMode = "uniform"
     seed: int | None = Field(None, ge=0, lt=2**63)
 
 
@@ -134,13 +140,15 @@ class VideoPlan:
 class FrameBatch:
     """Frames of one chunk: pixels uint8 (T, H, W, 3) RGB in display orientation, times_s float64 (T,) ascending.
 
-    Each frame is the picture on screen at its time.
+    Each frame is the picture on screen at its time. Two frames in a row, from the first on, are a pair to the model.
     """
 
     chunk: Chunk
     pixels: npt.NDArray[np.uint8]
     times_s: npt.NDArray[np.float64]
     sample_fps: Fraction
+    seen_until_s: float
+    """The end of what the frames show; chunk.start_s when there are none."""
     decode_s: float
     """Wall time until this chunk's frames were complete, counted from the previous chunk's."""
 

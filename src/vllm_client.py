@@ -86,9 +86,7 @@ class VLLMClient:
             EngineDead, EngineStartFailed: no other chunk can succeed either.
         """
         chunk = batch.chunk
-        seen_until_s = chunk.start_s
-        if len(batch.times_s):
-            seen_until_s = min(chunk.end_s, float(batch.times_s[-1] + 1 / batch.sample_fps))
+        seen_until_s = min(chunk.end_s, batch.seen_until_s)
         result = ChunkResult(chunk, len(batch.times_s), float(batch.sample_fps), batch.decode_s, seen_until_s)
         engine = await self.initialize_model()
         try:

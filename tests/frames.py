@@ -29,5 +29,6 @@ def frame_batch(
         pixels=moving_square(num_frames, height_px, width_px, seed),
         times_s=start_s + np.arange(num_frames) / fps,
         sample_fps=Fraction(fps),
+        seen_until_s=end_s,
         decode_s=0.0,
     )

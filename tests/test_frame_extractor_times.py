@@ -192,7 +192,7 @@ async def test_pictures_that_change_size_midway_all_come_out_in_the_planned_size
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "h264.avi", "h264-open-gop.avi", "vp8.webm"])
-async def test_keyframes_come_at_their_own_times_and_at_most_one_for_each_instant(
+async def test_keyframes_come_twice_at_their_own_times_and_at_most_one_for_two_instants(
     name: str, clips: ClipStore, extractor: FrameExtractor
 ):
     clip = clips.clip(name)
@@ -200,13 +200,31 @@ async def test_keyframes_come_at_their_own_times_and_at_most_one_for_each_instan
 
     async def keyframes(fps: int) -> FrameBatch:
         sampling = sampling_of(info, fps)
-        return await extractor.extract_frames(clip.path, info, sampling, whole(info), keyframes_only=True)
+        return await extractor.extract_frames(clip.path, info, sampling, whole(info), mode="keyframes")
 
-    batches = await asyncio.gather(keyframes(25), keyframes(1))
+    batches = await asyncio.gather(keyframes(25), keyframes(2))
 
     for batch, numbers in zip(batches, ([0, 15, 30, 45, 60], [0, 30, 60]), strict=True):
-        assert [number_in(picture) for picture in batch.pixels] == numbers
-        assert batch.times_s == pytest.approx([number / 25 for number in numbers])
+        pairs = [number for number in numbers for _ in range(2)]
+        assert [number_in(picture) for picture in batch.pixels] == pairs
+        assert batch.times_s == pytest.approx([number / 25 for number in pairs])
+        assert batch.seen_until_s >= info.end_s
+
+
+async def test_each_keyframe_belongs_to_the_chunks_that_see_its_time(clips: ClipStore, extractor: FrameExtractor):
+    path = clips.clip("h264.mp4").path
+    info = await extractor.get_video_info(path)
+    chunks = [Chunk(0, 0, 0.5, 0.7), Chunk(1, 0.5, 0.55, 0.6), Chunk(2, 0.55, 3, 3)]
+
+    stream = extractor.stream_frames(path, info, sampling_of(info, 50), chunks, mode="keyframes")
+    batches = [batch async for batch in stream]
+
+    assert [[number_in(picture) for picture in batch.pixels[::2]] for batch in batches] == [
+        [0, 15],
+        [],
+        [15, 30, 45, 60],
+    ]
+    assert [batch.seen_until_s for batch in batches] == pytest.approx([0.72, 0.5, 3.0])
 
 
 async def test_a_span_without_a_picture_is_an_error_alone_and_an_empty_batch_in_a_stream(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from av.packet import Packet
 
 from clips import (
     CONSTANT_RATE,
@@ -23,11 +22,10 @@ from clips import (
     numbered_pictures,
 )
 from media import decode, nal
-from media.decode import Grid, Picture, shown_at_instants
+from media.decode import Grid, Picture, Tally, shown_at_instants
 from media.decoders import Converted, planned_stream, side_by_side
-from media.needed import Instants, Piece, needed_pieces
 from media.picture import PictureConverter
-from media.references import References, Traits
+from media.references import Traits
 from media.scan import scan
 from media.source import decode_frames, open_video
 from media.wire import DecodePlan
@@ -60,8 +58,8 @@ class Decoded:
 
     shown: list[tuple[int, int, int]]
     pixels: list[np.ndarray]
-    packets: int
-    kept: int
+    packets: int = 0
+    kept: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +76,7 @@ def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
     stop = int(described["duration_s"] * fps) + 1
     return DecodePlan(
         str(path), described["stream_index"], described["first_pts"], described["time_base_s"], described["fps"],
-        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX, threads=2, keyframes_only=False,
+        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX, threads=2, fast=False, keyframes_only=False,
     )  # fmt: skip
 
 
@@ -86,29 +84,17 @@ def decoded_whole(plan: DecodePlan) -> Decoded:
     """Decode every packet of the file."""
     with open_video(plan.path) as container:
         stream = planned_stream(container, plan, plan.threads)
-        return _shown(decode_frames(container, stream), plan, 0, 0)
+        return _shown(decode_frames(container, stream), plan)
 
 
-def decoded_sparsely(plan: DecodePlan, monkeypatch: pytest.MonkeyPatch) -> Decoded:
+def decoded_sparsely(plan: DecodePlan) -> Decoded:
     """Decode as the worker does."""
-    counts = [0, 0]
-
-    def counted(packets: Iterator[Packet], instants: Instants, references: References) -> Iterator[Piece]:
-        def counting() -> Iterator[Packet]:
-            for packet in packets:
-                counts[0] += 1
-                yield packet
-
-        for piece in needed_pieces(counting(), instants, references):
-            counts[1] += len(piece.packets)
-            yield piece
-
-    monkeypatch.setattr(decode, "needed_pieces", counted)
-    result = _shown(decode.pictures_from(plan, Grid(plan)), plan, 0, 0)
-    return replace(result, packets=counts[0], kept=counts[1])
+    tally = Tally()
+    result = _shown(decode.pictures_from(plan, Grid(plan), tally), plan)
+    return replace(result, packets=tally.packets, kept=tally.decoded)
 
 
-def _shown(pictures: Iterator[Picture], plan: DecodePlan, packets: int, kept: int) -> Decoded:
+def _shown(pictures: Iterator[Picture], plan: DecodePlan) -> Decoded:
     converter = PictureConverter(plan.height_px, plan.width_px)
     shown: list[tuple[int, int, int]] = []
     pixels: list[np.ndarray] = []
@@ -116,7 +102,7 @@ def _shown(pictures: Iterator[Picture], plan: DecodePlan, packets: int, kept: in
         shown.append((one.first, one.stop, one.picture.pts))
         picture = one.picture
         pixels.append(picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame))
-    return Decoded(shown, pixels, packets, kept)
+    return Decoded(shown, pixels)
 
 
 def assert_same(one: Decoded, other: Decoded) -> None:
@@ -125,18 +111,18 @@ def assert_same(one: Decoded, other: Decoded) -> None:
 
 
 @pytest.mark.parametrize("name", [*CONSTANT_RATE, *VARIABLE_RATE, *GROUPS])
-def test_what_is_left_out_changes_no_pixel(name: str, clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_left_out_changes_no_pixel(name: str, clips: ClipStore):
     path = clip_path(clips, name)
     for fps, start in PLANS:
         plan = plan_of(path, fps, start)
         whole = decoded_whole(plan)
         assert whole.shown
-        assert_same(decoded_sparsely(plan, monkeypatch), whole)
+        assert_same(decoded_sparsely(plan), whole)
 
 
 @pytest.mark.parametrize("name", MOST_DECODED)
-def test_pictures_that_nobody_needs_are_left_out(name: str, clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
-    result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(2)), monkeypatch)
+def test_pictures_that_nobody_needs_are_left_out(name: str, clips: ClipStore):
+    result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(2)))
     assert result.kept <= MOST_DECODED[name] * result.packets
 
 
@@ -149,9 +135,9 @@ def test_large_pictures_are_decoded_by_fewer_decoders_at_once(size_px: tuple[int
 
 def test_groups_one_after_the_other_give_the_same_pictures(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
     plan = plan_of(clip_path(clips, "closed-groups.mp4"), Fraction(2))
-    at_once = decoded_sparsely(plan, monkeypatch)
+    at_once = decoded_sparsely(plan)
     monkeypatch.setattr(decode, "side_by_side", lambda *_: 1)
-    assert_same(decoded_sparsely(plan, monkeypatch), at_once)
+    assert_same(decoded_sparsely(plan), at_once)
 
 
 def test_a_rule_that_drops_one_picture_too_many_is_noticed(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
@@ -168,4 +154,4 @@ def test_a_rule_that_drops_one_picture_too_many_is_noticed(clips: ClipStore, mon
     monkeypatch.setattr(decode, "references_of", lambda _codec, extradata: OneTooMany(extradata))
     plan = plan_of(clip_path(clips, "one-group.mkv"), Fraction(2))
     with pytest.raises(AssertionError):
-        assert_same(decoded_sparsely(plan, monkeypatch), decoded_whole(plan))
+        assert_same(decoded_sparsely(plan), decoded_whole(plan))

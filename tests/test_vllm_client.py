@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 
@@ -35,7 +36,9 @@ class Batches:
                 self.taken += 1
                 batch = frame_batch(4, 32, 32, start_s=2.0 * index, index=index)
                 if index in self._empty:
-                    batch = FrameBatch(batch.chunk, batch.pixels[:0], batch.times_s[:0], batch.sample_fps, 0.0)
+                    batch = replace(
+                        batch, pixels=batch.pixels[:0], times_s=batch.times_s[:0], seen_until_s=batch.chunk.start_s
+                    )
                 yield batch
         finally:
             self.closed = True

@@ -10,25 +10,49 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from media.decoders import Converted, Decoders, planned_stream, side_by_side
-from media.needed import Instants, needed_pieces, references_of
+from media.needed import Instants, Piece, needed_pieces, references_of
 from media.picture import PictureConverter
 from media.source import TimedFrame, decode_frames, open_video, read_packets
-from media.wire import RECORD, UNTIMED_FORMATS, DecodePlan
+from media.wire import RECORD, SUMMARY, UNTIMED_FORMATS, DecodePlan
 
 SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
 """How far before the wanted time to seek, one after the other: some formats find any packet, not a keyframe."""
 
 
 Picture: TypeAlias = TimedFrame | Converted
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done, see media.wire.SUMMARY; nothing is counted where all packets, or keyframes alone, are decoded."""
+
+    packets: int = 0
+    decoded: int = 0
+    groups: int = 0
+
+    def reading(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        """Count packets as they pass."""
+        for packet in packets:
+            self.packets += 1
+            yield packet
+
+    def decoding(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Count pieces as they pass."""
+        for piece in pieces:
+            self.decoded += len(piece.packets)
+            self.groups += piece.is_whole
+            yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,44 +122,50 @@ def shown_at_instants(pictures: Iterator[Picture], grid: Grid, plan: DecodePlan)
 
 
 def keyframes_in_intervals(pictures: Iterator[Picture], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
-    """Pair each interval of the grid with the first intra picture that starts in it."""
-    wanted = plan.start
+    """Pair the first intra picture that starts in an interval of the grid with the instants until the next one."""
+    held: Picture | None = None
+    first = plan.start
     for timed in pictures:
         if isinstance(timed, Converted) or not timed.frame.key_frame:
             continue
         interval = grid.last_index_until(timed.pts)
         if interval >= plan.stop:
-            return
-        if interval >= wanted:
-            yield Shown(timed, interval, interval + 1)
-            wanted = interval + 1
+            break
+        if interval >= first + (held is not None):
+            if held is not None:
+                yield Shown(held, first, interval)
+            held, first = timed, interval
+    if held is not None:
+        yield Shown(held, first, plan.stop)
 
 
-def pictures_from(plan: DecodePlan, grid: Grid) -> Iterator[Picture]:
+def pictures_from(plan: DecodePlan, grid: Grid, tally: Tally) -> Iterator[Picture]:
     """Decode from a keyframe at or before the first wanted instant, from the file's start if there is none."""
     target_pts = grid.pts_of(plan.start)
     for retreat_s in SEEK_RETREATS_S if plan.start > 0 else ():
         with open_video(plan.path) as container:
             if container.format.name in UNTIMED_FORMATS:
                 break
-            pictures = _pictures_after(container, target_pts - grid.ticks(retreat_s), plan, grid)
+            pictures = _pictures_after(container, target_pts - grid.ticks(retreat_s), plan, grid, tally)
             first = next(pictures, None)
             if first is not None and first.pts <= target_pts:
                 yield first
                 yield from pictures
                 return
     with open_video(plan.path) as container:
-        yield from _pictures(container, plan, grid)
+        yield from _pictures(container, plan, grid, tally)
 
 
-def _pictures_after(container: InputContainer, pts: int, plan: DecodePlan, grid: Grid) -> Iterator[Picture]:
+def _pictures_after(
+    container: InputContainer, pts: int, plan: DecodePlan, grid: Grid, tally: Tally
+) -> Iterator[Picture]:
     """Seek, and decode from the first keyframe there; what leads it has lost its references."""
     try:
         container.seek(pts, stream=container.streams[plan.stream_index])
     except av.error.FFmpegError:
         return
     key_pts = None
-    for picture in _pictures(container, plan, grid):
+    for picture in _pictures(container, plan, grid, tally):
         if isinstance(picture, Converted):  # of a whole group
             yield picture
             continue
@@ -145,7 +175,7 @@ def _pictures_after(container: InputContainer, pts: int, plan: DecodePlan, grid:
             yield picture
 
 
-def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid) -> Iterator[Picture]:
+def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid, tally: Tally) -> Iterator[Picture]:
     """Decode from where the file is read, all pictures or at least the wanted ones."""
     stream = planned_stream(container, plan, plan.threads)
     context = stream.codec_context
@@ -157,21 +187,23 @@ def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid) -> Iterat
     else:
         references = references_of(context.codec.canonical_name, context.extradata or b"")
         instants = Instants(grid.first_index_from, plan.start, plan.stop)
-        pieces = needed_pieces(read_packets(container, stream), instants, references)
-        yield from Decoders(plan, side_by_side(plan.threads, context.height, context.width)).pictures(pieces)
+        pieces = needed_pieces(tally.reading(read_packets(container, stream)), instants, references)
+        decoders = Decoders(plan, side_by_side(plan.threads, context.height, context.width))
+        yield from decoders.pictures(tally.decoding(pieces))
 
 
 def main() -> None:
     """Write the planned pictures to stdout."""
     plan = DecodePlan(**json.loads(sys.argv[1]))
-    grid = Grid(plan)
+    grid, tally = Grid(plan), Tally()
     pair = keyframes_in_intervals if plan.keyframes_only else shown_at_instants
     converter = PictureConverter(plan.height_px, plan.width_px)
-    for shown in pair(pictures_from(plan, grid), grid, plan):
+    for shown in pair(pictures_from(plan, grid, tally), grid, plan):
         picture = shown.picture
         pixels = picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame)
         _write(RECORD.pack(shown.first, shown.stop - shown.first, grid.seconds(picture.pts)))
         _write(pixels.data.cast("B"))
+    _write(RECORD.pack(plan.stop, 0, 0.0) + SUMMARY.pack(tally.packets, tally.decoded, tally.groups))
 
 
 def _write(part: bytes | memoryview) -> None:

@@ -31,6 +31,8 @@ def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) ->
     assert isinstance(stream, VideoStream)  # the scan chose it
     stream.codec_context.thread_count = threads
     stream.thread_type = "AUTO"
+    if plan.fast:
+        stream.codec_context.options = {"skip_loop_filter": "all"}
     return stream
 
 
@@ -110,7 +112,7 @@ class Decoders:
         in_order: Decoder | None = None
         with ThreadPoolExecutor(self._at_once) as pool:
             for piece in pieces:
-                if piece.starts_afresh and piece.ends_group and self._at_once > 1:
+                if piece.is_whole and self._at_once > 1:
                     ahead.append(pool.submit(self._wanted_pictures, piece))
                     while len(ahead) > self._at_once:
                         yield from ahead.popleft().result()

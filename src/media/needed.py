@@ -49,6 +49,11 @@ class Piece:
     ends_group: bool
     """Nothing behind it is decoded from anything in it."""
 
+    @property
+    def is_whole(self) -> bool:
+        """It is a whole group: decoded by itself."""
+        return self.starts_afresh and self.ends_group
+
 
 @dataclass(frozen=True, slots=True)
 class Coded:

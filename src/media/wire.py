@@ -7,7 +7,10 @@ UNTIMED_FORMATS = frozenset(["avi", "mpeg"])
 """Not every packet has a time of its own; libav counts on from the last one, so only from the start is it right."""
 RECORD = struct.Struct("<qqd")
 """Header of one picture: index of the first instant it serves, number of instants, and its own time in
-seconds from the grid's origin. height_px * width_px * 3 bytes of RGB follow."""
+seconds from the grid's origin. height_px * width_px * 3 bytes of RGB follow. After the last picture comes a record of
+no instants, and SUMMARY."""
+SUMMARY = struct.Struct("<qqq")
+"""How many packets were read and how many of them decoded, and how many groups of pictures side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,5 +30,7 @@ class DecodePlan:
     height_px: int
     width_px: int
     threads: int
+    fast: bool
+    """Without loop filters."""
     keyframes_only: bool
-    """Only intra pictures: the first that starts in each interval of the grid, if any."""
+    """Only intra pictures: the first that starts in each interval of the grid, if any. It serves until the next one."""
