@@ -184,7 +184,7 @@ class Learner(nn.Module):
         return loss
 
     def _look_loss(self, batch: Batch) -> torch.Tensor:
-        """How badly the pointing heads look from an answer's tokens at the ends of their sources, and copy from there."""
+        """How badly the pointing heads look at the ends of an answer's sources, and copy from there."""
         rows, columns = batch.answer_places
         last = self.model.model.language_model.layers[-1]
         attention, hidden = last.self_attn, last.input_layernorm(self._layers[-2])
