@@ -4,7 +4,7 @@ READY := .venv/.ready
 SOURCES := src tests test_local.py example_usage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup local test check format bench bench-worker bench-tiny-model tiny-model clean
+.PHONY: help setup local test check format bench bench-worker bench-ingest bench-tiny-model tiny-model clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -30,10 +30,17 @@ format: $(READY) ## format the code
 	@.venv/bin/ruff format $(SOURCES)
 	@.venv/bin/ruff check --fix $(SOURCES)
 
-bench: bench-worker bench-tiny-model ## run all benchmarks
+bench: bench-worker bench-ingest bench-tiny-model ## run all benchmarks
 
 bench-worker: $(READY) ## measure batching, overhead, memory and import time
 	@$(PYTHON) tests/benchmarks/worker.py
+
+bench-ingest: $(READY) .cache/peers/.ready ## measure getting frames from files, against other readers; half an hour
+	@$(PYTHON) tests/benchmarks/ingest.py
+
+.cache/peers/.ready: tests/benchmarks/peers.txt $(READY)
+	@.venv/bin/uv pip install --quiet --no-deps --target $(@D) -r $<
+	@touch $@
 
 bench-tiny-model: $(READY) ## measure how well the test model reads clips it never saw
 	@$(PYTHON) tests/benchmarks/reading.py

@@ -12,6 +12,7 @@ WorkerError                 INTERNAL
     DiskFull                DISK_FULL
   MediaError                UNREADABLE_VIDEO
     NoVideoStream           NO_VIDEO_STREAM
+    EncryptedVideo          ENCRYPTED_VIDEO
     UnsupportedCodec        UNSUPPORTED_CODEC
     VideoTooLong            VIDEO_TOO_LONG
     NoFrames                NO_FRAMES
@@ -105,6 +106,12 @@ class NoVideoStream(MediaError):
     """The file is readable but holds no moving pictures."""
 
     code = "NO_VIDEO_STREAM"
+
+
+class EncryptedVideo(MediaError):
+    """The pictures are encrypted."""
+
+    code = "ENCRYPTED_VIDEO"
 
 
 class UnsupportedCodec(MediaError):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 import media_process
 from config import Settings
-from errors import MediaError, NoFrames, NoVideoStream, UnsupportedCodec
+from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec
 from media.budget import Budget, SamplingRate, fit, microseconds
 from media.thinning import changing_pairs
 from media.wire import RECORD, SUMMARY, DecodePlan
@@ -30,6 +30,7 @@ MAX_DECODER_THREADS = 16
 REFUSALS: dict[str, tuple[type[MediaError], str]] = {
     "unreadable": (MediaError, "The file is not a video of a supported format, or it is damaged."),
     "no_video_stream": (NoVideoStream, "The file holds no moving pictures."),
+    "encrypted": (EncryptedVideo, "The video is encrypted."),
     "unsupported_codec": (UnsupportedCodec, "The video's codec is not supported."),
     "no_frames": (NoFrames, "No picture of the video could be decoded."),
 }

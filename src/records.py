@@ -73,6 +73,10 @@ class VideoInfo:
     """The demuxer's names, as ffmpeg gives them: `mov,mp4,m4a,3gp,3g2,mj2`."""
     bit_rate_bps: int
     variable_frame_rate: bool
+    truncated: bool
+    """The file ends too early."""
+    missing_s: float
+    """Seconds that it promises behind its last picture; 0 also where nobody knows."""
     size_bytes: int
     stream_index: int
     first_pts: int

@@ -11,7 +11,7 @@ from PIL import Image
 
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
 from config import Settings
-from errors import MediaError, NoFrames, NoVideoStream, UnsupportedCodec
+from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec
 from frame_extractor import FrameExtractor
 from records import Chunk, Sampling, VideoInfo
 
@@ -44,6 +44,8 @@ async def test_a_plain_video_is_described_as_it_was_made(clips: ClipStore, extra
         container="mov,mp4,m4a,3gp,3g2,mj2",
         bit_rate_bps=info.bit_rate_bps,
         variable_frame_rate=False,
+        truncated=False,
+        missing_s=0.0,
         size_bytes=path.stat().st_size,
         stream_index=0,
         first_pts=0,
@@ -113,12 +115,15 @@ def useless_bytes(mp4: bytes) -> dict[str, bytes]:
 
 SOUND = "-f lavfi -i sine=d=1"
 COVER = "-f lavfi -i color=red:s=64x64:d=0.04 -c:v mjpeg -disposition:v attached_pic"
+KEY = "0123456789abcdef" * 2
 USELESS_MEDIA = {
     "picture.png": "-i {} -frames:v 1",
     "picture.gif": "-i {} -frames:v 1",
     "sound.m4a": SOUND,
     "sound-with-cover.m4a": f"{SOUND} {COVER} -f mp4",
     "lossless.mkv": "-i {} -c:v ffv1",
+    "picture.avif": "-i {} -frames:v 1 -c:v libaom-av1 -cpu-used 8 -still-picture 1",
+    "encrypted.mp4": f"-i {{}} -c copy -encryption_scheme cenc-aes-ctr -encryption_key {KEY} -encryption_kid {KEY}",
 }
 
 
@@ -141,6 +146,8 @@ async def test_a_missing_file_is_unreadable(extractor: FrameExtractor, tmp_path:
         ("sound.m4a", NoVideoStream),
         ("sound-with-cover.m4a", NoVideoStream),
         ("lossless.mkv", UnsupportedCodec),
+        ("picture.avif", NoVideoStream),
+        ("encrypted.mp4", EncryptedVideo),
     ],
 )
 async def test_a_file_of_no_use_is_refused_with_its_reason(

@@ -1,10 +1,12 @@
 """Pictures come out upright, in the colours and shape of the source; ffmpeg's own output is the measure."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from clips import (
     CORNERS,
@@ -127,6 +129,25 @@ async def test_a_phone_held_sideways_films_upright_pictures(
 
     corners = picture[[16, 16, -16, -16], [16, -16, 16, -16]].astype(int)
     assert np.abs(corners - list(CORNERS.values())).max() < 40
+
+
+@pytest.mark.parametrize(("exif_orientation", "clockwise_deg"), [(1, 0), (3, 180), (6, 90), (8, 270)])
+async def test_a_camera_that_writes_exif_into_each_picture_films_upright_pictures(
+    exif_orientation: int, clockwise_deg: int, clips: ClipStore, extractor: FrameExtractor
+):
+    jpegs = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = exif_orientation
+    for picture in np.rot90(numbered_pictures(10), clockwise_deg // 90, axes=(1, 2)):
+        Image.fromarray(picture).save(jpegs, "JPEG", exif=exif)
+    stream = clips.write(f"exif-{clockwise_deg}.mjpeg", jpegs.getvalue())
+    path = stream.with_suffix(".mov")
+    ffmpeg("-f", "mjpeg", "-framerate", "25", "-i", stream, "-c", "copy", path)
+
+    info = await extractor.get_video_info(path)
+    picture = await first_picture(extractor, path, info, HEIGHT_PX, WIDTH_PX)
+
+    assert (info.rotation_deg, number_in(picture)) == (clockwise_deg, 0)
 
 
 @pytest.mark.parametrize("name", COLOURS)

@@ -120,7 +120,11 @@ async def test_a_shifted_clock_moves_the_start_and_nothing_else(name: str, clips
     assert_on_screen(batch, clip, info, sampling)
 
 
-TRUNCATED = ["truncated.mp4", "h264-fragmented.mp4", "h264.mkv", "h264.ts", "h264.flv", "vp9.webm", "mjpeg.avi"]
+TRUNCATED = {
+    "truncated.mp4": 3, "h264-fragmented.mp4": 1.8, "h264.mkv": 3, "h264.ts": None, "h264.flv": 3, "vp9.webm": 3,
+    "mjpeg.avi": 0,
+}  # fmt: skip
+"""What the rest of a file says of its whole length in seconds: 0 is that it was longer, None nothing at all."""
 
 
 @pytest.mark.parametrize("name", TRUNCATED)
@@ -138,6 +142,9 @@ async def test_a_truncated_file_gives_all_its_whole_pictures_and_nothing_behind_
 
     batch = await extractor.extract_frames(clip.path, info, sampling_of(info), beyond)
 
+    promised_s = TRUNCATED[name]
+    assert info.truncated == (promised_s is not None)
+    assert info.missing_s == pytest.approx(promised_s - info.duration_s if promised_s else 0, abs=0.1)
     assert 20 < info.num_frames < 60
     assert info.duration_s == pytest.approx(info.num_frames / 25, abs=0.002)
     assert len(batch.times_s) == len(sampling_of(info).indices(whole(info)))

@@ -248,6 +248,33 @@ async def test_a_chunk_that_fails_makes_the_result_partial(
     assert output["chunk_results"][0]["error"] == "GENERATION_FAILED: scripted"
 
 
+async def test_a_truncated_file_makes_the_result_partial(
+    twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine()))
+    whole, half = twelve_seconds.with_name("index_first.mp4"), twelve_seconds.with_name("half.mp4")
+    command = ["ffmpeg", "-v", "error", "-y", "-i", twelve_seconds, "-c", "copy", "-movflags", "faststart", whole]
+    await asyncio.to_thread(subprocess.run, command, check=True)
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    output = await answer(job_input(half))
+    info = output["video_info"]
+    assert (output["success"], output["status"], info["truncated"]) == (True, "partial", True)
+    assert info["duration"] + info["missing"] == pytest.approx(12)
+    assert output["coverage"] == pytest.approx(info["duration"] / 12, abs=1e-3)
+
+
+@pytest.mark.parametrize(("sampling", "most_frames"), [("keyframes", 2), ("adaptive", 12)])
+async def test_a_job_says_which_pictures_it_wants(
+    sampling: str, most_frames: int, twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "services", lambda: with_engine(worker, ScriptedEngine()))
+    output = await answer(job_input(twelve_seconds, sampling=sampling))
+    answered = [chunk["num_frames"] for chunk in output["chunk_results"] if chunk["error"] is None]
+    assert answered
+    assert max(answered) <= most_frames
+    assert (await answer(job_input(twelve_seconds, sampling="some")))["error"].startswith("INVALID_INPUT: ")
+
+
 async def test_a_failed_synthesis_leaves_the_chunks_answers(
     twelve_seconds: Path, worker: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

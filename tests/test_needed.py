@@ -1,34 +1,16 @@
 """Pictures that nobody wants are not decoded, and those that somebody wants lose not one step of a pixel by it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from clips import (
-    CONSTANT_RATE,
-    H264,
-    HEIGHT_PX,
-    HEVC,
-    MPEG2,
-    VARIABLE_RATE,
-    VP9,
-    WIDTH_PX,
-    ClipStore,
-    numbered_pictures,
-)
+from clips import CONSTANT_RATE, H264, HEVC, MPEG2, VARIABLE_RATE, VP9, ClipStore, numbered_pictures
+from decoding import assert_same, decoded_sparsely, decoded_whole, plan_of
 from media import decode, nal
-from media.decode import Grid, Picture, Tally, shown_at_instants
-from media.decoders import Converted, planned_stream, side_by_side
-from media.picture import PictureConverter
+from media.decoders import side_by_side
 from media.references import Traits
-from media.scan import scan
-from media.source import decode_frames, open_video
-from media.wire import DecodePlan
 
 PLANS = ((Fraction(2), 0), (Fraction(10, 3), 3))
 """Rates, and the first instants."""
@@ -52,16 +34,6 @@ MOST_DECODED = {
 """The share of the packets that has to be decoded at 2 frames a second, at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The pictures of a plan, each with its instants and its time, and how many packets were there and were decoded."""
-
-    shown: list[tuple[int, int, int]]
-    pixels: list[np.ndarray]
-    packets: int = 0
-    kept: int = 0
-
-
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
     return ClipStore(tmp_path_factory.mktemp("clips"))
@@ -69,45 +41,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 
 def clip_path(clips: ClipStore, name: str) -> Path:
     return clips.encode(name, GROUPS[name], numbered_pictures()) if name in GROUPS else clips.clip(name).path
-
-
-def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
-    described: dict[str, Any] = scan(str(path))
-    stop = int(described["duration_s"] * fps) + 1
-    return DecodePlan(
-        str(path), described["stream_index"], described["first_pts"], described["time_base_s"], described["fps"],
-        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX, threads=2, fast=False, keyframes_only=False,
-    )  # fmt: skip
-
-
-def decoded_whole(plan: DecodePlan) -> Decoded:
-    """Decode every packet of the file."""
-    with open_video(plan.path) as container:
-        stream = planned_stream(container, plan, plan.threads)
-        return _shown(decode_frames(container, stream), plan)
-
-
-def decoded_sparsely(plan: DecodePlan) -> Decoded:
-    """Decode as the worker does."""
-    tally = Tally()
-    result = _shown(decode.pictures_from(plan, Grid(plan), tally), plan)
-    return replace(result, packets=tally.packets, kept=tally.decoded)
-
-
-def _shown(pictures: Iterator[Picture], plan: DecodePlan) -> Decoded:
-    converter = PictureConverter(plan.height_px, plan.width_px)
-    shown: list[tuple[int, int, int]] = []
-    pixels: list[np.ndarray] = []
-    for one in shown_at_instants(pictures, Grid(plan), plan):
-        shown.append((one.first, one.stop, one.picture.pts))
-        picture = one.picture
-        pixels.append(picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame))
-    return Decoded(shown, pixels)
-
-
-def assert_same(one: Decoded, other: Decoded) -> None:
-    assert one.shown == other.shown
-    assert all(np.array_equal(*pair) for pair in zip(one.pixels, other.pixels, strict=True))
 
 
 @pytest.mark.parametrize("name", [*CONSTANT_RATE, *VARIABLE_RATE, *GROUPS])

@@ -10,7 +10,7 @@ from media import nal
 from media.av1 import Av1
 from media.nal import Hevc, NalReferences
 from media.references import Traits, Vp8, Vp9
-from media.source import open_video, picture_stream, read_packets
+from media.source import Packets, open_video, picture_stream
 
 START = b"\x00\x00\x01"
 UNKNOWN = Traits()
@@ -26,7 +26,7 @@ def packets_of(path: Path) -> list[bytes]:
     with open_video(str(path)) as container:
         stream = picture_stream(container)
         assert stream
-        return [bytes(packet) for packet in read_packets(container, stream)]
+        return [bytes(packet) for packet in Packets(container, stream)]
 
 
 def without(packet: bytes, kinds: Sequence[int], references: type[NalReferences]) -> bytes:

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from media.decoders import Converted, Decoders, planned_stream, side_by_side
 from media.needed import Instants, Piece, needed_pieces, references_of
 from media.picture import PictureConverter
-from media.source import TimedFrame, decode_frames, open_video, read_packets
+from media.source import Packets, TimedFrame, decode_frames, open_video
 from media.wire import RECORD, SUMMARY, UNTIMED_FORMATS, DecodePlan
 
 SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
@@ -187,7 +187,7 @@ def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid, tally: Ta
     else:
         references = references_of(context.codec.canonical_name, context.extradata or b"")
         instants = Instants(grid.first_index_from, plan.start, plan.stop)
-        pieces = needed_pieces(tally.reading(read_packets(container, stream)), instants, references)
+        pieces = needed_pieces(tally.reading(Packets(container, stream)), instants, references)
         decoders = Decoders(plan, side_by_side(plan.threads, context.height, context.width))
         yield from decoders.pictures(tally.decoding(pieces))
 

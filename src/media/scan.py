@@ -6,17 +6,30 @@ be used it prints {"refused": reason}; the reasons are the keys of frame_extract
 
 import json
 import math
+import re
 import sys
 from array import array
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from media.source import TimedFrame, decode_frames, open_video, orientation, packet_time, picture_stream, read_packets
+from media.source import (
+    AVI,
+    END,
+    Packets,
+    TimedFrame,
+    decode_frames,
+    decode_packet,
+    open_video,
+    orientation,
+    packet_time,
+    picture_stream,
+)
 
 CODECS = (
     {"h264", "hevc", "av1", "vp8", "vp9", "theora", "prores", "mjpeg"}
@@ -29,6 +42,10 @@ DURATION_TOLERANCE = Fraction(1, 10)
 """Durations that add up no better to the time between first and last picture are libav's guesses."""
 SHORTEST_PICTURE_S = Fraction(1, 1000)
 """How long a last picture lasts at least, so that every video has a duration."""
+TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
+TAG_TOLERANCE_S = 0.5
+PACKETS_TRIED = 100
+"""Of the packets of a file that is marked as encrypted, how many are decoded to see whether it is."""
 CLOCK_JITTER_TICKS = 2
 """A constant rate in a container's coarse clock still jitters by this much."""
 
@@ -40,6 +57,7 @@ class PacketTimes:
     count: int
     end_pts: int
     variable: bool
+    is_cut_off: bool
 
 
 def scan(path: str) -> dict[str, object]:
@@ -54,6 +72,8 @@ def scan(path: str) -> dict[str, object]:
             first = next(decode_frames(container, stream), None)
         if first is None:
             return {"refused": "no_frames"}
+        if _is_undecipherable(path):
+            return {"refused": "encrypted"}
         with open_video(path) as container:
             stream = picture_stream(container)
             assert stream is not None  # the same file, opened again: decoding moved the first reader
@@ -62,10 +82,26 @@ def scan(path: str) -> dict[str, object]:
         return {"refused": "unreadable"}
 
 
+def _is_undecipherable(path: str) -> bool:
+    """Whether pictures are marked as encrypted and do not decode; some so marked are in clear all the same."""
+    with open_video(path) as container:
+        stream = picture_stream(container)
+        assert stream is not None
+        packets = islice(Packets(container, stream), PACKETS_TRIED)
+        marked = [packet for packet in packets if packet.has_sidedata("encryption_info")]
+        pictures = 0
+        for timed in chain.from_iterable(decode_packet(stream, packet) for packet in chain(marked, END)):
+            if timed.frame.is_corrupt:
+                return True
+            pictures += 1
+    return pictures < len(marked)
+
+
 def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFrame) -> PacketTimes:
     """Read all packets; those that an edit list hides, or that come before the first picture, do not count."""
     times, durations = array("q"), array("q")
-    for packet in read_packets(container, stream):
+    packets = Packets(container, stream)
+    for packet in packets:
         pts = packet_time(packet)
         if pts is not None and pts >= first.pts and not packet.is_discard:
             times.append(pts)
@@ -82,7 +118,8 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
         last_ticks = int(min(np.median(intervals), np.mean(intervals)))
     shortest_ticks = math.ceil(SHORTEST_PICTURE_S / _tick_s(stream))
     variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
-    return PacketTimes(len(ordered), int(ordered[-1]) + max(last_ticks, shortest_ticks), bool(variable))
+    end_pts = int(ordered[-1]) + max(last_ticks, shortest_ticks)
+    return PacketTimes(len(ordered), end_pts, bool(variable), packets.is_cut_off)
 
 
 def _describe(
@@ -94,6 +131,7 @@ def _describe(
     if turn_deg in (90, 270):
         width_px, height_px = height_px, width_px
     duration_s = (times.end_pts - first.pts) * tick_s
+    missing_s = _missing_s(container, stream, float(duration_s), is_cut_off=times.is_cut_off)
     return {
         "start_s": _start_s(container, first.pts * tick_s),
         "duration_s": float(duration_s),
@@ -107,6 +145,8 @@ def _describe(
         "container": container.format.name,
         "bit_rate_bps": container.bit_rate,
         "variable_frame_rate": times.variable,
+        "truncated": times.is_cut_off or missing_s > 0,
+        "missing_s": missing_s,
         "size_bytes": container.size,
         "stream_index": stream.index,
         "first_pts": first.pts,
@@ -131,6 +171,25 @@ def _start_s(container: InputContainer, first_s: Fraction) -> float:
     if container.start_time is None:
         return 0.0
     return max(0, round(first_s * av.time_base) - container.start_time) / av.time_base
+
+
+def _missing_s(container: InputContainer, stream: VideoStream, duration_s: float, *, is_cut_off: bool) -> float:
+    """Seconds behind the last picture that a file promises; Matroska's end tells nothing, but its tags do.
+
+    The promise of a file that is whole is not heard: many lie.
+    """
+    promised_s = 0.0
+    if matched := TAGGED_DURATION.fullmatch(stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(float, matched.groups())
+        promised_s = 3600 * hours + 60 * minutes + seconds
+        is_cut_off = promised_s - duration_s > TAG_TOLERANCE_S
+    elif container.format.name == AVI:
+        return 0.0  # libav takes it from the size of what is left
+    elif stream.duration:
+        promised_s = float(stream.duration * _tick_s(stream))
+    elif container.duration:
+        promised_s = container.duration / av.time_base
+    return max(0.0, promised_s - duration_s) if is_cut_off else 0.0
 
 
 def _rate_fps(stream: VideoStream, times: PacketTimes, duration_s: Fraction) -> Fraction:

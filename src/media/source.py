@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import struct
 from collections.abc import Iterator
@@ -38,25 +37,40 @@ def open_video(path: str) -> InputContainer:
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:
-    """The first stream of moving pictures; cover art is none."""
-    moving = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
-    return next(moving, None)
+    """The first stream of moving pictures; cover art and the still pictures of HEIF files are none."""
+    return next((stream for stream in container.streams.video if not _is_still(stream)), None)
 
 
-def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Read a stream's packets up to where the file ends, or can no longer be read; one that is cut off there is none.
+def _is_still(stream: VideoStream) -> bool:
+    is_heif_item = stream.frames == 1 and stream.duration is None and stream.time_base == 1  # no track has such a clock
+    return is_heif_item or bool(stream.disposition & Disposition.attached_pic)
+
+
+class Packets:
+    """A stream's packets up to where the file ends, or can no longer be read; one that is cut off there is none.
 
     A decoder with several threads would report the cut-off one while it gives its last pictures, and PyAV lose them.
     """
-    held: Packet[VideoStream] | None = None
-    with contextlib.suppress(av.error.FFmpegError):
-        for packet in container.demux(stream):
-            if packet.size:  # libavcodec takes an empty packet for the end of the stream
-                if held is not None:
-                    yield held
-                held = packet
-    if held is not None and not held.is_corrupt:
-        yield held
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self.is_cut_off = False
+        """Whether the file ended too early; known once all packets are read. Not all containers tell."""
+
+    def __iter__(self) -> Iterator[Packet[VideoStream]]:
+        held: Packet[VideoStream] | None = None
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:  # libavcodec takes an empty packet for the end of the stream
+                    if held is not None:
+                        yield held
+                    held = packet
+        except av.error.FFmpegError:
+            self.is_cut_off = True
+        if held is not None and held.is_corrupt:
+            self.is_cut_off = True
+        elif held is not None:
+            yield held
 
 
 def packet_time(packet: Packet[VideoStream]) -> int | None:
@@ -87,7 +101,7 @@ def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[Ti
     if container.format.name == AVI:
         yield from _decode_untimed(container, stream)
         return
-    for packet in chain(read_packets(container, stream), END):
+    for packet in chain(Packets(container, stream), END):
         yield from decode_packet(stream, packet)
 
 
@@ -104,7 +118,7 @@ def _decode_untimed(container: InputContainer, stream: VideoStream) -> Iterator[
     stream.codec_context.copy_opaque = True
     times: list[int] = []
     latest = 0
-    for packet in chain(read_packets(container, stream), END):
+    for packet in chain(Packets(container, stream), END):
         if packet is not None and packet.dts is not None:
             heapq.heappush(times, packet.dts)
             packet.opaque = packet.dts
@@ -146,11 +160,16 @@ ORIENTATIONS = {
     (1, 0, 0, -1): Orientation(180, ("vflip",)),
     (0, 1, 1, 0): Orientation(270, ("transpose=cclock_flip",)),
 }
+TURNS = ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))
+"""Of these, those by 0, 90, 180 and 270 degrees clockwise."""
 
 
 def orientation(frame: VideoFrame) -> Orientation:
     """The orientation that a picture's display matrix asks for, to the nearest right angle."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside it lies something, such as Exif, that PyAV has no name for
+        return ORIENTATIONS[TURNS[round(-frame.rotation / 90) % 4]]
     if not isinstance(matrix, SideData):
         return UPRIGHT
     a, b, _, c, d = DISPLAY_MATRIX.unpack_from(matrix)

@@ -23,6 +23,9 @@ class VideoInfoOutput(BaseModel):
     container: str
     bit_rate: int
     variable_frame_rate: bool
+    truncated: bool
+    missing: float
+    """Seconds that a truncated file promises and does not hold, as far as it tells."""
     size_bytes: int
 
 
@@ -73,12 +76,12 @@ class JobOutput(BaseModel):
 def job_output(result: JobResult) -> JobOutput:
     """Arrange a result as documented; seconds are rounded to milliseconds."""
     info, plan = result.info, result.plan
-    coverage = covered_share(result.chunks, info.duration_s)
+    coverage = covered_share(result.chunks, info.duration_s, info.missing_s)
     generations = [chunk.generation for chunk in result.chunks if chunk.generation]
     if result.synthesis:
         generations += result.synthesis.generations
     return JobOutput(
-        status="complete" if coverage == 1 and not result.synthesis_error else "partial",
+        status="partial" if coverage < 1 or info.truncated or result.synthesis_error else "complete",
         coverage=coverage,
         video_info=VideoInfoOutput(
             duration=round(info.duration_s, 3),
@@ -93,6 +96,8 @@ def job_output(result: JobResult) -> JobOutput:
             container=info.container,
             bit_rate=info.bit_rate_bps,
             variable_frame_rate=info.variable_frame_rate,
+            truncated=info.truncated,
+            missing=round(info.missing_s, 3),
             size_bytes=info.size_bytes,
         ),
         num_chunks=len(result.chunks),
@@ -108,12 +113,18 @@ def job_output(result: JobResult) -> JobOutput:
     )
 
 
-def covered_share(chunks: Sequence[ChunkResult], duration_s: float) -> float:
-    """The share, 0 to 1, of a video that the answered chunks saw; 1 only if none of it is missing."""
-    missing_s = sum(
+def covered_share(chunks: Sequence[ChunkResult], duration_s: float, missing_s: float) -> float:
+    """The share, 0 to 1, of a video that the answered chunks saw; 1 only if none of it is unseen.
+
+    Args:
+        chunks: all of the file.
+        duration_s: of what the file holds.
+        missing_s: what it promises beyond that.
+    """
+    unseen_s = missing_s + sum(
         chunk.chunk.end_s - (chunk.seen_until_s if chunk.generation else chunk.chunk.start_s) for chunk in chunks
     )
-    return 1.0 if missing_s <= 0 else min(0.9999, round(1 - missing_s / duration_s, 4))
+    return 1.0 if unseen_s <= 0 else min(0.9999, round(1 - unseen_s / (duration_s + missing_s), 4))
 
 
 def _chunk_output(result: ChunkResult) -> ChunkOutput:

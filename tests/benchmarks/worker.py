@@ -6,7 +6,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -16,8 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-import psutil
-
+from benchmarks.memory import peak_memory
 from benchmarks.report import publish
 from frames import frame_batch
 from records import FrameBatch, GenerationOptions
@@ -35,7 +33,6 @@ ROUNDS = 5
 CHUNKS = 8
 OPTIONS = GenerationOptions(max_tokens=48, temperature=0, top_p=1, seed=None)
 SHORT_S, LONG_S, TWENTY_CHUNKS_S = 300, 7200, 1200
-SAMPLE_PERIOD_S = 0.05
 
 
 def main() -> None:
@@ -98,31 +95,6 @@ async def peak_bytes_of_job(video: Path) -> int:
         await handler.services().client.shutdown()
     assert output["coverage"] == 1, output
     return peak[0]
-
-
-@contextmanager
-def peak_memory() -> Iterator[list[int]]:
-    """Watch the proportional memory of the process tree; the list's one item is the peak in bytes."""
-    peak, stop = [0], threading.Event()
-
-    def watch() -> None:
-        this = psutil.Process()
-        while not stop.wait(SAMPLE_PERIOD_S):
-            total = 0
-            for process in (this, *this.children(recursive=True)):
-                try:
-                    total += process.memory_full_info().pss
-                except psutil.Error:
-                    continue  # it ended just now
-            peak[0] = max(peak[0], total)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        watcher.join()
 
 
 async def engine_figures(directory: Path) -> dict[str, float]:

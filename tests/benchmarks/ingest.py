@@ -1,0 +1,221 @@
+"""`make bench-ingest`: a video's frames, against other readers and against the time of decoding all of it."""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.memory import peak_memory
+from benchmarks.peers import CHUNK_S, CONTENDERS, HEIGHT_PX, OVERLAP_S, SAMPLE_FPS, WIDTH_PX
+from benchmarks.report import publish
+from config import Settings
+from frame_extractor import FrameExtractor
+from records import Chunk, Sampling
+
+MEDIA, PEERS = ROOT / ".cache" / "bench_ingest", ROOT / ".cache" / "peers"
+FPS = 30
+ROUNDS = 3
+# Moving, grainy pictures with a cut every seven seconds: more like a camera's than like a test card.
+PICTURES = "testsrc2=s={size}:r={fps}:d={duration_s},scroll=h=0.002:v=0.001,hue=h='60*floor(t/7)',noise=alls=7:allf=t"
+FULL_HD, UHD = "1920x1080", "3840x2160"
+FILMS = {
+    "h264": (120, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23"),
+    "h264-gop60": (40, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23 -g 60"),
+    "h264-no-b": (40, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23 -bf 0"),
+    "h264-4k": (20, UHD, "mp4", "-c:v libx264 -preset veryfast -bf 3 -crf 23"),
+    "hevc": (40, FULL_HD, "mp4", "-c:v libx265 -preset medium -x265-params log-level=error"),
+    "svt-av1": (40, FULL_HD, "mp4", "-c:v libsvtav1 -preset 8 -g 240"),
+    "libaom": (20, FULL_HD, "mkv", "-c:v libaom-av1 -cpu-used 8 -row-mt 1 -crf 35"),
+    "vp9": (40, FULL_HD, "webm", "-c:v libvpx-vp9 -cpu-used 5 -deadline good -row-mt 1 -b:v 3M"),
+}
+"""Seconds, size, container and ffmpeg's options of each; the first is the one that all contend for."""
+MAIN = "h264"
+RIVALS = ("full_decode", "torchcodec", "opencv", "ffmpeg_pipe")
+"""Those who get the other films too: the fastest."""
+SHORT_S, LONG_S = 600, 36_000
+TARGETS = {
+    "vs_full_decode": "<= 0.60",
+    "vs_full_decode_fast": "<= 0.50",
+    "speedup: qwen_vl_utils_torchcodec": ">= 4.5",
+    "speedup: torchcodec": ">= 2.1",
+    "speedup: decord": ">= 2.1",
+    "speedup: vllm_loader": ">= 2.1",
+    "speedup: opencv": ">= 1.9",
+    "speedup: ffmpeg_pipe": ">= 1.9",
+    "hevc_vs_full_decode": "<= 0.60",
+    "av1_vs_full_decode": "<= 0.40",
+    "psnr_db": ">= 50",
+    "psnr_fast_db": ">= 43",
+    "rss_growth_10h": "<= 0.10",
+    "peak_rss_mb": f"<= {2 * SAMPLE_FPS * (CHUNK_S + OVERLAP_S) * HEIGHT_PX * WIDTH_PX * 3 / 1e6 + 150:.0f}",
+    "first_chunk_ratio": "<= 1.3",
+}
+
+
+def main() -> None:
+    """Measure everything; with `memory VIDEO`, take one film's frames and print the peak memory."""
+    if sys.argv[1:2] == ["memory"]:
+        print(asyncio.run(peak_bytes(Path(sys.argv[2]))))
+        return
+    everybody = medians(MAIN, list(CONTENDERS))
+    own, fast, limit = (everybody.pop(name) for name in ("worker", "worker_fast", "full_decode"))
+    others = {name: medians(name, ["worker", *RIVALS]) for name in FILMS if name != MAIN}
+    vs_limit = {name: runs["worker"]["wall_s"] / runs["full_decode"]["wall_s"] for name, runs in others.items()}
+    publish(
+        "ingest",
+        {
+            "vs_full_decode": own["wall_s"] / limit["wall_s"],
+            "vs_full_decode_fast": fast["wall_s"] / limit["wall_s"],
+            "hevc_vs_full_decode": vs_limit.pop("hevc"),
+            "av1_vs_full_decode": vs_limit.pop("svt-av1"),
+            "others_vs_full_decode": vs_limit,
+            "speedup": {name: runs["wall_s"] / own["wall_s"] for name, runs in everybody.items()},
+            "other_codecs": {
+                name: runs["worker"]["wall_s"] / min(runs[rival]["wall_s"] for rival in RIVALS[1:])
+                for name, runs in others.items()
+            },
+            "psnr_db": psnr_db(fast=False),
+            "psnr_fast_db": psnr_db(fast=True),
+            "first_chunk_ratio": first_chunk_ratio(),
+            **memory_figures(),
+            "peers_peak_rss_mb": {name: runs["peak_rss_mb"] for name, runs in everybody.items()},
+        },
+        TARGETS,
+    )
+
+
+def film(name: str) -> Path:
+    """Encode a film once."""
+    duration_s, size, container, options = FILMS[name]
+    path = MEDIA / f"{name}.{container}"
+    if not path.exists():
+        pictures = PICTURES.format(size=size, fps=FPS, duration_s=duration_s)
+        run_ffmpeg(path, "-filter_complex", pictures, *options.split(), "-pix_fmt", "yuv420p")
+    return path
+
+
+def run_ffmpeg(path: Path, *arguments: str) -> None:
+    """Make a file, whole or not at all."""
+    MEDIA.mkdir(parents=True, exist_ok=True)
+    partial = path.with_stem(f"{path.stem}.partial")
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments, str(partial)], check=True)
+    partial.rename(path)
+
+
+def measured(contender: str, path: Path, duration_s: float) -> dict[str, float]:
+    """One run in a process of its own."""
+    program = Path(__file__).with_name("peers.py")
+    run = subprocess.run(
+        [sys.executable, program, contender, str(path), str(duration_s), str(FPS)],
+        check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(PEERS)},
+    )  # fmt: skip
+    figures: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+    return figures
+
+
+def medians(name: str, contenders: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Medians of interleaved runs."""
+    path = film(name)
+    runs: dict[str, list[dict[str, float]]] = {contender: [] for contender in contenders}
+    for number in range(ROUNDS):
+        for contender in contenders:
+            runs[contender].append(measured(contender, path, FILMS[name][0]))
+            print(f"{name}, round {number + 1}, {contender}: {runs[contender][-1]['wall_s']:.2f} s", flush=True)
+    return {
+        contender: {key: statistics.median(run[key] for run in some) for key in some[0]}
+        for contender, some in runs.items()
+    }
+
+
+def first_chunk_ratio() -> float:
+    """Time to the first chunk of a film of twenty minutes over the time for a film of that chunk alone."""
+    source = film(MAIN)
+    long, alone = MEDIA / "twenty-minutes.mp4", MEDIA / "first-chunk.mp4"
+    if not alone.exists():
+        run_ffmpeg(long, "-stream_loop", "9", "-i", str(source), "-c", "copy")
+        run_ffmpeg(alone, "-i", str(source), "-t", str(CHUNK_S + OVERLAP_S), "-c", "copy")
+    ratios = []
+    for _ in range(ROUNDS):
+        first_s = measured("worker", long, 10 * FILMS[MAIN][0])["first_chunk_s"]
+        ratios.append(first_s / measured("worker", alone, CHUNK_S + OVERLAP_S)["first_chunk_s"])
+    return statistics.median(ratios)
+
+
+def psnr_db(*, fast: bool) -> float:
+    """The worker's frames against whole pictures that Pillow shrinks, over a minute's first frame of each scene."""
+    select = f"select='not(mod(n,{7 * FPS}))'"
+    whole = subprocess.run(
+        ["ffmpeg", "-v", "error", "-t", str(CHUNK_S), "-i", str(film(MAIN)), "-vf",
+         f"{select},scale=flags=bicubic+accurate_rnd+full_chroma_inp+full_chroma_int", "-vsync", "0",
+         "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:"],
+        check=True, stdout=subprocess.PIPE,
+    ).stdout  # fmt: skip
+    width_px, height_px = map(int, FULL_HD.split("x"))
+    pictures = np.frombuffer(whole, np.uint8).reshape(-1, height_px, width_px, 3)
+    reference = [
+        np.asarray(Image.fromarray(picture).resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BICUBIC), np.float64)
+        for picture in pictures
+    ]
+
+    async def frames() -> np.ndarray:
+        extractor = FrameExtractor(Settings(fast_decode=fast))
+        info = await extractor.get_video_info(film(MAIN))
+        sampling, chunk = Sampling(0, Fraction(1, 7), HEIGHT_PX, WIDTH_PX), Chunk(0, 0, CHUNK_S, CHUNK_S)
+        return (await extractor.extract_frames(film(MAIN), info, sampling, chunk)).pixels
+
+    pixels = asyncio.run(frames())
+    errors = [np.mean((one - other) ** 2) for one, other in zip(pixels, reference, strict=True)]
+    return float(10 * np.log10(255**2 / np.mean(errors)))
+
+
+def memory_figures() -> dict[str, float]:
+    """Peak memory, with all children, of taking a film's frames: the main film's, and of ten minutes and ten hours."""
+    minute = MEDIA / "minute.mp4"
+    if not minute.exists():
+        pictures = PICTURES.format(size="320x180", fps=10, duration_s=60)
+        run_ffmpeg(minute, "-filter_complex", pictures, "-pix_fmt", "yuv420p")
+    peaks = {}
+    for duration_s in (SHORT_S, LONG_S):
+        path = MEDIA / f"{duration_s}-s.mp4"
+        if not path.exists():
+            run_ffmpeg(path, "-stream_loop", str(duration_s // 60 - 1), "-i", str(minute), "-c", "copy")
+        peaks[duration_s] = _peak_bytes_in_a_process(path)
+    return {
+        "rss_growth_10h": peaks[LONG_S] / peaks[SHORT_S] - 1,
+        "peak_rss_mb": _peak_bytes_in_a_process(film(MAIN)) / 1e6,
+    }
+
+
+def _peak_bytes_in_a_process(path: Path) -> int:
+    return int(subprocess.run([sys.executable, __file__, "memory", path], check=True, stdout=subprocess.PIPE).stdout)
+
+
+async def peak_bytes(path: Path) -> int:
+    """Take a film's frames, chunk by chunk, and return the most memory that the process and its children had."""
+    extractor = FrameExtractor(Settings())
+    with peak_memory() as peak:
+        info = await extractor.get_video_info(path)
+        starts_s = range(0, int(info.end_s), CHUNK_S)
+        chunks = [
+            Chunk(index, start_s, min(start_s + CHUNK_S, info.end_s), min(start_s + CHUNK_S + OVERLAP_S, info.end_s))
+            for index, start_s in enumerate(starts_s)
+        ]
+        sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+        async for batch in extractor.stream_frames(path, info, sampling, chunks):
+            del batch
+    return peak[0]
+
+
+if __name__ == "__main__":
+    main()

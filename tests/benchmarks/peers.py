@@ -1,0 +1,253 @@
+"""Program: `python peers.py CONTENDER FILE DURATION_S FPS` gets a file's frames and prints what that cost as JSON.
+
+Every contender gives one frame each half second of the file, 640 by 352 pixels RGB, in chunks of 60 s that see 2 s of
+the next, on the same cores; vLLM's loader alone does as it always does: frames of the whole file in their full size.
+A contender's imports are not timed, the worker's child processes are.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+SAMPLE_FPS = 2
+HEIGHT_PX, WIDTH_PX = 352, 640
+CHUNK_S, OVERLAP_S = 60, 2
+CORES = len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A file of constant rate whose first picture is at 0 s."""
+
+    path: str
+    duration_s: float
+    fps: Fraction
+
+    def spans(self) -> list[list[float]]:
+        """The instants of each chunk."""
+        starts_s = range(0, int(self.duration_s), CHUNK_S)
+        return [
+            [
+                index / SAMPLE_FPS
+                for index in range(start_s * SAMPLE_FPS, (start_s + CHUNK_S + OVERLAP_S) * SAMPLE_FPS)
+                if index / SAMPLE_FPS < self.duration_s
+            ]
+            for start_s in starts_s
+        ]
+
+
+Chunks = Iterator[int]
+"""The number of frames in each chunk, when its frames are there."""
+
+
+def worker(*, fast: bool) -> Callable[[Film], Callable[[], Chunks]]:
+    """This project, its child processes and all."""
+
+    def prepare(film: Film) -> Callable[[], Chunks]:
+        from config import Settings
+        from frame_extractor import FrameExtractor
+        from records import Chunk, Sampling
+
+        async def run() -> list[int]:
+            extractor, counts = FrameExtractor(Settings(fast_decode=fast)), []
+            path, spans = Path(film.path), film.spans()
+            info = await extractor.get_video_info(path)
+            chunks = [
+                Chunk(index, span[0], min(span[0] + CHUNK_S, info.end_s), span[-1] + 1 / SAMPLE_FPS)
+                for index, span in enumerate(spans)
+            ]
+            sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+            async with aclosing(extractor.stream_frames(path, info, sampling, chunks)) as stream:
+                async for batch in stream:
+                    counts.append(len(batch.pixels))
+                    note_chunk()
+            return counts
+
+        return lambda: iter(asyncio.run(run()))
+
+    return prepare
+
+
+def qwen_vl_utils(reader: str) -> Callable[[Film], Callable[[], Chunks]]:
+    """Qwen's own loader with one of its readers, a call for each chunk."""
+
+    def prepare(film: Film) -> Callable[[], Chunks]:
+        os.environ["FORCE_QWENVL_VIDEO_READER"] = reader
+        from qwen_vl_utils import vision_process
+
+        def run() -> Chunks:
+            for span in film.spans():
+                end_s = min(span[-1] + 1 / SAMPLE_FPS, film.duration_s - 0.1)
+                part = {"video": film.path, "video_start": span[0], "video_end": end_s, "fps": SAMPLE_FPS}
+                yield len(vision_process.fetch_video(part | {"resized_height": HEIGHT_PX, "resized_width": WIDTH_PX}))
+
+        return run
+
+    return prepare
+
+
+def torchcodec(film: Film) -> Callable[[], Chunks]:
+    """PyTorch's decoder with its own resize."""
+    from torchcodec.decoders import VideoDecoder
+    from torchcodec.transforms import Resize
+
+    def run() -> Chunks:
+        decoder = VideoDecoder(film.path, transforms=[Resize((HEIGHT_PX, WIDTH_PX))], num_ffmpeg_threads=CORES)
+        for span in film.spans():
+            yield len(decoder.get_frames_played_at(span).data)
+
+    return run
+
+
+def decord(film: Film) -> Callable[[], Chunks]:
+    """Decord with its own resize."""
+    import decord as library
+
+    def run() -> Chunks:
+        reader = library.VideoReader(film.path, width=WIDTH_PX, height=HEIGHT_PX, num_threads=CORES)
+        for span in film.spans():
+            yield len(reader.get_batch([int(instant_s * film.fps) for instant_s in span]).asnumpy())
+
+    return run
+
+
+def pyav(film: Film) -> Callable[[], Chunks]:
+    """PyAV from the start to the end."""
+    import av
+
+    def run() -> Chunks:
+        wanted = {int(instant_s * film.fps) for span in film.spans() for instant_s in span}
+        frames = {}
+        with av.open(film.path) as container:
+            container.streams.video[0].thread_type = "AUTO"
+            container.streams.video[0].thread_count = CORES
+            for number, frame in enumerate(container.decode(video=0)):
+                if number in wanted:
+                    small = frame.reformat(WIDTH_PX, HEIGHT_PX, "rgb24", interpolation="BICUBIC")
+                    frames[number] = small.to_ndarray()
+        for span in film.spans():
+            yield len([frames[int(instant_s * film.fps)] for instant_s in span])
+
+    return run
+
+
+def opencv(film: Film) -> Callable[[], Chunks]:
+    """OpenCV, which retrieves only the wanted frames."""
+    import cv2
+
+    def run() -> Chunks:
+        wanted = {int(instant_s * film.fps) for span in film.spans() for instant_s in span}
+        frames = {}
+        capture = cv2.VideoCapture(film.path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, CORES])
+        number = 0
+        while capture.grab():
+            if number in wanted:
+                small = cv2.resize(capture.retrieve()[1], (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA)
+                frames[number] = cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
+            number += 1
+        for span in film.spans():
+            yield len([frames[int(instant_s * film.fps)] for instant_s in span])
+
+    return run
+
+
+def ffmpeg(film: Film) -> Callable[[], Chunks]:
+    """The program's fps filter through a pipe."""
+
+    def run() -> Chunks:
+        filters = f"fps={SAMPLE_FPS}:round=up:start_time=0,scale={WIDTH_PX}:{HEIGHT_PX}:flags=bicubic"
+        command = ["ffmpeg", "-v", "error", "-threads", str(CORES), "-i", film.path, "-vf", filters]
+        output = subprocess.run(
+            [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:"], check=True, capture_output=True
+        ).stdout
+        assert len(output) // (HEIGHT_PX * WIDTH_PX * 3) >= SAMPLE_FPS * int(film.duration_s)
+        yield from (len(span) for span in film.spans())
+
+    return run
+
+
+def vllm(film: Film) -> Callable[[], Chunks]:
+    """vLLM's own loader."""
+    from vllm.multimodal.video import VIDEO_LOADER_REGISTRY
+
+    loader: Any = VIDEO_LOADER_REGISTRY.load("qwen3_vl")
+
+    def run() -> Chunks:
+        frames, _ = loader.load_bytes(Path(film.path).read_bytes(), num_frames=-1, fps=SAMPLE_FPS)
+        assert len(frames) == SAMPLE_FPS * int(film.duration_s)
+        yield from (len(span) for span in film.spans())
+
+    return run
+
+
+def full_decode(film: Film) -> Callable[[], Chunks]:
+    """The limit: every picture is decoded, and nothing is done with it."""
+
+    def run() -> Chunks:
+        command = ["ffmpeg", "-v", "error", "-threads", str(CORES), "-i", film.path, "-an", "-f", "null", "-"]
+        subprocess.run(command, check=True)
+        yield from (len(span) for span in film.spans())
+
+    return run
+
+
+CONTENDERS: dict[str, Callable[[Film], Callable[[], Chunks]]] = {
+    "worker": worker(fast=False),
+    "worker_fast": worker(fast=True),
+    "full_decode": full_decode,
+    "qwen_vl_utils_torchcodec": qwen_vl_utils("torchcodec"),
+    "qwen_vl_utils_decord": qwen_vl_utils("decord"),
+    "torchcodec": torchcodec,
+    "decord": decord,
+    "pyav": pyav,
+    "opencv": opencv,
+    "ffmpeg_pipe": ffmpeg,
+    "vllm_loader": vllm,
+}
+_first_chunk_at_s: list[float] = []
+
+
+def note_chunk() -> None:
+    """Remember when a contender that streams had a chunk."""
+    _first_chunk_at_s.append(time.perf_counter())
+
+
+def main() -> None:
+    """Run one contender once."""
+    name, path, duration_s, fps = sys.argv[1:]
+    film = Film(path, float(duration_s), Fraction(fps))
+    run = CONTENDERS[name](film)
+    started_s = time.perf_counter()
+    counts = []
+    for count in run():
+        counts.append(count)
+        note_chunk()
+    wall_s = time.perf_counter() - started_s
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(
+        json.dumps(
+            {
+                "wall_s": wall_s,
+                "first_chunk_s": _first_chunk_at_s[0] - started_s,
+                "peak_rss_mb": (own.ru_maxrss + children.ru_maxrss) / 1024,
+                "frames": sum(counts),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

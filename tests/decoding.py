@@ -1,0 +1,67 @@
+"""The pictures of a file decoded in two ways: every packet, and as the worker does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clips import HEIGHT_PX, WIDTH_PX
+from media import decode
+from media.decode import Grid, Picture, Tally, shown_at_instants
+from media.decoders import Converted, planned_stream
+from media.picture import PictureConverter
+from media.scan import scan
+from media.source import decode_frames, open_video
+from media.wire import DecodePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The pictures of a plan, each with its instants and its time, and how many packets were there and were decoded."""
+
+    shown: list[tuple[int, int, int]]
+    pixels: list[np.ndarray]
+    packets: int = 0
+    kept: int = 0
+
+
+def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
+    described: dict[str, Any] = scan(str(path))
+    stop = int(described["duration_s"] * fps) + 1
+    return DecodePlan(
+        str(path), described["stream_index"], described["first_pts"], described["time_base_s"], described["fps"],
+        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX, threads=2, fast=False, keyframes_only=False,
+    )  # fmt: skip
+
+
+def decoded_whole(plan: DecodePlan) -> Decoded:
+    """Decode every packet of the file."""
+    with open_video(plan.path) as container:
+        stream = planned_stream(container, plan, plan.threads)
+        return _shown(decode_frames(container, stream), plan)
+
+
+def decoded_sparsely(plan: DecodePlan) -> Decoded:
+    """Decode as the worker does."""
+    tally = Tally()
+    result = _shown(decode.pictures_from(plan, Grid(plan), tally), plan)
+    return replace(result, packets=tally.packets, kept=tally.decoded)
+
+
+def _shown(pictures: Iterator[Picture], plan: DecodePlan) -> Decoded:
+    converter = PictureConverter(plan.height_px, plan.width_px)
+    shown: list[tuple[int, int, int]] = []
+    pixels: list[np.ndarray] = []
+    for one in shown_at_instants(pictures, Grid(plan), plan):
+        shown.append((one.first, one.stop, one.picture.pts))
+        picture = one.picture
+        pixels.append(picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame))
+    return Decoded(shown, pixels)
+
+
+def assert_same(one: Decoded, other: Decoded) -> None:
+    assert one.shown == other.shown
+    assert all(np.array_equal(*pair) for pair in zip(one.pixels, other.pixels, strict=True))

@@ -1,0 +1,53 @@
+"""Real-world files end as they should; the folder and its list are not part of the project."""
+
+import os
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from config import Settings
+from decoding import assert_same, decoded_sparsely, decoded_whole, plan_of
+from errors import MediaError
+from frame_extractor import FrameExtractor
+
+CORPUS = Path(os.environ.get("MEDIA_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
+FPS, LONGEST_S = 2, 30
+"""Of longer files the beginning is compared with a full decode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file, how many pictures ffmpeg decodes of it, and what a worker should do with it."""
+
+    name: str
+    pictures: int
+    expectation: str
+
+
+def entries() -> list[Entry]:
+    manifest = CORPUS / "MANIFEST.md"
+    lines = manifest.read_text().splitlines() if manifest.exists() else []
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines if line.startswith("|")]
+    return [Entry(row[0], int(row[4]), row[5]) for row in rows if len(row) == 6 and row[4].isdigit()]
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+async def test_a_file_ends_as_its_list_expects(entry: Entry):
+    path = CORPUS / entry.name
+    extractor = FrameExtractor(Settings())
+    if entry.expectation.startswith("REJECT"):
+        with pytest.raises(MediaError):
+            await extractor.get_video_info(path)
+        return
+
+    info = await extractor.get_video_info(path)
+
+    if "partial" not in entry.expectation:
+        assert info.num_frames == entry.pictures
+    plan = plan_of(path, Fraction(FPS))
+    plan = replace(plan, stop=min(plan.stop, FPS * LONGEST_S))
+    whole = decoded_whole(plan)
+    assert whole.shown
+    assert_same(decoded_sparsely(plan), whole)
