@@ -15,6 +15,7 @@ WorkerError                 INTERNAL
     EncryptedVideo          ENCRYPTED_VIDEO
     UnsupportedCodec        UNSUPPORTED_CODEC
     VideoTooLong            VIDEO_TOO_LONG
+    VideoTooLarge           VIDEO_TOO_LARGE
     NoFrames                NO_FRAMES
     MediaTimeout            MEDIA_TIMEOUT
   PromptTooLong             PROMPT_TOO_LONG
@@ -124,6 +125,12 @@ class VideoTooLong(MediaError):
     """The video is longer than the configured limit."""
 
     code = "VIDEO_TOO_LONG"
+
+
+class VideoTooLarge(MediaError):
+    """The video's pictures have more pixels than the worker decodes."""
+
+    code = "VIDEO_TOO_LARGE"
 
 
 class NoFrames(MediaError):

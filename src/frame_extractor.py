@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 import media_process
 from config import Settings
-from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec
+from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from media.budget import Budget, SamplingRate, fit, microseconds
 from media.thinning import changing_pairs
 from media.wire import RECORD, SUMMARY, DecodePlan
@@ -32,6 +32,7 @@ REFUSALS: dict[str, tuple[type[MediaError], str]] = {
     "no_video_stream": (NoVideoStream, "The file holds no moving pictures."),
     "encrypted": (EncryptedVideo, "The video is encrypted."),
     "unsupported_codec": (UnsupportedCodec, "The video's codec is not supported."),
+    "too_large": (VideoTooLarge, "The video's pictures are larger than 36 megapixels."),
     "no_frames": (NoFrames, "No picture of the video could be decoded."),
 }
 

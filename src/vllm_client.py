@@ -13,7 +13,7 @@ from answers import prompts, synthesis
 from answers.prompts import Message
 from config import Settings
 from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
-from errors import InputError, NoFrames, WorkerError
+from errors import EngineStartFailed, InputError, NoFrames, WorkerError
 from media.budget import frame_size
 from records import ChunkResult, FrameBatch, Generation, GenerationOptions, Synthesis
 
@@ -190,10 +190,14 @@ class VLLMClient:
 
     async def shutdown(self) -> None:
         """Stop the engine if it was started."""
-        if self._starting is not None:
+        if self._starting is None:
+            return
+        try:
             engine = await self.initialize_model()
-            self._starting = None
-            engine.shutdown()  # on the loop: vLLM stops its own task there
+        except EngineStartFailed:
+            return
+        self._starting = None
+        engine.shutdown()  # on the loop: vLLM stops its own task there
 
 
 def _fit_image(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
 from config import Settings
-from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec
+from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import FrameExtractor
 from records import Chunk, Sampling, VideoInfo
 
@@ -122,6 +122,7 @@ USELESS_MEDIA = {
     "sound.m4a": SOUND,
     "sound-with-cover.m4a": f"{SOUND} {COVER} -f mp4",
     "lossless.mkv": "-i {} -c:v ffv1",
+    "nine-thousand.mp4": "-i {} -frames:v 1 -vf scale=9000:4100 -c:v libx264 -preset ultrafast",
     "picture.avif": "-i {} -frames:v 1 -c:v libaom-av1 -cpu-used 8 -still-picture 1",
     "encrypted.mp4": f"-i {{}} -c copy -encryption_scheme cenc-aes-ctr -encryption_key {KEY} -encryption_kid {KEY}",
 }
@@ -147,6 +148,7 @@ async def test_a_missing_file_is_unreadable(extractor: FrameExtractor, tmp_path:
         ("sound-with-cover.m4a", NoVideoStream),
         ("lossless.mkv", UnsupportedCodec),
         ("picture.avif", NoVideoStream),
+        ("nine-thousand.mp4", VideoTooLarge),
         ("encrypted.mp4", EncryptedVideo),
     ],
 )

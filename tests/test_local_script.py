@@ -37,7 +37,7 @@ def test_a_video_is_answered_on_the_screen_and_in_a_file(twelve_seconds: Path, t
 def test_a_job_that_fails_is_one_sentence_and_status_1(tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("This is no video.\n" * 100)
-    finished = run_script("--video", text)
+    finished = run_script("--video", text, "--model", tmp_path)  # an engine that starts would be waited for
     assert finished.returncode == 1
     assert finished.stdout.strip().splitlines()[-1].startswith("UNREADABLE_VIDEO: ")
     assert "Traceback" not in finished.stdout + finished.stderr

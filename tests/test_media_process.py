@@ -60,6 +60,27 @@ async def test_a_child_is_limited_and_can_gain_nothing():
     assert limits[3:] == [*no_capabilities, "1"]
 
 
+@pytest.mark.parametrize("reader", ["scan", "decode"])
+@pytest.mark.parametrize("escape", ["socket.socket()", "os.execv('/bin/true', ['true'])", "subprocess.run(['true'])"])
+async def test_what_opens_a_video_can_open_no_socket_and_start_no_program(reader: str, escape: str):
+    start = f"""if True:
+        import os, socket, subprocess, sys, types
+        from concurrent.futures import ThreadPoolExecutor
+        from media import {reader}
+        def escape(*_):
+            with ThreadPoolExecutor() as pool:
+                pool.submit(lambda: {escape}).result()
+        {reader}.scan, {reader}.json = escape, types.SimpleNamespace(loads=escape, dump=escape)
+        sys.argv.append("")
+        try:
+            {reader}.main()
+        except PermissionError:
+            print("denied")
+    """
+
+    assert await media_process.run([sys.executable, "-c", start], 20) == b"denied\n"
+
+
 def test_a_child_dies_with_the_worker():
     start = """if True:
         from media_process import MediaProcess

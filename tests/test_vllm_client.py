@@ -234,3 +234,15 @@ async def test_a_request_with_no_or_too_many_images_is_refused(count: int) -> No
     images = list(frame_batch(9, 40, 50).pixels[:count])
     with pytest.raises(InputError):
         await client_of(ScriptedEngine()).process_images("What?", images, OPTIONS)
+
+
+async def test_a_client_whose_engine_does_not_start_shuts_down_all_the_same() -> None:
+    def fail(_settings: Settings) -> ScriptedEngine:
+        raise EngineStartFailed("scripted")
+
+    client = VLLMClient(Settings(), fail)
+    loading = asyncio.create_task(client.initialize_model())
+    await asyncio.sleep(0)  # the start begins
+    await client.shutdown()
+    with pytest.raises(EngineStartFailed):
+        await loading

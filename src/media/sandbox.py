@@ -1,9 +1,14 @@
-"""What a media process may do, and that it dies with the worker: by programs of util-linux, where they work."""
+"""What a media process may do, and that it dies with the worker: by programs of util-linux, where they work.
+
+What opens a video besides gives up sockets, see media.confinement.
+"""
 
 import logging
 import os
 import subprocess
 from functools import cache
+
+from media import confinement
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +32,9 @@ def prefix() -> tuple[str, ...]:
     if os.geteuid() == 0:
         layers["no capabilities"] = ("setpriv", *NO_CAPABILITIES, "--")
     active = {name: argv for name, argv in layers.items() if _works(argv)}
+    names = [*active, *(["no sockets, no other programs"] if confinement.is_supported() else [])]
     missing = [name for name in layers if name not in active]
-    log.info("media processes run with: %s", "; ".join(active) or "no sandbox")
+    log.info("media processes run with: %s", "; ".join(names) or "no sandbox")
     if missing:
         log.warning("media processes run without: %s", "; ".join(missing))
     return tuple(word for argv in active.values() for word in argv)

@@ -18,6 +18,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from media.confinement import confine
 from media.source import (
     AVI,
     END,
@@ -36,6 +37,8 @@ CODECS = (
     | {"mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "h263"}
     | {"wmv1", "wmv2", "wmv3", "vc1", "flv1", "vp6", "vp6f"}
 )
+MAX_PICTURE_PIXELS = 36_000_000
+"""A little more than 8K."""
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A rate that a container declares is the exact form of the measured one if it is as near as this."""
 DURATION_TOLERANCE = Fraction(1, 10)
@@ -65,21 +68,30 @@ def scan(path: str) -> dict[str, object]:
     try:
         with open_video(path) as container:
             stream = picture_stream(container)
-            if stream is None:
-                return {"refused": "no_video_stream"}
-            if stream.codec_context is None or stream.codec_context.codec.canonical_name not in CODECS:
-                return {"refused": "unsupported_codec"}
+            refused = _refusal(stream)
+            if stream is None or refused:
+                return {"refused": refused}
             first = next(decode_frames(container, stream), None)
-        if first is None:
-            return {"refused": "no_frames"}
         if _is_undecipherable(path):
             return {"refused": "encrypted"}
+        if first is None:
+            return {"refused": "no_frames"}
         with open_video(path) as container:
             stream = picture_stream(container)
             assert stream is not None  # the same file, opened again: decoding moved the first reader
             return _describe(container, stream, first, _packet_times(container, stream, first))
     except av.error.FFmpegError:
         return {"refused": "unreadable"}
+
+
+def _refusal(stream: VideoStream | None) -> str | None:
+    """Why a stream is of no use, as far as that shows before anything is decoded."""
+    if stream is None:
+        return "no_video_stream"
+    context = stream.codec_context
+    if context is None or context.codec.canonical_name not in CODECS:
+        return "unsupported_codec"
+    return "too_large" if context.width * context.height > MAX_PICTURE_PIXELS else None
 
 
 def _is_undecipherable(path: str) -> bool:
@@ -203,6 +215,7 @@ def _rate_fps(stream: VideoStream, times: PacketTimes, duration_s: Fraction) -> 
 
 def main() -> None:
     """Print the scan of the file named on the command line."""
+    confine()
     json.dump(scan(sys.argv[1]), sys.stdout)
 
 
