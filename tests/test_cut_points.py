@@ -1,0 +1,98 @@
+"""Whatever the rate, the span and the cuts, every instant gets the picture on screen, and every chunk its instants."""
+
+import io
+from dataclasses import replace
+from fractions import Fraction
+from itertools import accumulate, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clips import ClipStore, number_in
+from decoding import decoded_sparsely, plan_of
+from frame_extractor import _BatchAssembler
+from media.wire import RECORD, SUMMARY
+from records import Chunk, Sampling
+
+CLIPS = ("h264.mp4", "h264-open-gop.ts", "variable.mkv", "hevc.mp4", "av1.mp4", "vp9.webm", "mpeg2.ts", "h264.avi")
+HEIGHT_PX, WIDTH_PX = 32, 64
+PICTURE_BYTES = HEIGHT_PX * WIDTH_PX * 3
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return ClipStore(tmp_path_factory.mktemp("clips"))
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(
+    name=st.sampled_from(CLIPS),
+    fps=st.fractions(Fraction(1, 3), Fraction(50), max_denominator=30),
+    span=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
+)
+def test_any_rate_and_span_shows_the_picture_on_screen(name: str, fps: Fraction, span: list[float], clips: ClipStore):
+    clip = clips.clip(name)
+    plan = plan_of(clip.path, fps)
+    start, stop = (int(share * plan.stop) for share in span)
+    plan = replace(plan, start=start, stop=max(stop, start + 1))
+
+    decoded = decoded_sparsely(plan)
+
+    seen = {
+        index: number_in(picture)
+        for (first, end, _), picture in zip(decoded.shown, decoded.pixels, strict=True)
+        for index in range(first, end)
+    }
+    last_s = float(clip.times_s[-1])
+    assert seen.keys() >= {index for index in range(plan.start, plan.stop) if index / fps <= last_s}
+    assert seen == {index: clip.number_at(index / fps) for index in seen}
+
+
+class Pipe:
+    """A decoder whose output is there already."""
+
+    def __init__(self, output: bytes) -> None:
+        self._output = io.BytesIO(output)
+
+    def read_into(self, buffer: memoryview) -> bool:
+        return self._output.readinto(buffer) == len(buffer)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+    cuts=st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    overlap=st.integers(0, 15),
+    fps=st.sampled_from([Fraction(2), Fraction(10, 3), Fraction(25)]),
+)
+def test_every_chunk_gets_the_pictures_of_its_instants(
+    lengths: list[int], cuts: list[int], overlap: int, fps: Fraction
+):
+    instants = sum(lengths)
+    edges = sorted({0, instants, *(cut for cut in accumulate(cuts) if cut < instants)})
+    sampling = Sampling(5.0, fps, HEIGHT_PX, WIDTH_PX)
+    chunks = [
+        Chunk(index, *(sampling.instant_s(edge) for edge in (start, stop, min(stop + overlap, instants))))
+        for index, (start, stop) in enumerate(pairwise(edges))
+    ]
+    shown = [number for number, length in enumerate(lengths) for _ in range(length)]
+    assembler = _BatchAssembler(Pipe(records(lengths)), sampling, "uniform")  # type: ignore[arg-type]
+
+    for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
+        batch = assembler.batch(chunk, following)
+        wanted = sampling.indices(chunk)
+        assert batch.pixels[:, 0, 0, 0].tolist() == shown[wanted.start : wanted.stop]
+        assert batch.times_s.tolist() == [sampling.instant_s(index) for index in wanted]
+        assert np.ptp(batch.pixels, axis=(1, 2, 3)).max() == 0
+        assert batch.seen_until_s == sampling.instant_s(wanted.stop)
+
+
+def records(lengths: list[int]) -> bytes:
+    """What the decoder writes for pictures of one colour, each on screen for so many instants."""
+    output, first = b"", 0
+    for number, length in enumerate(lengths):
+        output += RECORD.pack(first, length, 0.0) + bytes([number]) * PICTURE_BYTES
+        first += length
+    return output + RECORD.pack(first, 0, 0.0) + SUMMARY.pack(0, 0, 0)
