@@ -5,6 +5,7 @@ WorkerError                 INTERNAL
   DownloadError             DOWNLOAD_FAILED
     UrlInvalid              URL_INVALID
     UrlBlocked              URL_BLOCKED
+    UrlExpired              URL_EXPIRED
     SourceHttpError         SOURCE_HTTP_ERROR
     DownloadTimeout         DOWNLOAD_TIMEOUT
     DownloadTooLarge        DOWNLOAD_TOO_LARGE
@@ -65,6 +66,12 @@ class UrlBlocked(DownloadError):
     """The address leads to a network that the worker must not reach."""
 
     code = "URL_BLOCKED"
+
+
+class UrlExpired(DownloadError):
+    """The URL was signed for a time that is over."""
+
+    code = "URL_EXPIRED"
 
 
 class SourceHttpError(DownloadError):

@@ -15,6 +15,7 @@ from config import Settings, load_settings
 from errors import InputError, WorkerError, to_response
 from pipeline import Report, Services, process_video_job
 from records import JobRequest, Progress
+from report.fitness import examine
 from report.output import job_output
 from report.progress import ProgressSender
 
@@ -111,13 +112,36 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, stream=sys.stderr, force=True)
 
 
+async def fitness() -> None:
+    """Tell the platform, before the first job, that this worker can answer none.
+
+    Raises:
+        RuntimeError: with what is wrong.
+    """
+    faults = [finding for finding in await examine(services().settings) if not finding.is_fit]
+    if faults:
+        raise RuntimeError("; ".join(f"{fault.name}: {fault.sentence}" for fault in faults))
+
+
+def check() -> int:
+    """Print for people what `fitness` tells the platform; the exit status."""
+    findings = asyncio.run(examine(load_settings()))
+    for finding in findings:
+        sys.stdout.write(f"{'ok' if finding.is_fit else 'FAULT':<7}{finding.name:<14}{finding.sentence}\n")
+    return 0 if all(finding.is_fit for finding in findings) else 1
+
+
 def main() -> None:
     """Serve jobs until the platform ends the process."""
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # the SDK's own default prints every prompt and answer
+    # The SDK's own checks make a CUDA context in this process, which the engine's would then have to do without.
+    os.environ.setdefault("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "true")
+    os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
     import runpod  # 2 s of imports that neither tests nor test_local.py need
 
     settings = services().settings
     configure_logging(settings)
+    runpod.serverless.register_fitness_check(fitness)
     # A constant: the SDK drains the worker whenever the concurrency changes.
     config = {"handler": handler, "concurrency_modifier": lambda _current: settings.max_concurrent_jobs}
     try:
@@ -127,4 +151,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if "--check" in sys.argv[1:]:
+        sys.exit(check())
     main()

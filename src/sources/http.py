@@ -25,6 +25,7 @@ from urllib3.util import parse_url
 
 from errors import DiskFull, DownloadError, DownloadTooLarge, SourceHttpError, UrlInvalid
 from sources.address_guard import AddressGuard, guarded_session
+from sources.presigned import check_expiry
 from sources.url import check_url, redirected_url
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,12 @@ class HttpFetch:
 
     Raises:
         UrlInvalid: see `check_url`.
+        UrlExpired: see `check_expiry`.
     """
 
     def __init__(self, url: str, target: Path, max_bytes: int, allow_private: Sequence[str]) -> None:
         check_url(url, "The video_url")
+        check_expiry(url)
         self._url = url
         self._target = target
         self._max_bytes = max_bytes

@@ -1,0 +1,91 @@
+"""Whether this machine can answer jobs, told before the first one comes and without touching CUDA.
+
+A CUDA context in this process would take GPU memory from the engine, which is a process of its own.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import media_process
+from config import Settings
+from errors import MediaError
+
+GIB = 2**30
+MIN_FREE_DISK_BYTES = GIB
+MIN_FREE_MEMORY_BYTES = 2 * GIB
+"""Without a GPU the weights come on top; the engine says so itself."""
+MEDIA_TIMEOUT_S = 30.0
+NVIDIA_DRIVER = Path("/dev/nvidiactl")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    is_fit: bool
+    sentence: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Run all checks; none raises."""
+    checks = {"ffmpeg": _ffmpeg, "disk": _disk, "memory": _memory, "GPU": _gpu, "model": _model}
+    findings = [Finding(name, *check(settings)) for name, check in checks.items()]
+    return [*findings, Finding("video reader", *await _video_reader())]
+
+
+def _ffmpeg(_settings: Settings) -> tuple[bool, str]:
+    path = shutil.which("ffmpeg")
+    return path is not None, path or "ffmpeg is not installed."
+
+
+def _disk(settings: Settings) -> tuple[bool, str]:
+    existing = next(path for path in (settings.work_dir, *settings.work_dir.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return False, "WORK_DIR is not writable."
+    free_bytes = shutil.disk_usage(existing).free
+    return free_bytes >= MIN_FREE_DISK_BYTES, f"{free_bytes / GIB:.1f} GiB free for WORK_DIR; 1 GiB is needed"
+
+
+def _memory(_settings: Settings) -> tuple[bool, str]:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free_bytes = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    return free_bytes >= MIN_FREE_MEMORY_BYTES, f"{free_bytes / GIB:.1f} GiB available; 2 GiB are needed"
+
+
+def _gpu(_settings: Settings) -> tuple[bool, str]:
+    try:
+        version("vllm")
+    except PackageNotFoundError:
+        return True, "not needed: this vLLM is built for the CPU"
+    if NVIDIA_DRIVER.exists():
+        return True, "NVIDIA's driver is there"
+    return False, "NVIDIA's driver is not there: start the container with a GPU."
+
+
+def _model(settings: Settings) -> tuple[bool, str]:
+    directory = Path(settings.model_name)
+    if directory.is_dir():
+        is_fit = os.access(directory / "config.json", os.R_OK) and any(directory.glob("*.safetensors"))
+        return is_fit, "MODEL_NAME is a directory with" + ("" if is_fit else "out") + " config.json and safetensors"
+    if directory.is_absolute():
+        return False, "MODEL_NAME is a directory that does not exist."
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(settings.model_name, "config.json"), str):
+        return True, "in the cache of Hugging Face"
+    if constants.HF_HUB_OFFLINE:
+        return False, "MODEL_NAME is not in the cache of Hugging Face, and HF_HUB_OFFLINE forbids to fetch it."
+    return True, "will be fetched from Hugging Face with the first job"
+
+
+async def _video_reader() -> tuple[bool, str]:
+    try:
+        output = await media_process.run(media_process.program("media.scan", os.devnull), MEDIA_TIMEOUT_S)
+    except (MediaError, OSError) as exc:
+        return False, f"The process that reads videos does not run: {exc}"
+    return json.loads(output) == {"refused": "unreadable"}, "its processes run"
