@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     max_num_seqs: int = Field(32, ge=1)
     max_num_batched_tokens: int | None = Field(None, ge=1024)
     """Tokens per engine step; None picks by the GPU's memory."""
+    engine_stall_timeout_s: float = Field(300.0, gt=0)
+    """How long the engine may take for one step before it counts as dead."""
 
     chunk_duration: float = Field(60.0, gt=0)
     """Seconds of video that one chunk answers for."""

@@ -24,7 +24,7 @@ GIB = 2**30
         ("vllm.platforms", "current_platform.has_device_capability", ["capability"]),
         ("httpx2", "HTTPError", None),
         ("vllm.engine.arg_utils", "AsyncEngineArgs.create_engine_config", []),
-        ("vllm.v1.engine.async_llm", "AsyncLLM.from_vllm_config", ["vllm_config"]),
+        ("vllm.v1.engine.async_llm", "AsyncLLM.from_vllm_config", ["vllm_config", "stat_loggers", "disable_log_stats"]),
         (
             "vllm.v1.engine.async_llm",
             "AsyncLLM.generate",
@@ -36,6 +36,7 @@ GIB = 2**30
         ("vllm.renderers.base", "BaseRenderer.render_cmpl_async", ["self", "prompts", "tok_params"]),
         ("vllm.renderers.base", "BaseRenderer.default_cmpl_tok_params", None),
         ("runpod.serverless", "start", ["config"]),
+        ("runpod.serverless", "register_fitness_check", ["func"]),
         ("runpod.http_client", "AsyncClientSession", None),
         ("runpod.serverless.modules.rp_http", "send_result", ["session", "job_data", "job"]),
         ("runpod", "Endpoint.run", ["self", "request_input"]),

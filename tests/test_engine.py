@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from answers.prompts import Message
 from config import Settings
 from engine.async_engine import AsyncEngine
-from errors import EngineStartFailed, PromptTooLong
+from errors import EngineDead, EngineStartFailed, PromptTooLong
 from frames import frame_batch, moving_square
 from media.budget import video_prompt_tokens
 from records import GenerationOptions
@@ -136,3 +137,22 @@ async def test_a_model_that_cannot_be_read_is_one_coded_error(client: VLLMClient
     with pytest.raises(EngineStartFailed) as failure:
         await asyncio.to_thread(AsyncEngine, broken)
     assert str(settings.work_dir) not in str(failure.value)
+
+
+async def test_an_engine_that_hangs_is_given_up(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    [core] = [child for child in psutil.Process().children(recursive=True) if "EngineCore" in " ".join(child.cmdline())]
+    monkeypatch.setattr(engine, "_stall_timeout_s", 2.0)
+    core.suspend()
+    try:
+        with pytest.raises(EngineDead, match="hangs"):
+            await engine.generate_on_text(Message("", "one two three"), GREEDY)
+    finally:
+        core.resume()
+    assert await engine.generate_on_text(Message("", "one two three"), GREEDY)
+
+
+async def test_every_step_of_the_engine_is_noticed(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[object] = []
+    monkeypatch.setattr(engine._pulse, "record", lambda *statistics, **_more: steps.append(statistics))
+    answer = await engine.generate_on_text(Message("", "one two three"), GREEDY)
+    assert len(steps) >= answer.completion_tokens

@@ -25,7 +25,7 @@ LAYERS = [
     ["media.references"],
     ["media.thinning"],
     ["media.source", "media.budget", "media.wire", "media.bits", "media.tone"],
-    ["engine.chat"],
+    ["engine.chat", "engine.pulse"],
     ["answers.prompts", "media_process"],
     ["media.sandbox"],
     ["media.confinement"],

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from answers.prompts import Message
 from config import Settings
 from engine.arguments import Gpu, engine_arguments
 from engine.chat import chat_text, video_metadata
+from engine.pulse import Pulse
 from errors import EngineDead, EngineStartFailed, GenerationFailed, PromptTooLong
 from records import FrameBatch, Generation, GenerationOptions
 
@@ -41,8 +42,9 @@ class AsyncEngine:
         from httpx2 import HTTPError  # what Hugging Face's client raises when the Hub cannot be reached
 
         started_s = time.monotonic()
+        self._pulse, self._stall_timeout_s = Pulse(), settings.engine_stall_timeout_s
         try:
-            self._engine, self._processor = _start(settings)
+            self._engine, self._processor = _start(settings, self._pulse)
         except (RuntimeError, ValueError, OSError, ImportError, HTTPError) as exc:
             log.exception("the engine did not start")
             raise EngineStartFailed("The model could not be loaded; the worker's log has the cause.") from exc
@@ -121,7 +123,10 @@ class AsyncEngine:
             rendered = await self._render(prompt)
             rendered_s = time.monotonic()
             requests = self._engine.generate(rendered, sampling, uuid.uuid4().hex, priority=priority)
-            finished = [output async for output in requests]
+            finished = await self._pulse.unless_it_stops(_collected(requests), self._stall_timeout_s)
+        except TimeoutError as exc:
+            log.critical("the engine took no step for %g s", self._stall_timeout_s)
+            raise EngineDead("The engine hangs; this worker restarts. Send the job again.") from exc
         except EngineDeadError as exc:
             raise EngineDead(DEAD_SENTENCE) from exc
         except (VLLMError, ValueError) as exc:
@@ -162,7 +167,11 @@ class AsyncEngine:
         return rendered
 
 
-def _start(settings: Settings) -> tuple[Any, Any]:
+async def _collected(requests: AsyncIterator[Any]) -> list[Any]:
+    return [output async for output in requests]
+
+
+def _start(settings: Settings, pulse: Pulse) -> tuple[Any, Any]:
     """Return vLLM's AsyncLLM and the checkpoint's Hugging Face processor."""
     from vllm.platforms import current_platform
 
@@ -179,4 +188,5 @@ def _start(settings: Settings) -> tuple[Any, Any]:
     config = AsyncEngineArgs(**engine_arguments(settings, gpu)).create_engine_config()
     if gpu is None:  # creating the configuration has just set "spawn", which imports everything again
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
-    return AsyncLLM.from_vllm_config(config), AutoProcessor.from_pretrained(settings.model_name)
+    engine = AsyncLLM.from_vllm_config(config, stat_loggers=[pulse], disable_log_stats=True)
+    return engine, AutoProcessor.from_pretrained(settings.model_name)
