@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -159,6 +159,11 @@ class FrameBatch:
     def __post_init__(self) -> None:
         if self.pixels.shape[:1] != self.times_s.shape or self.pixels.shape[3:] != (3,):
             raise ValueError(f"{self.pixels.shape=} does not fit {self.times_s.shape=}")
+
+    def halved(self) -> FrameBatch:
+        """Every other pair of its frames, the first pair among them."""
+        chosen = [index for index in range(len(self.times_s)) if index // 2 % 2 == 0]
+        return replace(self, pixels=self.pixels[chosen], times_s=self.times_s[chosen], sample_fps=self.sample_fps / 2)
 
     def __repr__(self) -> str:
         return f"FrameBatch(chunk={self.chunk.index}, shape={self.pixels.shape})"

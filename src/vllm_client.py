@@ -1,6 +1,7 @@
 """Asks Qwen3-VL: a chunk, many chunks at once, images, and the synthesis over all chunk answers."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -14,8 +15,10 @@ from answers.prompts import Message
 from config import Settings
 from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
 from errors import EngineStartFailed, InputError, NoFrames, WorkerError
-from media.budget import frame_size
+from media.budget import MIN_FRAMES, frame_size
 from records import ChunkResult, FrameBatch, Generation, GenerationOptions, Synthesis
+
+log = logging.getLogger(__name__)
 
 MIN_IMAGE_TOKENS = 4
 """qwen-vl-utils IMAGE_MIN_TOKEN_NUM."""
@@ -80,11 +83,21 @@ class VLLMClient:
             self._starting = None
 
     async def process_video_chunk(self, question: str, batch: FrameBatch, options: GenerationOptions) -> ChunkResult:
-        """Answer the question on one chunk. A failure that leaves the engine alive is part of the result.
+        """Answer the question on one chunk; a chunk that fails is tried once more, on half of its frames.
+
+        A failure that leaves the engine alive is part of the result.
 
         Raises:
             EngineDead, EngineStartFailed: no other chunk can succeed either.
         """
+        result = await self._answer(question, batch, options)
+        if result.error is None or not result.num_frames:
+            return result
+        log.warning("chunk %d is tried again: %s", batch.chunk.index, result.error)
+        fewer = batch.halved() if result.num_frames >= 2 * MIN_FRAMES else batch
+        return await self._answer(question, fewer, options)
+
+    async def _answer(self, question: str, batch: FrameBatch, options: GenerationOptions) -> ChunkResult:
         chunk = batch.chunk
         seen_until_s = min(chunk.end_s, batch.seen_until_s)
         result = ChunkResult(chunk, len(batch.times_s), float(batch.sample_fps), batch.decode_s, seen_until_s)

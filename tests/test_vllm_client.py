@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from config import Settings
-from errors import EngineDead, EngineStartFailed, GenerationFailed, InputError
+from errors import EngineDead, EngineStartFailed, GenerationFailed, InputError, PromptTooLong
 from fakes import ScriptedEngine, generation
 from frames import frame_batch
 from records import ChunkResult, FrameBatch, GenerationOptions
@@ -108,6 +108,35 @@ async def test_a_failed_chunk_is_reported_and_the_others_are_answered() -> None:
     assert [result.error for result in results] == [None, "GENERATION_FAILED: no luck", None]
     assert results[1].generation is None
     assert results[1].seen_until_s == results[1].chunk.start_s
+
+
+async def test_a_chunk_that_fails_is_tried_again_on_every_other_pair_of_its_frames() -> None:
+    tried: list[FrameBatch] = []
+
+    def fail_on_many(batch: FrameBatch) -> str:
+        tried.append(batch)
+        if len(batch.times_s) > 6:
+            raise PromptTooLong("scripted")
+        return "seen"
+
+    result = await client_of(ScriptedEngine(fail_on_many)).process_video_chunk("?", frame_batch(11, 32, 32), OPTIONS)
+    assert (result.error, result.num_frames, result.sample_fps) == (None, 6, 1)
+    assert result.seen_until_s == tried[0].seen_until_s
+    assert tried[1].times_s.tolist() == tried[0].times_s[[0, 1, 4, 5, 8, 9]].tolist()
+    assert (tried[1].pixels == tried[0].pixels[[0, 1, 4, 5, 8, 9]]).all()
+
+
+async def test_a_chunk_of_few_frames_is_tried_again_on_all_of_them() -> None:
+    faults = iter([GenerationFailed("scripted")])
+
+    def fail_once(batch: FrameBatch) -> str:
+        for fault in faults:
+            raise fault
+        return f"{len(batch.times_s)} seen"
+
+    result = await client_of(ScriptedEngine(fail_once)).process_video_chunk("?", frame_batch(5, 32, 32), OPTIONS)
+    assert result.generation
+    assert result.generation.text == "5 seen"
 
 
 async def test_a_chunk_without_frames_is_an_error_and_never_reaches_the_engine() -> None:
