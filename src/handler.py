@@ -15,6 +15,7 @@ from config import Settings, load_settings
 from errors import InputError, WorkerError, to_response
 from pipeline import Report, Services, process_video_job
 from records import JobRequest, Progress
+from report.delivery import deliverable
 from report.fitness import examine
 from report.output import job_output
 from report.progress import ProgressSender
@@ -25,6 +26,8 @@ PROGRESS_INTERVAL_S = 1.0
 PROGRESS_TIMEOUT_S = 5.0
 EXIT_GRACE_S = 5.0
 """After the engine died: time for running jobs to deliver their errors before the process ends."""
+MAX_SENTENCE_CHARACTERS = 1000
+"""Of one that repeats the caller's own words, such as unknown fields."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -59,7 +62,7 @@ async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
         log.exception("job %s failed", job_id)
         return to_response(exc)
     log.info("job %s: %d chunks in %.1f s", job_id, len(result.chunks), result.total_s)
-    return job_output(result).model_dump(mode="json")
+    return deliverable(job_output(result)).model_dump(mode="json")
 
 
 def validate_input(job_input: object) -> JobRequest:
@@ -74,7 +77,7 @@ def validate_input(job_input: object) -> JobRequest:
         return JobRequest.model_validate(job_input)
     except ValidationError as exc:
         faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors(include_input=False))
-        raise InputError("; ".join(faults)) from exc
+        raise InputError("; ".join(faults)[:MAX_SENTENCE_CHARACTERS]) from exc
 
 
 async def _post_progress(job: dict[str, Any], progress: Progress) -> None:

@@ -12,7 +12,8 @@ SRC = Path(__file__).parents[1] / "src"
 # The top first. Files of one line are peers and do not import each other, but for the named exceptions.
 LAYERS = [
     ["handler"],
-    ["report.fitness", "report.output", "report.progress"],
+    ["report.delivery", "report.fitness"],
+    ["report.output", "report.progress"],
     ["pipeline"],
     ["vllm_client", "download", "video_processor"],
     ["engine.async_engine", "answers.synthesis", "sources.http", "frame_extractor"],
