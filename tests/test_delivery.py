@@ -13,7 +13,8 @@ from report.output import ChunkOutput, JobOutput, Usage, VideoInfoOutput
 
 INFO = VideoInfoOutput(
     duration=60, fps=25, start=0, num_frames=1500, width=64, height=64, rotation=0, codec="h264",
-    pixel_format="yuv420p", container="mov", bit_rate=1, variable_frame_rate=False, truncated=False, missing=0, size_bytes=1,
+    pixel_format="yuv420p", container="mov", bit_rate=1, variable_frame_rate=False, truncated=False, missing=0,
+    size_bytes=1,
 )  # fmt: skip
 
 
@@ -38,8 +39,10 @@ def size_bytes(output: JobOutput) -> int:
 
 @hypothesis_settings(derandomize=True, deadline=None, max_examples=100)
 @given(
-    st.lists(st.none() | st.text("aé\n\U0001f600", max_size=4000), min_size=1, max_size=12), st.integers(6000, 20_000)
+    st.lists(st.none() | st.text("aé\n\U0001f600", max_size=4000), min_size=1, max_size=12),
+    st.integers(6000, 20_000),
 )
+@example(["\U0001f600" * 2000 + "a" * 8000] * 3, 6000)
 def test_what_is_delivered_fits_and_loses_no_more_than_it_must(texts: list[str | None], most_bytes: int):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delivery, "MAX_RESULT_BYTES", most_bytes)
