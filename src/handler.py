@@ -19,6 +19,7 @@ from report.delivery import deliverable
 from report.fitness import examine
 from report.output import job_output
 from report.progress import ProgressSender
+from report.redaction import SECRET_NAME, RedactingFormatter
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,10 @@ def _exit_after_engine_death() -> NoReturn:
 
 def configure_logging(settings: Settings) -> None:
     """Log to stderr. Importing runpod configures the root logger too, so this replaces what is there."""
-    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, stream=sys.stderr, force=True)
+    to_stderr = logging.StreamHandler(sys.stderr)
+    secrets = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
+    to_stderr.setFormatter(RedactingFormatter(LOG_FORMAT, secrets))
+    logging.basicConfig(level=settings.log_level, handlers=[to_stderr], force=True)
 
 
 async def fitness() -> None:

@@ -13,7 +13,7 @@ SRC = Path(__file__).parents[1] / "src"
 LAYERS = [
     ["handler"],
     ["report.delivery", "report.fitness"],
-    ["report.output", "report.progress"],
+    ["report.output", "report.progress", "report.redaction"],
     ["pipeline"],
     ["vllm_client", "download", "video_processor"],
     ["engine.async_engine", "answers.synthesis", "sources.http", "frame_extractor"],

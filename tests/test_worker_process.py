@@ -28,6 +28,8 @@ from tiny_model.environment import environment
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, str(ROOT / "src" / "handler.py")]
+CANARY = "canary-7f3a"
+"""A secret in what a caller sends."""
 QUESTION = "What does the counter show?"
 START_TIMEOUT_S = 120.0
 """For what may have to wait for the model, on a busy machine."""
@@ -188,17 +190,20 @@ def test_jobs_run_at_the_same_time_on_one_engine(
         ("/etc/passwd", {}, "URL_INVALID: "),
         ("missing.mp4", {"top_k": 5}, "INVALID_INPUT: top_k: "),
         ("missing.mp4", {"prompt": 7}, "INVALID_INPUT: prompt: "),
+        (f"http://user:{CANARY}@127.0.0.1/?sig={CANARY}", {}, "URL_INVALID: "),
+        (f"http://127.0.0.1:8000/?sig={CANARY}#{CANARY}", {"prompt": CANARY}, "DOWNLOAD_FAILED: "),
     ],
 )
 def test_a_job_that_cannot_be_done_fails_with_a_code_and_a_sentence(
     video: str, fields: dict[str, object], error: str, endpoint: runpod.Endpoint, worker: Worker, media_root: Path
 ) -> None:
-    job = endpoint.run(job_input(media_root / video, **fields))
-    record = worker.platform.wait_for_status(job.job_id, "FAILED")
+    job = endpoint.run(job_input(video if "://" in video else media_root / video, **fields))
+    record = worker.platform.wait_for_status(job.job_id, "FAILED", timeout_s=START_TIMEOUT_S)
     assert record.results == [{"error": record.error}]
     assert record.error is not None
     assert record.error.startswith(error)
     assert re.fullmatch(r"[A-Z_]+: [^\n/]+", record.error)
+    assert CANARY not in json.dumps(record.results) + worker.log.read_text()
 
 
 def test_a_cancelled_job_ends_its_decoder_and_its_files_and_the_next_job_is_answered(
