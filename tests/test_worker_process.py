@@ -191,7 +191,7 @@ def test_jobs_run_at_the_same_time_on_one_engine(
         ("missing.mp4", {"top_k": 5}, "INVALID_INPUT: top_k: "),
         ("missing.mp4", {"prompt": 7}, "INVALID_INPUT: prompt: "),
         (f"http://user:{CANARY}@127.0.0.1/?sig={CANARY}", {}, "URL_INVALID: "),
-        (f"http://127.0.0.1:8000/?sig={CANARY}#{CANARY}", {"prompt": CANARY}, "DOWNLOAD_FAILED: "),
+        (f"http://127.0.0.2/?sig={CANARY}#{CANARY}", {"prompt": CANARY}, "URL_BLOCKED: "),
     ],
 )
 def test_a_job_that_cannot_be_done_fails_with_a_code_and_a_sentence(
