@@ -143,7 +143,7 @@ def _describe(
     if turn_deg in (90, 270):
         width_px, height_px = height_px, width_px
     duration_s = (times.end_pts - first.pts) * tick_s
-    missing_s = _missing_s(container, stream, float(duration_s), is_cut_off=times.is_cut_off)
+    missing_s = _missing_s(container, stream, duration_s, times)
     return {
         "start_s": _start_s(container, first.pts * tick_s),
         "duration_s": float(duration_s),
@@ -185,23 +185,22 @@ def _start_s(container: InputContainer, first_s: Fraction) -> float:
     return max(0, round(first_s * av.time_base) - container.start_time) / av.time_base
 
 
-def _missing_s(container: InputContainer, stream: VideoStream, duration_s: float, *, is_cut_off: bool) -> float:
-    """Seconds behind the last picture that a file promises; Matroska's end tells nothing, but its tags do.
+def _missing_s(container: InputContainer, stream: VideoStream, duration_s: Fraction, times: PacketTimes) -> float:
+    """Seconds behind the last picture that a file promises.
 
-    The promise of a file that is whole is not heard: many lie.
+    Of a file that is whole no promise is heard, because many lie. Matroska does not tell whether one is, but as a rule
+    it has a tag with the time at which a stream ends.
     """
-    promised_s = 0.0
-    if matched := TAGGED_DURATION.fullmatch(stream.metadata.get("DURATION", "")):
-        hours, minutes, seconds = map(float, matched.groups())
-        promised_s = 3600 * hours + 60 * minutes + seconds
-        is_cut_off = promised_s - duration_s > TAG_TOLERANCE_S
-    elif container.format.name == AVI:
-        return 0.0  # libav takes it from the size of what is left
-    elif stream.duration:
-        promised_s = float(stream.duration * _tick_s(stream))
-    elif container.duration:
-        promised_s = container.duration / av.time_base
-    return max(0.0, promised_s - duration_s) if is_cut_off else 0.0
+    if tag := TAGGED_DURATION.fullmatch(stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(float, tag.groups())
+        missing_s = 3600 * hours + 60 * minutes + seconds - float(times.end_pts * _tick_s(stream))
+        return missing_s if missing_s > TAG_TOLERANCE_S else 0.0
+    if not times.is_cut_off or container.format.name == AVI:  # libav takes an AVI's duration from what is left of it
+        return 0.0
+    promised_s = (
+        stream.duration * _tick_s(stream) if stream.duration else Fraction(container.duration or 0, av.time_base)
+    )
+    return max(0.0, float(promised_s - duration_s))
 
 
 def _rate_fps(stream: VideoStream, times: PacketTimes, duration_s: Fraction) -> Fraction:
