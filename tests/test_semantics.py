@@ -142,6 +142,16 @@ async def test_a_variable_frame_rate_shifts_nothing(worker: Worker, timeline: Ti
     check_chunks(output, timeline)
 
 
+async def test_of_the_frames_that_show_something_new_the_same_is_told(
+    worker: Worker, timeline: Timeline, media_root: Path
+) -> None:
+    still = replace(timeline, scenes=tuple(replace(scene, dx_per_s=0, dy_per_s=0) for scene in timeline.scenes))
+    path = film(still, CAMERA, media_root / "still.mp4")
+    output = await worker.answer(path, sampling="adaptive")
+    check_chunks(output, timeline)
+    assert sum(len(batch.times_s) for batch in worker.seen) <= 36  # of 56: a pair or two for each scene of a chunk
+
+
 async def test_an_hour_into_a_long_video_times_are_those_of_the_whole(worker: Worker, media_root: Path) -> None:
     generator = np.random.default_rng(LONG_SEED)
     starts_s = [0.0, *(40.0 * index + generator.choice([-7, 5, 11]) for index in range(1, 92))]
