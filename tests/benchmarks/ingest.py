@@ -30,14 +30,14 @@ ROUNDS = 3
 PICTURES = "testsrc2=s={size}:r={fps}:d={duration_s},scroll=h=0.002:v=0.001,hue=h='60*floor(t/7)',noise=alls=7:allf=t"
 FULL_HD, UHD = "1920x1080", "3840x2160"
 FILMS = {
-    "h264": (33, 3, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23"),
-    "h264-gop60": (10, 3, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23 -g 60"),
-    "h264-no-b": (10, 3, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23 -bf 0"),
-    "h264-4k": (5, 3, UHD, "mp4", "-c:v libx264 -preset veryfast -bf 3 -crf 23"),
-    "hevc": (10, 3, FULL_HD, "mp4", "-c:v libx265 -preset medium -x265-params log-level=error"),
-    "svt-av1": (10, 3, FULL_HD, "mp4", "-c:v libsvtav1 -preset 8 -g 240"),
-    "libaom": (5, 4, FULL_HD, "mkv", "-c:v libaom-av1 -cpu-used 8 -row-mt 1 -crf 35"),
-    "vp9": (10, 3, FULL_HD, "webm", "-c:v libvpx-vp9 -cpu-used 5 -deadline good -row-mt 1 -b:v 3M"),
+    "h264": (16, 6, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23"),
+    "h264-gop60": (6, 5, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23 -g 60"),
+    "h264-no-b": (6, 5, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23 -bf 0"),
+    "h264-4k": (3, 5, UHD, "mp4", "-c:v libx264 -preset veryfast -bf 3 -crf 23"),
+    "hevc": (5, 6, FULL_HD, "mp4", "-c:v libx265 -preset medium -x265-params log-level=error"),
+    "svt-av1": (6, 5, FULL_HD, "mp4", "-c:v libsvtav1 -preset 8 -g 240"),
+    "libaom": (3, 8, FULL_HD, "mkv", "-c:v libaom-av1 -cpu-used 8 -row-mt 1 -crf 35"),
+    "vp9": (6, 5, FULL_HD, "webm", "-c:v libvpx-vp9 -cpu-used 5 -deadline good -row-mt 1 -b:v 3M"),
 }
 """Seconds encoded, and how often they are repeated; size, container and ffmpeg's options. All contend for the first."""
 MAIN = "h264"
