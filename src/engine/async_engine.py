@@ -188,5 +188,5 @@ def _start(settings: Settings, pulse: Pulse) -> tuple[Any, Any]:
     config = AsyncEngineArgs(**engine_arguments(settings, gpu)).create_engine_config()
     if gpu is None:  # creating the configuration has just set "spawn", which imports everything again
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
-    engine = AsyncLLM.from_vllm_config(config, stat_loggers=[pulse], disable_log_stats=True)
-    return engine, AutoProcessor.from_pretrained(settings.model_name)
+    processor = AutoProcessor.from_pretrained(settings.model_name)  # first: it keeps this frame, and all that it names
+    return AsyncLLM.from_vllm_config(config, stat_loggers=[pulse], disable_log_stats=True), processor
