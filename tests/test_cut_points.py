@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clips import ClipStore, number_in
 from decoding import decoded_sparsely, plan_of
-from frame_extractor import _BatchAssembler
+from media.assembly import BatchAssembler
 from media.wire import RECORD, SUMMARY
 from records import Chunk, Sampling
 
@@ -50,16 +50,6 @@ def test_any_rate_and_span_shows_the_picture_on_screen(name: str, fps: Fraction,
     assert seen == {index: clip.number_at(index / fps) for index in seen}
 
 
-class Pipe:
-    """A decoder whose output is there already."""
-
-    def __init__(self, output: bytes) -> None:
-        self._output = io.BytesIO(output)
-
-    def read_into(self, buffer: memoryview) -> bool:
-        return self._output.readinto(buffer) == len(buffer)
-
-
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=30),
@@ -78,7 +68,8 @@ def test_every_chunk_gets_the_pictures_of_its_instants(
         for index, (start, stop) in enumerate(pairwise(edges))
     ]
     shown = [number for number, length in enumerate(lengths) for _ in range(length)]
-    assembler = _BatchAssembler(Pipe(records(lengths)), sampling, "uniform")  # type: ignore[arg-type]
+    output = io.BytesIO(records(lengths))
+    assembler = BatchAssembler(lambda buffer: output.readinto(buffer) == len(buffer), sampling, "uniform")
 
     for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
         batch = assembler.batch(chunk, following)

@@ -19,7 +19,7 @@ LAYERS = [
     ["engine.async_engine", "answers.synthesis", "sources.http", "frame_extractor"],
     ["sources.address_guard", "sources.local", "engine.arguments"],
     ["sources.url", "sources.presigned"],
-    ["media.scan", "media.decode"],
+    ["media.scan", "media.decode", "media.assembly"],
     ["media.decoders"],
     ["media.picture", "media.needed"],
     ["media.nal", "media.av1"],

@@ -1,0 +1,108 @@
+"""Turns what the decoder writes into the frames of chunks."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from errors import MediaError
+from media.thinning import changing_pairs
+from media.wire import RECORD, SUMMARY
+from records import Chunk, FrameBatch, Sampling, SamplingMode
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Picture:
+    """A decoded picture and the instants [first, stop) that it still has to serve."""
+
+    first: int
+    stop: int
+    time_s: float
+    pixels: npt.NDArray[np.uint8] | None = None
+    """None while they are still in the pipe."""
+
+
+class BatchAssembler:
+    """Reads the decoder's pictures into batches; keeps those that the next chunk sees again.
+
+    Args:
+        read_into: fills a buffer with the decoder's next bytes, blocking; False at their end.
+        sampling: the plan's.
+        mode: see FrameExtractor.stream_frames.
+    """
+
+    def __init__(self, read_into: Callable[[memoryview], bool], sampling: Sampling, mode: SamplingMode) -> None:
+        self._read_into = read_into
+        self._sampling = sampling
+        self._mode = mode
+        self._waiting: list[Picture] = []
+        self._ended = False
+
+    def batch(self, chunk: Chunk, following: Chunk | None) -> FrameBatch:
+        """Read until the chunk is complete; blocks while the decoder works."""
+        started_s = time.monotonic()
+        sampling, wanted = self._sampling, self._sampling.indices(chunk)
+        places = 2 * len(wanted) if self._mode == "keyframes" else len(wanted)
+        pixels = np.empty((places, sampling.height_px, sampling.width_px, 3), np.uint8)
+        times_s = np.empty(places, np.float64)
+        keep_from = sampling.indices(following).start if following else None
+        kept: list[Picture] = []
+        filled, seen_until_s = 0, chunk.start_s
+        while picture := self._next_before(wanted.stop):
+            served = range(max(picture.first, wanted.start), min(picture.stop, wanted.stop))
+            if self._mode == "keyframes":
+                frames_s = [picture.time_s] * 2 if picture.first in served else []
+            else:
+                frames_s = [sampling.instant_s(index) for index in served]
+            place = pixels[filled] if frames_s else np.empty_like(pixels, shape=pixels.shape[1:])
+            self._read_pixels(picture, place)
+            pixels[filled + 1 : filled + len(frames_s)] = place
+            times_s[filled : filled + len(frames_s)] = frames_s
+            filled += len(frames_s)
+            if filled:
+                seen_until_s = sampling.instant_s(served.stop)
+            if keep_from is not None and picture.stop > keep_from:
+                kept.append(replace(picture, pixels=place.copy()))
+        self._waiting = kept + self._waiting
+        pixels, times_s = pixels[:filled], times_s[:filled]
+        if self._mode == "adaptive":
+            changing = changing_pairs(pixels)
+            pixels, times_s = pixels[changing], times_s[changing]
+        return FrameBatch(chunk, pixels, times_s, sampling.fps, seen_until_s, time.monotonic() - started_s)
+
+    def _next_before(self, stop: int) -> Picture | None:
+        """Take the next picture, if it serves an instant before `stop`."""
+        if not self._waiting and not self._ended:
+            self._read_header()
+        if not self._waiting or self._waiting[0].first >= stop:
+            return None
+        return self._waiting.pop(0)
+
+    def _read_header(self) -> None:
+        first, count, time_s = RECORD.unpack(self._read(RECORD.size))
+        if count:
+            self._waiting.append(Picture(first, first + count, self._sampling.origin_s + time_s))
+            return
+        self._ended = True
+        packets, decoded, groups = SUMMARY.unpack(self._read(SUMMARY.size))
+        if packets:
+            log.info("decoded %d of %d packets, %d groups of pictures by themselves", decoded, packets, groups)
+        else:
+            log.info("decoded all %s", "keyframes" if self._mode == "keyframes" else "packets")
+
+    def _read_pixels(self, picture: Picture, place: npt.NDArray[np.uint8]) -> None:
+        if picture.pixels is not None:
+            place[:] = picture.pixels
+        elif not self._read_into(place.data.cast("B")):
+            raise MediaError("The decoder stopped before a picture.")
+
+    def _read(self, size_bytes: int) -> bytes:
+        part = bytearray(size_bytes)
+        if not self._read_into(memoryview(part)):
+            raise MediaError("The decoder stopped too early.")
+        return bytes(part)
