@@ -24,6 +24,12 @@ from media.picture import PictureConverter
 from media.source import END, TimedFrame, decode_packet, open_video
 from media.wire import DecodePlan
 
+PICTURES_A_DECODER = 17
+"""The most that a decoder holds: the sixteen that others may refer to, and the one in work."""
+BYTES_A_PIXEL = 3
+"""Of 4:2:0 with 10 bits."""
+MAX_HELD_BYTES = 2 * 2**30
+
 
 def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) -> VideoStream:
     """A plan's stream in its file, with a decoder of so many threads."""
@@ -34,13 +40,6 @@ def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) ->
     if plan.fast:
         stream.codec_context.options = {"skip_loop_filter": "all"}
     return stream
-
-
-PICTURES_A_DECODER = 17
-"""The most that a decoder holds: the sixteen that others may refer to, and the one in work."""
-BYTES_A_PIXEL = 3
-"""Of 4:2:0 with 10 bits."""
-MAX_HELD_BYTES = 2 * 2**30
 
 
 def side_by_side(threads: int, height_px: int, width_px: int) -> int:

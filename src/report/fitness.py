@@ -44,7 +44,7 @@ def _ffmpeg(_settings: Settings) -> tuple[bool, str]:
 
 
 def _disk(settings: Settings) -> tuple[bool, str]:
-    existing = next(path for path in (settings.work_dir, *settings.work_dir.parents) if path.exists())
+    existing = next(path for path in (settings.work_dir, *settings.work_dir.parents) if os.access(path, os.F_OK))
     if not os.access(existing, os.W_OK):
         return False, "WORK_DIR is not writable."
     free_bytes = shutil.disk_usage(existing).free
