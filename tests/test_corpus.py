@@ -44,10 +44,10 @@ async def test_a_file_ends_as_its_list_expects(entry: Entry):
 
     info = await extractor.get_video_info(path)
 
-    if "partial" not in entry.expectation:
-        assert info.num_frames == entry.pictures
     plan = plan_of(path, Fraction(FPS))
     plan = replace(plan, stop=min(plan.stop, FPS * LONGEST_S))
-    whole = decoded_whole(plan)
-    assert whole.shown
-    assert_same(decoded_sparsely(plan), whole)
+    sparse = decoded_sparsely(plan)
+    assert sparse.shown
+    if "partial" not in entry.expectation:  # what a decoder makes up for damage depends on all that came before
+        assert info.num_frames == entry.pictures
+        assert_same(sparse, decoded_whole(plan))
