@@ -4,7 +4,7 @@ READY := .venv/.ready
 SOURCES := src tests test_local.py example_usage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup local test check format bench bench-worker bench-ingest bench-tiny-model tiny-model clean
+.PHONY: help setup local test check format bench bench-worker bench-ingest bench-download bench-soak bench-tiny-model tiny-model clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -30,7 +30,7 @@ format: $(READY) ## format the code
 	@.venv/bin/ruff format $(SOURCES)
 	@.venv/bin/ruff check --fix $(SOURCES)
 
-bench: bench-worker bench-ingest bench-tiny-model ## run all benchmarks
+bench: bench-worker bench-ingest bench-download bench-soak bench-tiny-model ## run all benchmarks
 
 bench-worker: $(READY) ## measure batching, overhead, memory and import time
 	@$(PYTHON) tests/benchmarks/worker.py
@@ -41,6 +41,12 @@ bench-ingest: $(READY) .cache/peers/.ready ## measure getting frames from files,
 .cache/peers/.ready: tests/benchmarks/peers.txt $(READY)
 	@.venv/bin/uv pip install --quiet --no-deps --target $(@D) -r $<
 	@touch $@
+
+bench-download: $(READY) ## measure what the guards cost, beside plain requests
+	@$(PYTHON) tests/benchmarks/download.py
+
+bench-soak: $(READY) ## send a thousand mixed jobs, a fifth of them hostile, through one worker
+	@$(PYTHON) tests/benchmarks/soak.py
 
 bench-tiny-model: $(READY) ## measure how well the test model reads clips it never saw
 	@$(PYTHON) tests/benchmarks/reading.py

@@ -1,6 +1,7 @@
 """Brings a job's source to the local disk."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from config import Settings
@@ -14,10 +15,10 @@ ABORT_GRACE_S = 2.0
 
 
 async def download(source: str, directory: Path, settings: Settings) -> LocalVideo:
-    """Fetch an http(s) URL into a directory, or find an allowed local path.
+    """Fetch an http(s) URL into a directory, or link an allowed local path there.
 
-    When it returns, raises or is cancelled, the transfer has ended; what was written stays for the
-    directory's owner to remove.
+    Either way the file has the same name, which is not the caller's. When it returns, raises or is cancelled, the
+    transfer has ended; what was written stays for the directory's owner to remove.
 
     Args:
         source: http(s) URL, or an absolute path or file:// URL under one of settings.video_roots.
@@ -27,9 +28,11 @@ async def download(source: str, directory: Path, settings: Settings) -> LocalVid
     Raises:
         DownloadError: or one of its kinds.
     """
-    if is_local(source):
-        return await asyncio.to_thread(local_video, source, settings.video_roots)
     target = directory / "source"
+    if is_local(source):
+        found = await asyncio.to_thread(local_video, source, settings.video_roots)
+        target.symlink_to(found.path)
+        return replace(found, path=target)
     fetch = HttpFetch(source, target, settings.max_download_bytes, settings.download_allow_private)
     fetching = asyncio.create_task(asyncio.to_thread(fetch.run))
     fetching.add_done_callback(_retrieve_exception)

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 import media_process
 from config import Settings
@@ -17,6 +20,8 @@ from media.budget import Budget, SamplingRate, fit, microseconds
 from media.wire import DecodePlan
 from media_process import MediaProcess
 from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
+
+log = logging.getLogger(__name__)
 
 MAX_DECODER_THREADS = 16
 """libavcodec's own advice; every thread holds pictures, and a container may use fewer cores than it sees."""
@@ -79,8 +84,9 @@ class FrameExtractor:
         """Decode the chunks' frames in one pass, a batch a chunk, in order.
 
         Frames that two chunks share are decoded once. A chunk of which nothing could be decoded gives
-        a batch of no frames. The decoder waits while the caller holds a batch; closing the iterator
-        kills it.
+        a batch of no frames. When the decoder fails, the chunk in work gives a batch of no frames and a fault, and
+        another decoder goes on behind it; if that one gives nothing either, all that is left gives such batches.
+        The decoder waits while the caller holds a batch; closing the iterator kills it.
 
         Args:
             path: local file.
@@ -91,8 +97,30 @@ class FrameExtractor:
                 frames that look like the frame before them.
 
         Raises:
-            MediaError: the decoder failed or gave nothing for too long.
+            MediaError: the decoder failed or gave nothing for too long, and no chunk was complete before.
         """
+        left = list(chunks)
+        while left:
+            before = len(left)
+            try:
+                async with aclosing(self._stream_until_fault(path, info, sampling, left, mode)) as batches:
+                    async for batch in batches:
+                        left = left[1:]
+                        yield batch
+                        del batch  # its pixels are the caller's alone while the next is read
+            except MediaError as exc:
+                if len(left) == len(chunks):
+                    raise
+                failed = left if len(left) == before else left[:1]
+                left = left[len(failed) :]
+                log.warning("%d chunks from %d on are lost: %s", len(failed), failed[0].index, exc)
+                for chunk in failed:
+                    yield _lost(chunk, sampling, str(exc))
+
+    async def _stream_until_fault(
+        self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
+    ) -> AsyncGenerator[FrameBatch]:
+        """Decode with one process; the error of a decoder that fails is raised."""
         keyframes_only = mode == "keyframes"
         if keyframes_only:  # each makes a pair by itself: two would share the mean of their times
             sampling = replace(sampling, fps=sampling.fps / 2)
@@ -148,3 +176,10 @@ class FrameExtractor:
         for pixels, path in zip(batch.pixels, paths, strict=True):
             Image.fromarray(pixels).save(path, quality=quality)
         return paths
+
+
+def _lost(chunk: Chunk, sampling: Sampling, fault: str) -> FrameBatch:
+    """The batch of a chunk that the decoder failed on."""
+    pixels = np.empty((0, sampling.height_px, sampling.width_px, 3), np.uint8)
+    times_s, is_damaged = np.empty(0, np.float64), np.empty(0, np.bool_)
+    return FrameBatch(chunk, pixels, times_s, is_damaged, sampling.fps, chunk.start_s, 0.0, fault)

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_S = 1.0
 PROGRESS_TIMEOUT_S = 5.0
+DELIVERY_SHARE = 0.1
+"""Of the platform's own limit on a job, kept for delivering the result."""
 EXIT_GRACE_S = 5.0
 """After the engine died: time for running jobs to deliver their errors before the process ends."""
 MAX_SENTENCE_CHARACTERS = 1000
@@ -55,7 +57,7 @@ async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
     job_id = job.get("id", "?")
     try:
         request = validate_input(job.get("input"))
-        result = await process_video_job(request, services(), report)
+        result = await process_video_job(request, services(), report, time_limit_s(job, services().settings))
     except WorkerError as exc:
         log.warning("job %s failed: %s", job_id, exc, exc_info=log.isEnabledFor(logging.DEBUG))
         return to_response(exc)
@@ -79,6 +81,15 @@ def validate_input(job_input: object) -> JobRequest:
     except ValidationError as exc:
         faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors(include_input=False))
         raise InputError("; ".join(faults)[:MAX_SENTENCE_CHARACTERS]) from exc
+
+
+def time_limit_s(job: dict[str, Any], settings: Settings) -> float:
+    """Return how long a job may take: as configured, or less if the platform ends it earlier and says so."""
+    policy = job.get("policy")
+    limit_ms = policy.get("executionTimeout") if isinstance(policy, dict) else None
+    if isinstance(limit_ms, int) and limit_ms > 0:
+        return min(settings.job_timeout_s, limit_ms / 1000 * (1 - DELIVERY_SHARE))
+    return settings.job_timeout_s
 
 
 async def _post_progress(job: dict[str, Any], progress: Progress) -> None:

@@ -15,7 +15,17 @@ from config import Settings
 from download import download
 from errors import AllChunksFailed, JobTimeout, WorkerError
 from frame_extractor import FrameExtractor
-from records import ChunkResult, GenerationOptions, JobRequest, JobResult, Progress, Synthesis
+from records import (
+    ChunkResult,
+    GenerationOptions,
+    JobRequest,
+    JobResult,
+    LocalVideo,
+    Progress,
+    Synthesis,
+    VideoInfo,
+    VideoPlan,
+)
 from video_processor import VideoProcessor
 from vllm_client import VLLMClient
 
@@ -23,6 +33,8 @@ log = logging.getLogger(__name__)
 
 # Where each stage begins on the scale of the whole job; most of the time goes into the chunks.
 STAGE_START = {"download": 0.0, "validate": 0.10, "chunks": 0.12, "synthesis": 0.95}
+SYNTHESIS_SHARE = 0.1
+"""Of the job's time, kept free of chunks so that those answered by then can be merged."""
 
 Report = Callable[[Progress], None]
 
@@ -59,75 +71,139 @@ class _Stopwatch:
         return time.monotonic() - self._started_s
 
 
-async def process_video_job(request: JobRequest, services: Services, report: Report) -> JobResult:
+async def process_video_job(request: JobRequest, services: Services, report: Report, timeout_s: float) -> JobResult:
     """Answer a job's question about its video.
 
+    When the time is over, the chunks that were answered are the result; the others have an error.
     Cancelling it kills the decoder, aborts the engine's requests and removes the job's files.
 
+    Args:
+        request: the job's input.
+        services: of this worker.
+        report: called with the job's progress.
+        timeout_s: for the whole job.
+
     Raises:
-        WorkerError: or one of its kinds; AllChunksFailed when not one chunk was answered.
+        WorkerError: or one of its kinds; AllChunksFailed when not one chunk was answered, JobTimeout when not
+            one was in time.
     """
-    timeout_s = services.settings.job_timeout_s
+    end_s = asyncio.get_running_loop().time() + timeout_s
+    chunks_end_s = end_s - SYNTHESIS_SHARE * timeout_s if request.aggregate else end_s
+    job = _Job(request, services, report)
+    # The model loads in the background: a cold start goes on while the video arrives.
+    async with _job_directory(services.settings.work_dir) as directory, _model_loading(services.client):
+        async with _deadline(chunks_end_s, "before the first chunk was looked at"):
+            source = await job.prepare(directory)
+        chunks = await job.answer_chunks(source, chunks_end_s)
+        synthesis, synthesis_error = await job.synthesise(chunks, end_s) if request.aggregate else (None, None)
+    watch = job.watch
+    return JobResult(source.info, source.plan, tuple(chunks), synthesis, synthesis_error, watch.stages_s, watch.total_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    video: LocalVideo
+    info: VideoInfo
+    plan: VideoPlan
+
+
+class _Job:
+    """The stages of one job."""
+
+    def __init__(self, request: JobRequest, services: Services, report: Report) -> None:
+        self._request = request
+        self._services = services
+        self._report = report
+        self._options = GenerationOptions(request.max_tokens, request.temperature, request.top_p, request.seed)
+        self.watch = _Stopwatch()
+
+    async def prepare(self, directory: Path) -> _Source:
+        """Fetch, read and plan the video."""
+        request, processor = self._request, self._services.processor
+        self._report(_progress("download", "fetching the video"))
+        with self.watch.stage("download"):
+            video = await download(request.video_url, directory, self._services.settings)
+        self._report(_progress("validate", "reading the video"))
+        with self.watch.stage("validate"):
+            info = await processor.validate_video(video)
+        with self.watch.stage("plan"):  # in a thread: its first call imports for seconds
+            plan = await asyncio.to_thread(
+                processor.calculate_optimal_chunks, info, request.chunk_duration, request.sample_fps
+            )
+        return _Source(video, info, plan)
+
+    async def answer_chunks(self, source: _Source, end_s: float) -> list[ChunkResult]:
+        """Return a result for every chunk of the plan, in order; one that was not answered has an error.
+
+        Raises:
+            JobTimeout: not one was answered in time.
+            AllChunksFailed: not one was answered.
+        """
+        plan = source.plan
+        results: dict[int, ChunkResult] = {}
+
+        def on_result(result: ChunkResult) -> None:
+            results[result.chunk.index] = result
+            message = f"chunk {result.chunk.index + 1} answered"
+            self._report(_progress("chunks", message, len(results), len(plan.chunks)))
+
+        self._report(_progress("chunks", "loading the model and decoding", 0, len(plan.chunks)))
+        batches = self._services.extractor.stream_frames(
+            source.video.path, source.info, plan.sampling, plan.chunks, mode=self._request.sampling
+        )
+        late = ""
+        with self.watch.stage("chunks"):
+            try:
+                async with _deadline(end_s, "before this part was answered"):
+                    await self._services.client.process_chunks_parallel(
+                        self._request.prompt, batches, self._options, on_result
+                    )
+            except JobTimeout as exc:
+                if not any(result.generation for result in results.values()):
+                    raise
+                late = str(exc)
+                log.warning("%d of %d chunks came too late", len(plan.chunks) - len(results), len(plan.chunks))
+        fps = float(plan.sampling.fps)
+        chunks = [
+            results.get(chunk.index) or ChunkResult(chunk, 0, fps, 0.0, chunk.start_s, error=late)
+            for chunk in plan.chunks
+        ]
+        if not any(chunk.generation for chunk in chunks):
+            raise AllChunksFailed(
+                f"None of {len(chunks)} chunks was answered. The first one failed with {chunks[0].error}"
+            )
+        return chunks
+
+    async def synthesise(self, chunks: list[ChunkResult], end_s: float) -> tuple[Synthesis | None, str | None]:
+        """Return the merged answer, or why there is none: the chunks' answers are worth having without it."""
+        self._report(_progress("synthesis", "merging the answers", len(chunks), len(chunks)))
+        with self.watch.stage("synthesis"):
+            try:
+                async with _deadline(end_s, "before the answers were merged"):
+                    merged = await self._services.client.aggregate_chunk_results(
+                        self._request.prompt, chunks, self._options
+                    )
+            except WorkerError as exc:
+                if exc.refresh_worker:
+                    raise
+                return None, str(exc)
+        return merged, None
+
+
+@asynccontextmanager
+async def _deadline(end_s: float, when: str) -> AsyncIterator[None]:
+    """End what is inside at a time of the event loop's clock.
+
+    Raises:
+        JobTimeout: it was not over by then.
+    """
     try:
-        async with asyncio.timeout(timeout_s) as deadline, _job_directory(services.settings.work_dir) as directory:
-            return await _run_stages(request, services, report, directory)
+        async with asyncio.timeout_at(end_s) as deadline:
+            yield
     except TimeoutError as exc:
         if not deadline.expired():
             raise
-        raise JobTimeout(f"The job did not finish within {timeout_s:g} s.") from exc
-
-
-async def _run_stages(request: JobRequest, services: Services, report: Report, directory: Path) -> JobResult:
-    watch = _Stopwatch()
-    async with _model_loading(services.client):  # a cold start goes on while the video arrives
-        report(_progress("download", "fetching the video"))
-        with watch.stage("download"):
-            video = await download(request.video_url, directory, services.settings)
-        report(_progress("validate", "reading the video"))
-        with watch.stage("validate"):
-            info = await services.processor.validate_video(video)
-        with watch.stage("plan"):  # in a thread: its first call imports for seconds
-            plan = await asyncio.to_thread(
-                services.processor.calculate_optimal_chunks, info, request.chunk_duration, request.sample_fps
-            )
-        options = GenerationOptions(request.max_tokens, request.temperature, request.top_p, request.seed)
-        done = 0
-
-        def on_result(result: ChunkResult) -> None:
-            nonlocal done
-            done += 1
-            report(_progress("chunks", f"chunk {result.chunk.index + 1} answered", done, len(plan.chunks)))
-
-        report(_progress("chunks", "loading the model and decoding", 0, len(plan.chunks)))
-        with watch.stage("chunks"):
-            batches = services.extractor.stream_frames(
-                video.path, info, plan.sampling, plan.chunks, mode=request.sampling
-            )
-            chunks = await services.client.process_chunks_parallel(request.prompt, batches, options, on_result)
-        _require_an_answer(chunks)
-        synthesis, synthesis_error = None, None
-        if request.aggregate:
-            report(_progress("synthesis", "merging the answers", done, len(plan.chunks)))
-            with watch.stage("synthesis"):
-                synthesis, synthesis_error = await _synthesise(request.prompt, chunks, options, services.client)
-    return JobResult(info, plan, tuple(chunks), synthesis, synthesis_error, watch.stages_s, watch.total_s)
-
-
-async def _synthesise(
-    question: str, chunks: list[ChunkResult], options: GenerationOptions, client: VLLMClient
-) -> tuple[Synthesis | None, str | None]:
-    """Return the merged answer, or why there is none: the chunks' answers are worth having without it."""
-    try:
-        return await client.aggregate_chunk_results(question, chunks, options), None
-    except WorkerError as exc:
-        if exc.refresh_worker:
-            raise
-        return None, str(exc)
-
-
-def _require_an_answer(chunks: list[ChunkResult]) -> None:
-    if not any(chunk.generation for chunk in chunks):
-        raise AllChunksFailed(f"None of {len(chunks)} chunks was answered. The first one failed with {chunks[0].error}")
+        raise JobTimeout(f"The job's time was over {when}.") from exc
 
 
 def _progress(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -145,25 +145,35 @@ class FrameBatch:
     """Frames of one chunk: pixels uint8 (T, H, W, 3) RGB in display orientation, times_s float64 (T,) ascending.
 
     Each frame is the picture on screen at its time. Two frames in a row, from the first on, are a pair to the model.
+    is_damaged is bool (T,): the decoder made up a part of the frame.
     """
 
     chunk: Chunk
     pixels: npt.NDArray[np.uint8]
     times_s: npt.NDArray[np.float64]
+    is_damaged: npt.NDArray[np.bool_]
     sample_fps: Fraction
     seen_until_s: float
     """The end of what the frames show; chunk.start_s when there are none."""
     decode_s: float
     """Wall time until this chunk's frames were complete, counted from the previous chunk's."""
+    fault: str | None = None
+    """Why there are no frames, if the decoder failed, as `CODE: sentence`."""
 
     def __post_init__(self) -> None:
-        if self.pixels.shape[:1] != self.times_s.shape or self.pixels.shape[3:] != (3,):
-            raise ValueError(f"{self.pixels.shape=} does not fit {self.times_s.shape=}")
+        shapes = self.pixels.shape[:1], self.times_s.shape, self.is_damaged.shape
+        if len(set(shapes)) > 1 or self.pixels.shape[3:] != (3,):
+            raise ValueError(f"arrays of {shapes} frames, pixels of {self.pixels.shape}")
 
     def halved(self) -> FrameBatch:
         """Every other pair of its frames, the first pair among them."""
-        chosen = [index for index in range(len(self.times_s)) if index // 2 % 2 == 0]
-        return replace(self, pixels=self.pixels[chosen], times_s=self.times_s[chosen], sample_fps=self.sample_fps / 2)
+        halved = self.chosen([index for index in range(len(self.times_s)) if index // 2 % 2 == 0])
+        return replace(halved, sample_fps=self.sample_fps / 2)
+
+    def chosen(self, index: slice | Sequence[int] | npt.NDArray[np.bool_]) -> FrameBatch:
+        """Some of its frames, as numpy chooses."""
+        arrays = {name: getattr(self, name)[index] for name in ("pixels", "times_s", "is_damaged")}
+        return replace(self, **arrays)
 
     def __repr__(self) -> str:
         return f"FrameBatch(chunk={self.chunk.index}, shape={self.pixels.shape})"
@@ -206,6 +216,8 @@ class ChunkResult:
     """The end of what the delivered frames show; start_s of the chunk when there are none."""
     generation: Generation | None = None
     error: str | None = None
+    damaged_frames: int = 0
+    """Of num_frames, those of which the decoder had to make up a part."""
 
 
 @dataclass(frozen=True, slots=True)

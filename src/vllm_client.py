@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from answers import prompts, synthesis
 from answers.prompts import Message
+from chunk_gate import ChunkGate
 from config import Settings
 from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
 from errors import EngineStartFailed, InputError, NoFrames, WorkerError
@@ -64,7 +65,7 @@ class VLLMClient:
         self._settings = settings
         self._build = build
         self._starting: asyncio.Task[Engine] | None = None
-        self._chunk_gate = asyncio.Semaphore(settings.max_chunks_in_flight)
+        self._chunk_gate = ChunkGate(settings.max_chunks_in_flight)
 
     async def initialize_model(self) -> Engine:
         """Return the engine, loading it on first use; concurrent callers share one load.
@@ -100,7 +101,16 @@ class VLLMClient:
     async def _answer(self, question: str, batch: FrameBatch, options: GenerationOptions) -> ChunkResult:
         chunk = batch.chunk
         seen_until_s = min(chunk.end_s, batch.seen_until_s)
-        result = ChunkResult(chunk, len(batch.times_s), float(batch.sample_fps), batch.decode_s, seen_until_s)
+        result = ChunkResult(
+            chunk,
+            len(batch.times_s),
+            float(batch.sample_fps),
+            batch.decode_s,
+            seen_until_s,
+            damaged_frames=int(batch.is_damaged.sum()),
+        )
+        if batch.fault:
+            return replace(result, error=batch.fault)
         engine = await self.initialize_model()
         try:
             if not result.num_frames:
@@ -122,8 +132,8 @@ class VLLMClient:
     ) -> list[ChunkResult]:
         """Submit each chunk as soon as its frames exist; return the results in the order of the chunks.
 
-        At most max_chunks_in_flight chunks, over all jobs, hold pixels at once: the next batch is asked
-        for only when there is room for it. `on_result` is called as chunks finish, in any order.
+        At most max_chunks_in_flight chunks, over all jobs, hold pixels at once, fewer while memory is short: the
+        next batch is asked for only when there is room for it. `on_result` is called as chunks finish, in any order.
 
         Raises:
             EngineDead: the rest is cancelled.

@@ -2,12 +2,15 @@
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import handler
 from config import Settings
+from fakes import ScriptedEngine
+from jobs import media_children, scripted_services
 from pipeline import Services
 from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from vllm_client import VLLMClient
@@ -81,7 +84,25 @@ def services(settings: Settings, client: VLLMClient) -> Services:
 
 
 @pytest.fixture
-def empty_work_dir(settings: Settings) -> Iterator[Path]:
-    """The jobs' directory, which every test must leave empty."""
-    yield settings.work_dir
+def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Services], None]]:
+    """Gives the handler in this process its services; no job may leave a file or a process behind."""
+    yield lambda services: monkeypatch.setattr(handler, "services", lambda: services)
     assert list(settings.work_dir.iterdir()) == []
+    assert media_children() == []
+
+
+@pytest.fixture
+def worker(services: Services, serve: Callable[[Services], None]) -> Services:
+    """The handler in this process, with the session's engine."""
+    serve(services)
+    return services
+
+
+@pytest.fixture
+def serve_with(settings: Settings, serve: Callable[[Services], None]) -> Callable[..., None]:
+    """Gives the handler in this process a scripted engine, and some other settings."""
+
+    def serve_scripted(engine: ScriptedEngine, **changes: object) -> None:
+        serve(scripted_services(settings.model_copy(update=changes), engine))
+
+    return serve_scripted

@@ -20,10 +20,11 @@ from media.wire import DecodePlan
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The pictures of a plan, each with its instants and its time, and how many packets were there and were decoded."""
+    """A plan's pictures with their instants and times, how many are damaged, and how many packets were decoded."""
 
     shown: list[tuple[int, int, int]]
     pixels: list[np.ndarray]
+    damaged: int
     packets: int = 0
     kept: int = 0
 
@@ -55,11 +56,13 @@ def _shown(pictures: Iterator[Picture], plan: DecodePlan) -> Decoded:
     converter = PictureConverter(plan.height_px, plan.width_px)
     shown: list[tuple[int, int, int]] = []
     pixels: list[np.ndarray] = []
+    damaged = 0
     for one in shown_at_instants(pictures, Grid(plan), plan):
         shown.append((one.first, one.stop, one.picture.pts))
         picture = one.picture
+        damaged += picture.is_damaged
         pixels.append(picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame))
-    return Decoded(shown, pixels)
+    return Decoded(shown, pixels, damaged)
 
 
 def assert_same(one: Decoded, other: Decoded) -> None:

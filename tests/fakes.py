@@ -15,7 +15,7 @@ class ScriptedEngine:
     """Answers a chunk with what `on_chunk` returns or raises, and texts with `on_text`.
 
     `held` counts the chunks in the engine. They stay until `gate` opens, if there is one, and then until the
-    one of their index in `gates` does.
+    one of their index in `gates` does. Texts wait for `text_gate`.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class ScriptedEngine:
         self.max_model_len = max_model_len
         self.gate: asyncio.Event | None = None
         self.gates: dict[int, asyncio.Event] = {}
+        self.text_gate: asyncio.Event | None = None
         self.held = 0
         self.most_held = 0
         self.messages: list[Message] = []
@@ -52,6 +53,8 @@ class ScriptedEngine:
 
     async def generate_on_text(self, message: Message, _options: GenerationOptions) -> Generation:
         self.messages.append(message)
+        if self.text_gate:
+            await self.text_gate.wait()
         return generation(self._on_text(message))
 
     def count_tokens(self, text: str) -> int:

@@ -28,6 +28,7 @@ def frame_batch(
         chunk=Chunk(index, start_s, end_s, end_s),
         pixels=moving_square(num_frames, height_px, width_px, seed),
         times_s=start_s + np.arange(num_frames) / fps,
+        is_damaged=np.zeros(num_frames, bool),
         sample_fps=Fraction(fps),
         seen_until_s=end_s,
         decode_s=0.0,

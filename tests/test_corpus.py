@@ -50,4 +50,5 @@ async def test_a_file_ends_as_its_list_expects(entry: Entry):
     assert sparse.shown
     if "partial" not in entry.expectation:  # what a decoder makes up for damage depends on all that came before
         assert info.num_frames == entry.pictures
+        assert sparse.damaged == 0
         assert_same(sparse, decoded_whole(plan))

@@ -84,6 +84,6 @@ def records(lengths: list[int]) -> bytes:
     """What the decoder writes for pictures of one colour, each on screen for so many instants."""
     output, first = b"", 0
     for number, length in enumerate(lengths):
-        output += RECORD.pack(first, length, 0.0) + bytes([number]) * PICTURE_BYTES
+        output += RECORD.pack(first, length, 0.0, False) + bytes([number]) * PICTURE_BYTES
         first += length
-    return output + RECORD.pack(first, 0, 0.0) + SUMMARY.pack(0, 0, 0)
+    return output + RECORD.pack(first, 0, 0.0, False) + SUMMARY.pack(0, 0, 0)

@@ -1,6 +1,7 @@
 """A path or file:// URL reaches what lies under VIDEO_ROOTS, and nothing else."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,10 @@ def root(tmp_path: Path) -> Path:
 
 
 async def read(source: str | Path, *roots: Path) -> bytes:
-    video = await download(str(source), Path("/nonexistent"), Settings(video_roots=roots))
-    content = video.path.read_bytes()
-    assert video.size_bytes == len(content)
+    with tempfile.TemporaryDirectory() as directory:
+        video = await download(str(source), Path(directory), Settings(video_roots=roots))
+        content = video.path.read_bytes()
+    assert (video.path.name, video.size_bytes) == ("source", len(content))
     return content
 
 

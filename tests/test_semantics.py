@@ -67,8 +67,7 @@ class Worker:
 
 
 @pytest.fixture
-def worker(services: Services, empty_work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    assert empty_work_dir
+def worker(services: Services, serve: Callable[[Services], None], monkeypatch: pytest.MonkeyPatch) -> Worker:
     worker = Worker(services)
     stream_frames = services.extractor.stream_frames
 
@@ -84,7 +83,7 @@ def worker(services: Services, empty_work_dir: Path, monkeypatch: pytest.MonkeyP
                 yield batch
 
     monkeypatch.setattr(services.extractor, "stream_frames", observed)
-    monkeypatch.setattr(handler, "services", lambda: services)
+    serve(services)
     return worker
 
 

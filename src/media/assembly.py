@@ -23,6 +23,7 @@ class Picture:
     first: int
     stop: int
     time_s: float
+    is_damaged: bool
     pixels: npt.NDArray[np.uint8] | None = None
     """None while they are still in the pipe."""
 
@@ -49,7 +50,7 @@ class BatchAssembler:
         sampling, wanted = self._sampling, self._sampling.indices(chunk)
         places = 2 * len(wanted) if self._mode == "keyframes" else len(wanted)
         pixels = np.empty((places, sampling.height_px, sampling.width_px, 3), np.uint8)
-        times_s = np.empty(places, np.float64)
+        times_s, is_damaged = np.empty(places, np.float64), np.empty(places, np.bool_)
         keep_from = sampling.indices(following).start if following else None
         kept: list[Picture] = []
         filled, seen_until_s = 0, chunk.start_s
@@ -63,17 +64,17 @@ class BatchAssembler:
             self._read_pixels(picture, place)
             pixels[filled + 1 : filled + len(frames_s)] = place
             times_s[filled : filled + len(frames_s)] = frames_s
+            is_damaged[filled : filled + len(frames_s)] = picture.is_damaged
             filled += len(frames_s)
             if filled:
                 seen_until_s = sampling.instant_s(served.stop)
             if keep_from is not None and picture.stop > keep_from:
                 kept.append(replace(picture, pixels=place.copy()))
         self._waiting = kept + self._waiting
-        pixels, times_s = pixels[:filled], times_s[:filled]
-        if self._mode == "adaptive":
-            changing = changing_pairs(pixels)
-            pixels, times_s = pixels[changing], times_s[changing]
-        return FrameBatch(chunk, pixels, times_s, sampling.fps, seen_until_s, time.monotonic() - started_s)
+        decode_s = time.monotonic() - started_s
+        batch = FrameBatch(chunk, pixels, times_s, is_damaged, sampling.fps, seen_until_s, decode_s)
+        batch = batch.chosen(slice(filled))
+        return batch.chosen(changing_pairs(batch.pixels)) if self._mode == "adaptive" else batch
 
     def _next_before(self, stop: int) -> Picture | None:
         """Take the next picture, if it serves an instant before `stop`."""
@@ -84,9 +85,9 @@ class BatchAssembler:
         return self._waiting.pop(0)
 
     def _read_header(self) -> None:
-        first, count, time_s = RECORD.unpack(self._read(RECORD.size))
+        first, count, time_s, is_damaged = RECORD.unpack(self._read(RECORD.size))
         if count:
-            self._waiting.append(Picture(first, first + count, self._sampling.origin_s + time_s))
+            self._waiting.append(Picture(first, first + count, self._sampling.origin_s + time_s, is_damaged))
             return
         self._ended = True
         packets, decoded, groups = SUMMARY.unpack(self._read(SUMMARY.size))

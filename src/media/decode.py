@@ -203,9 +203,9 @@ def main() -> None:
     for shown in pair(pictures_from(plan, grid, tally), grid, plan):
         picture = shown.picture
         pixels = picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame)
-        _write(RECORD.pack(shown.first, shown.stop - shown.first, grid.seconds(picture.pts)))
+        _write(RECORD.pack(shown.first, shown.stop - shown.first, grid.seconds(picture.pts), picture.is_damaged))
         _write(pixels.data.cast("B"))
-    _write(RECORD.pack(plan.stop, 0, 0.0) + SUMMARY.pack(tally.packets, tally.decoded, tally.groups))
+    _write(RECORD.pack(plan.stop, 0, 0.0, False) + SUMMARY.pack(tally.packets, tally.decoded, tally.groups))
 
 
 def _write(part: bytes | memoryview) -> None:

@@ -54,6 +54,7 @@ class Converted:
 
     pts: int
     duration: int
+    is_damaged: bool
     pixels: npt.NDArray[np.uint8]
 
 
@@ -86,7 +87,7 @@ class Decoder:
         return [self._converted(timed) for timed in self.frames(group)]
 
     def _converted(self, timed: TimedFrame) -> Converted:
-        return Converted(timed.pts, timed.duration, self._converter.convert(timed.frame))
+        return Converted(timed.pts, timed.duration, timed.is_damaged, self._converter.convert(timed.frame))
 
 
 def _is_wanted(timed: TimedFrame, wanted_pts: frozenset[int] | None) -> bool:

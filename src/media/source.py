@@ -92,6 +92,11 @@ class TimedFrame:
         """In ticks; 0 if nobody knows."""
         return self.frame.duration
 
+    @property
+    def is_damaged(self) -> bool:
+        """The decoder made up a part, or what it is decoded from is missing."""
+        return self.frame.is_corrupt
+
 
 def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
     """Decode what can be decoded, in presentation order; damaged packets are passed over.

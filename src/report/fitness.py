@@ -13,6 +13,7 @@ from pathlib import Path
 import media_process
 from config import Settings
 from errors import MediaError
+from free_memory import free_memory_bytes
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
@@ -52,8 +53,7 @@ def _disk(settings: Settings) -> tuple[bool, str]:
 
 
 def _memory(_settings: Settings) -> tuple[bool, str]:
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    free_bytes = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    free_bytes = free_memory_bytes()
     return free_bytes >= MIN_FREE_MEMORY_BYTES, f"{free_bytes / GIB:.1f} GiB available; 2 GiB are needed"
 
 

@@ -39,6 +39,8 @@ class ChunkOutput(BaseModel):
     error: str | None
     finish_reason: str | None
     num_frames: int
+    damaged_frames: int
+    """Of these, those of which the decoder had to make up a part."""
     sample_fps: float
     prompt_tokens: int
     completion_tokens: int
@@ -121,10 +123,17 @@ def covered_share(chunks: Sequence[ChunkResult], duration_s: float, missing_s: f
         duration_s: of what the file holds.
         missing_s: what it promises beyond that.
     """
-    unseen_s = missing_s + sum(
-        chunk.chunk.end_s - (chunk.seen_until_s if chunk.generation else chunk.chunk.start_s) for chunk in chunks
-    )
+    unseen_s = missing_s + sum(_unseen_s(chunk) for chunk in chunks)
     return 1.0 if unseen_s <= 0 else min(0.9999, round(1 - unseen_s / (duration_s + missing_s), 4))
+
+
+def _unseen_s(result: ChunkResult) -> float:
+    """Of the span that a chunk answers for; damaged frames were not seen."""
+    chunk = result.chunk
+    if not result.generation:
+        return chunk.end_s - chunk.start_s
+    seen_s = (result.seen_until_s - chunk.start_s) * (1 - result.damaged_frames / max(1, result.num_frames))
+    return chunk.end_s - chunk.start_s - seen_s
 
 
 def _chunk_output(result: ChunkResult) -> ChunkOutput:
@@ -140,6 +149,7 @@ def _chunk_output(result: ChunkResult) -> ChunkOutput:
         error=result.error,
         finish_reason=generation.finish_reason if generation else None,
         num_frames=result.num_frames,
+        damaged_frames=result.damaged_frames,
         sample_fps=round(result.sample_fps, 3),
         prompt_tokens=generation.prompt_tokens if generation else 0,
         completion_tokens=generation.completion_tokens if generation else 0,

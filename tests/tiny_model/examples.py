@@ -125,7 +125,15 @@ def clip(
     times_s = times_s + generator.choice([0.0, 0.0, round(generator.uniform(0, 2), 3)])
     end_s = times_s[-1] + spacing_s
     chunk = Chunk(0, times_s[0], end_s, end_s)
-    batch = FrameBatch(chunk, pixels, times_s, Fraction(1 / spacing_s).limit_denominator(1000), end_s, 0.0)
+    batch = FrameBatch(
+        chunk,
+        pixels,
+        times_s,
+        np.zeros(len(times_s), bool),
+        Fraction(1 / spacing_s).limit_denominator(1000),
+        end_s,
+        0.0,
+    )
     return batch, [timeline.subject_at(time_s) for time_s in local_s]
 
 

@@ -1,0 +1,36 @@
+"""Jobs that the handler answers in this process; the `worker` fixture gives it the session's engine."""
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import handler
+from config import Settings
+from fakes import ScriptedEngine
+from pipeline import Services
+from records import Progress
+from vllm_client import VLLMClient
+
+
+def scripted_services(settings: Settings, engine: ScriptedEngine) -> Services:
+    """All real stages around a scripted engine."""
+    created = Services.create(settings)
+    return Services(settings, created.extractor, created.processor, VLLMClient(settings, lambda _settings: engine))
+
+
+async def answer(job_input: object, reported: list[Progress] | None = None, **job: object) -> dict[str, Any]:
+    """What the handler answers to a job with this input, and what else the platform says of it."""
+    report = (reported if reported is not None else []).append
+    return await handler.answer_job({"id": "job", "input": job_input, **job}, report)
+
+
+def job_input(video: Path | str, **fields: object) -> dict[str, object]:
+    """A question about a video in chunks of four seconds."""
+    return {"video_url": str(video), "prompt": "What happens?", "chunk_duration": 4.0, "max_tokens": 8, **fields}
+
+
+def media_children() -> list[psutil.Process]:
+    """The running processes of this one that read a video."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if any(word in " ".join(child.cmdline()) for word in ("media.", "ffmpeg"))]

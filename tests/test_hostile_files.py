@@ -1,0 +1,166 @@
+"""A stranger's file opens nothing but itself, ends in an answer or a coded sentence, and harms nobody."""
+
+import asyncio
+import ctypes
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clips import H264, ffmpeg
+from errors import WorkerError
+from fakes import ScriptedEngine
+from hostile_files import damaged, lies, lists_of_other_files, with_pictures_elsewhere
+from jobs import answer, job_input
+from media_server import MediaServer
+
+IN_OPEN, IN_NONBLOCK = 0x20, 0o4000
+SENTENCE = re.compile(r"([A-Z_]+): [^\n/]+\.")
+AT_ONCE = 4
+
+
+@pytest.fixture(scope="module")
+def honest(media_root: Path) -> Path:
+    """An MP4 with its index at the end."""
+    path = media_root / "honest.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=10:duration=4", *H264.split(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def content(honest: Path) -> bytes:
+    """Of that file."""
+    return honest.read_bytes()
+
+
+@pytest.fixture
+def read(media_root: Path, serve_with: Callable[..., None]) -> Callable[[bytes], Any]:
+    """Answers a job about a file of these bytes."""
+    serve_with(ScriptedEngine(), media_timeout_s=20.0)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def read(content: bytes) -> dict[str, Any]:
+        async with gate:
+            path = media_root / f"{hash(content) & 0xFFFFFFFF:08x}.mp4"
+            path.write_bytes(content)
+            try:
+                return await answer(job_input(path))
+            finally:
+                path.unlink()
+
+    return read
+
+
+@contextmanager
+def watched(path: Path) -> Iterator[list[bytes]]:
+    """Notices who opens a file; the list is filled at the end."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.inotify_init1(IN_NONBLOCK)
+    assert descriptor >= 0
+    assert libc.inotify_add_watch(descriptor, os.fsencode(path), IN_OPEN) >= 0
+    seen: list[bytes] = []
+    try:
+        yield seen
+        seen.append(os.read(descriptor, 65_536))
+    except BlockingIOError:
+        pass  # nobody did
+    finally:
+        os.close(descriptor)
+
+
+def assert_coded(output: dict[str, Any]) -> str:
+    """An answer, or an error with a code of the worker's own; which of them."""
+    if output.get("success"):
+        return str(output["status"])
+    sentence = SENTENCE.fullmatch(output["error"])
+    assert sentence, output
+    assert sentence[1] in {kind.code for kind in _kinds(WorkerError)} - {"INTERNAL"}
+    return sentence[1]
+
+
+def _kinds(kind: type[WorkerError]) -> Iterator[type[WorkerError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)
+
+
+def test_the_watch_sees_a_file_that_is_opened(tmp_path: Path) -> None:
+    bait = tmp_path / "bait"
+    bait.touch()
+    with watched(bait) as opened:
+        bait.read_bytes()
+    assert opened
+    with watched(bait) as opened:
+        bait.stat()
+    assert not opened
+
+
+async def test_a_list_of_other_files_opens_none_of_them(honest: Path, read: Callable[[bytes], Any]) -> None:
+    bait = honest.with_name("bait.ts")
+    ffmpeg("-i", honest, "-c", "copy", bait)
+    with MediaServer() as server, watched(bait) as opened:
+        lists = lists_of_other_files(str(bait), server.serve(honest))
+        outcomes = await asyncio.gather(*map(read, lists.values()))
+        connections = server.num_connections
+    assert {assert_coded(outcome) for outcome in outcomes} == {"UNREADABLE_VIDEO"}
+    assert (opened, connections) == ([], 0)
+
+
+async def test_pictures_that_lie_in_another_file_are_not_fetched(
+    honest: Path, content: bytes, read: Callable[[bytes], Any]
+) -> None:
+    bait = honest.with_name("bait.mp4")
+    shutil.copyfile(honest, bait)
+    with MediaServer() as server, watched(bait) as opened:
+        places = [str(bait), bait.name, f"file://{bait}", server.serve(honest)]
+        outcomes = await asyncio.gather(*(read(with_pictures_elsewhere(content, at)) for at in places))
+        connections = server.num_connections
+    assert {assert_coded(outcome) for outcome in outcomes} <= {"complete", "UNREADABLE_VIDEO", "NO_FRAMES"}
+    assert (opened, connections) == ([], 0)
+
+
+async def test_headers_that_lie_end_in_a_code_or_in_what_is_really_there(
+    content: bytes, read: Callable[[bytes], Any]
+) -> None:
+    lying = lies(content)
+    outcomes = await asyncio.gather(*map(read, lying.values()))
+    found = {name: assert_coded(outcome) for name, outcome in zip(lying, outcomes, strict=True)}
+    assert found == {}
+
+
+async def test_files_with_a_gap_of_hours_cost_no_more_than_their_frames(
+    honest: Path, media_root: Path, serve_with: Callable[..., None]
+) -> None:
+    path = media_root / "gap.mp4"
+    late = "setpts='if(eq(N,0),0,20*3600/TB)'"
+    ffmpeg("-i", honest, "-vf", late, "-fps_mode", "passthrough", "-frames:v", "2", "-c:v", "libx264", path)
+    serve_with(ScriptedEngine())
+    output = await answer(job_input(path, chunk_duration=7200.0))
+    assert (output["status"], output["num_chunks"]) == ("complete", 10)
+    assert output["video_info"]["duration"] > 72_000
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+async def test_random_damage_always_ends_in_an_answer_or_a_code(
+    container: str, honest: Path, read: Callable[[bytes], Any]
+) -> None:
+    path = honest.with_suffix(f".{container}")
+    if path != honest:
+        ffmpeg("-i", honest, "-c", "copy", path)
+    outcomes = await asyncio.gather(*map(read, damaged(path.read_bytes(), 16, seed=6)))
+    kinds = [assert_coded(outcome) for outcome in outcomes]
+    assert {"complete", "partial"} & set(kinds), kinds
+
+
+@pytest.mark.parametrize("name", ["film.avi", "film.txt", "film", "film.m3u8", "-i"])
+async def test_a_files_name_says_nothing(name: str, honest: Path, serve_with: Callable[..., None]) -> None:
+    (honest.parent / "named").mkdir(exist_ok=True)
+    path = honest.parent / "named" / name
+    shutil.copyfile(honest, path)
+    serve_with(ScriptedEngine())
+    assert (await answer(job_input(path)))["status"] == "complete"

@@ -1,0 +1,171 @@
+"""What a job answers when something in it fails: what can be had, and a sentence on what cannot."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from answers.prompts import Message
+from clips import H264, ffmpeg
+from errors import EngineDead, GenerationFailed
+from fakes import ScriptedEngine
+from jobs import answer, job_input, media_children
+from records import FrameBatch
+
+ServeWith = Callable[..., None]
+
+
+async def test_a_chunk_that_fails_makes_the_result_partial(twelve_seconds: Path, serve_with: ServeWith) -> None:
+    def fail_first(batch: FrameBatch) -> str:
+        if batch.chunk.index == 0:
+            raise GenerationFailed("scripted")
+        return "seen"
+
+    serve_with(ScriptedEngine(fail_first))
+    output = await answer(job_input(twelve_seconds))
+    assert (output["success"], output["status"]) == (True, "partial")
+    assert output["coverage"] == pytest.approx(2 / 3, abs=1e-3)
+    assert output["chunk_results"][0]["text"] is None
+    assert output["chunk_results"][0]["error"] == "GENERATION_FAILED: scripted"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(signal.SIGKILL, "UNREADABLE_VIDEO: "), (signal.SIGSTOP, "MEDIA_TIMEOUT: ")]
+)
+async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
+    fault: signal.Signals, code: str, twelve_seconds: Path, serve_with: ServeWith
+) -> None:
+    def strike_at_first(batch: FrameBatch) -> str:
+        if batch.chunk.index == 0:  # what a chunk still lacks is more than the pipe holds
+            (decoder,) = media_children()
+            decoder.send_signal(fault)
+        return "seen"
+
+    serve_with(ScriptedEngine(strike_at_first), max_chunks_in_flight=1, media_timeout_s=3.0)
+    output = await answer(job_input(twelve_seconds))
+    assert (output["success"], output["status"]) == (True, "partial")
+    assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", None, "seen"]
+    assert output["chunk_results"][1]["error"].startswith(code)
+    assert output["coverage"] == pytest.approx(2 / 3, abs=1e-3)
+
+
+async def test_a_decoder_that_fails_again_at_once_is_not_started_for_every_chunk(
+    twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strike_for_good(_batch: FrameBatch) -> str:
+        (decoder,) = media_children()
+        decoder.kill()
+        monkeypatch.setattr("media_process.program", lambda *_: ["false"])
+        return "seen"
+
+    serve_with(ScriptedEngine(strike_for_good), max_chunks_in_flight=1)
+    output = await answer(job_input(twelve_seconds, chunk_duration=3.0))
+    assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", None, None, None]
+    assert {chunk["error"] for chunk in output["chunk_results"][1:]} == {
+        "UNREADABLE_VIDEO: The video could not be decoded."
+    }
+
+
+async def test_damage_in_the_middle_is_told_and_is_the_same_every_time(media_root: Path, serve_with: ServeWith) -> None:
+    whole, damaged = media_root / "whole.mkv", media_root / "damaged.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12", *H264.split(), whole)
+    content = bytearray(whole.read_bytes())
+    middle = slice(len(content) // 2, len(content) // 2 + len(content) // 16)
+    content[middle] = np.random.default_rng(6).bytes(middle.stop - middle.start)
+    damaged.write_bytes(content)
+
+    serve_with(ScriptedEngine())
+    first, second = [await answer(job_input(damaged)) for _ in range(2)]
+    counts = [chunk["damaged_frames"] for chunk in first["chunk_results"]]
+    assert (first["success"], first["status"]) == (True, "partial")
+    assert (counts[0], counts[2]) == (0, 0)
+    assert 0 < counts[1] < first["chunk_results"][1]["num_frames"]
+    assert 2 / 3 < first["coverage"] < 1
+    for output in (first, second):
+        del output["timings"], output["total_processing_time"]
+        for chunk in output["chunk_results"]:
+            del chunk["timings"]
+    assert first == second
+
+
+async def test_what_was_answered_when_the_time_is_over_is_the_result(
+    twelve_seconds: Path, serve_with: ServeWith
+) -> None:
+    engine = ScriptedEngine()
+    engine.gates = {1: asyncio.Event()}
+    engine.text_gate = asyncio.Event()
+    serve_with(engine)
+    output = await answer(job_input(twelve_seconds), policy={"executionTimeout": 6000})
+    assert (output["success"], output["status"]) == (True, "partial")
+    assert [chunk["text"] for chunk in output["chunk_results"]] == ["chunk 0", None, "chunk 2"]
+    assert output["chunk_results"][1]["error"] == "TIMEOUT: The job's time was over before this part was answered."
+    assert output["aggregation_error"] == "TIMEOUT: The job's time was over before the answers were merged."
+    assert engine.held == 0
+    assert output["total_processing_time"] < 6
+
+
+@pytest.mark.parametrize("seconds", [0.01, 3.0])
+async def test_a_job_of_which_nothing_is_answered_in_time_fails(
+    seconds: float, twelve_seconds: Path, serve_with: ServeWith
+) -> None:
+    engine = ScriptedEngine()
+    engine.gate = asyncio.Event()
+    serve_with(engine, job_timeout_s=seconds)
+    assert (await answer(job_input(twelve_seconds)))["error"].startswith("TIMEOUT: The job's time was over before ")
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+async def test_a_truncated_file_makes_the_result_partial(
+    container: str, twelve_seconds: Path, serve_with: ServeWith
+) -> None:
+    whole, half = twelve_seconds.with_name(f"index_first.{container}"), twelve_seconds.with_name(f"half.{container}")
+    ffmpeg("-i", twelve_seconds, "-c", "copy", "-movflags", "faststart", whole)
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    serve_with(ScriptedEngine())
+    output = await answer(job_input(half))
+    info = output["video_info"]
+    assert (output["success"], output["status"], info["truncated"]) == (True, "partial", True)
+    assert info["duration"] + info["missing"] == pytest.approx(12)
+    assert output["coverage"] == pytest.approx(info["duration"] / 12, abs=1e-3)
+
+
+async def test_a_failed_synthesis_leaves_the_chunks_answers(twelve_seconds: Path, serve_with: ServeWith) -> None:
+    def fail(_message: Message) -> str:
+        raise GenerationFailed("scripted")
+
+    serve_with(ScriptedEngine(on_text=fail))
+    output = await answer(job_input(twelve_seconds))
+    assert (output["success"], output["status"], output["coverage"]) == (True, "partial", 1)
+    assert (output["aggregated_response"], output["aggregation_error"]) == (None, "GENERATION_FAILED: scripted")
+    assert [chunk["text"] for chunk in output["chunk_results"]] == ["chunk 0", "chunk 1", "chunk 2"]
+
+
+async def test_a_job_of_which_every_chunk_fails_fails(twelve_seconds: Path, serve_with: ServeWith) -> None:
+    def fail(_batch: FrameBatch) -> str:
+        raise GenerationFailed("scripted")
+
+    serve_with(ScriptedEngine(fail))
+    output = await answer(job_input(twelve_seconds))
+    assert output["error"].startswith("ALL_CHUNKS_FAILED: ")
+    assert "GENERATION_FAILED: scripted" in output["error"]
+
+
+async def test_a_dead_engine_asks_for_a_new_worker(twelve_seconds: Path, serve_with: ServeWith) -> None:
+    def die(_batch: FrameBatch) -> str:
+        raise EngineDead("gone")
+
+    serve_with(ScriptedEngine(die))
+    assert await answer(job_input(twelve_seconds)) == {"error": "ENGINE_DEAD: gone", "refresh_worker": True}
+
+
+async def test_a_fault_of_our_own_is_coded_and_tells_nothing(twelve_seconds: Path, serve_with: ServeWith) -> None:
+    def fail(_batch: FrameBatch) -> str:
+        raise KeyError("/secret/path")
+
+    serve_with(ScriptedEngine(fail))
+    output = await answer(job_input(twelve_seconds))
+    assert output["error"].startswith("INTERNAL: ")
+    assert "secret" not in output["error"]
