@@ -1,5 +1,6 @@
 """One real engine for the whole session, on the test model and the CPU."""
 
+import logging
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import handler
+from canary import CanaryWatch
 from config import Settings
 from fakes import ScriptedEngine
 from jobs import media_children, scripted_services
@@ -28,6 +30,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     wait for threads that were not copied.
     """
     items.sort(key=lambda item: "client" not in getattr(item, "fixturenames", ()))
+
+
+canary_watch = CanaryWatch()
+
+
+def pytest_sessionstart() -> None:
+    """Listen to what the worker's code in this process logs during the whole run."""
+    logging.getLogger().addHandler(canary_watch)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if a secret was logged."""
+    logging.getLogger().removeHandler(canary_watch)
+    if canary_watch.lines:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show those lines."""
+    for line in canary_watch.lines:
+        terminalreporter.write_line(f"a secret was logged: {line}", red=True)
 
 
 @pytest.fixture(autouse=True)

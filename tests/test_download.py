@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from canary import CANARY
 from config import Settings
 from download import download
 from errors import DownloadError
@@ -20,7 +21,7 @@ from records import LocalVideo
 from sources import http
 
 FILM = random.Random(0).randbytes(1_000_000)
-CANARY = "X-Amz-Signature=c4n4ry"
+SIGNED = f"X-Amz-Signature={CANARY}"
 DEADLINE_S = 0.3
 
 
@@ -150,22 +151,22 @@ def headers_that_urllib3_warns_of(exchange: Exchange) -> None:
         pytest.param(headers_that_urllib3_warns_of, id="bad header"),
         pytest.param(unannounced(FILM), id="too large"),
         pytest.param(dripping(b"", b""), id="deadline"),
-        pytest.param(status(302, Location=f"/again?{CANARY}"), id="redirect to nothing"),
-        pytest.param(status(302, Location=f"file:///film?{CANARY}"), id="redirect to a file"),
-        pytest.param(status(302, Location=f"http://u:{CANARY}@127.0.0.1/"), id="redirect with a password"),
-        pytest.param(status(302, Location=f"http://127.0.0.2/?{CANARY}"), id="redirect to a private address"),
-        pytest.param(status(302, Location=f"http://[{CANARY}"), id="redirect to nonsense"),
+        pytest.param(status(302, Location=f"/again?{SIGNED}"), id="redirect to nothing"),
+        pytest.param(status(302, Location=f"file:///film?{SIGNED}"), id="redirect to a file"),
+        pytest.param(status(302, Location=f"http://u:{SIGNED}@127.0.0.1/"), id="redirect with a password"),
+        pytest.param(status(302, Location=f"http://127.0.0.2/?{SIGNED}"), id="redirect to a private address"),
+        pytest.param(status(302, Location=f"http://[{SIGNED}"), id="redirect to nonsense"),
         pytest.param(whole(b"film"), id="success"),
     ],
 )
 async def test_neither_error_nor_log_tells_the_url_or_a_path(answer, server, caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
-    url = f"{server.answer(answer, name='secret.mp4')}?{CANARY}#{CANARY}"
+    url = f"{server.answer(answer, name='secret.mp4')}?{SIGNED}#{SIGNED}"
     results = await asyncio.gather(
         fetch(url, tmp_path, download_timeout_s=DEADLINE_S, max_download_bytes=1000), return_exceptions=True
     )
     messages = [str(result) for result in results if isinstance(result, Exception)] + [
         caplog.handler.format(record) for record in caplog.records
     ]
-    for secret in ("c4n4ry", "secret.mp4", "http://", str(tmp_path)):
+    for secret in (CANARY, "secret.mp4", "http://", str(tmp_path)):
         assert not [message for message in messages if secret in message.replace("start with http:// or", "")]

@@ -4,9 +4,8 @@ import logging
 
 import pytest
 
+from canary import CANARY, CanaryWatch
 from report.redaction import SECRET_NAME, RedactingFormatter
-
-CANARY = "canary-7f3a"
 
 
 def logged(message: str, *arguments: object, error: Exception | None = None) -> str:
@@ -45,3 +44,10 @@ def test_variables_with_secrets_are_known_by_their_names(name: str):
 @pytest.mark.parametrize("name", ["PATH", "MODEL_NAME", "KEYBOARD", "MONKEY"])
 def test_other_variables_are_not(name: str):
     assert not SECRET_NAME.search(name)
+
+
+def test_the_watch_over_the_whole_run_sees_what_is_not_redacted():
+    watch = CanaryWatch()
+    for message in (f"see https://host/?sig={CANARY}", f"the file {CANARY}.mp4"):
+        watch.handle(logging.LogRecord("media", logging.DEBUG, "", 1, message, (), None))
+    assert watch.lines == [f"media the file {CANARY}.mp4"]

@@ -27,7 +27,7 @@ MEDIA, PEERS = ROOT / ".cache" / "bench_ingest", ROOT / ".cache" / "peers"
 FPS = 30
 ROUNDS = 3
 # Moving, grainy pictures with a cut every seven seconds: more like a camera's than like a test card.
-PICTURES = "testsrc2=s={size}:r={fps}:d={duration_s},scroll=h=0.002:v=0.001,hue=h='60*floor(t/7)',noise=alls=7:allf=t"
+PICTURES = "testsrc2=s={size}:r={fps}:d={duration_s},scroll=h=0.002:v=0.001,hue=h='60*floor(t/7)',noise=alls=4:allf=t"
 FULL_HD, UHD = "1920x1080", "3840x2160"
 FILMS = {
     "h264": (16, 6, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23"),
