@@ -68,28 +68,29 @@ def main() -> None:
     if sys.argv[1:2] == ["memory"]:
         print(asyncio.run(peak_bytes(Path(sys.argv[2]))))
         return
-    everybody = medians(MAIN, list(CONTENDERS))
-    own, fast, limit = (everybody.pop(name) for name in ("worker", "worker_fast", "full_decode"))
-    others = {name: medians(name, ["worker", *RIVALS]) for name in FILMS if name != MAIN}
-    vs_limit = {name: runs["worker"]["wall_s"] / runs["full_decode"]["wall_s"] for name, runs in others.items()}
+    main_rounds = rounds(MAIN, list(CONTENDERS))
+    peers = [name for name in CONTENDERS if name not in ("worker", "worker_fast", "full_decode")]
+    others = {name: rounds(name, ["worker", *RIVALS]) for name in FILMS if name != MAIN}
+    vs_limit = {name: ratio(some, "worker", "full_decode") for name, some in others.items()}
     publish(
         "ingest",
         {
-            "vs_full_decode": own["wall_s"] / limit["wall_s"],
-            "vs_full_decode_fast": fast["wall_s"] / limit["wall_s"],
+            "vs_full_decode": ratio(main_rounds, "worker", "full_decode"),
+            "vs_full_decode_fast": ratio(main_rounds, "worker_fast", "full_decode"),
             "hevc_vs_full_decode": vs_limit.pop("hevc"),
             "av1_vs_full_decode": vs_limit.pop("svt-av1"),
             "others_vs_full_decode": vs_limit,
-            "speedup": {name: runs["wall_s"] / own["wall_s"] for name, runs in everybody.items()},
+            "speedup": {peer: ratio(main_rounds, peer, "worker") for peer in peers},
             "other_codecs": {
-                name: runs["worker"]["wall_s"] / min(runs[rival]["wall_s"] for rival in RIVALS[1:])
-                for name, runs in others.items()
+                name: max(ratio(some, "worker", rival) for rival in RIVALS[1:]) for name, some in others.items()
             },
             "psnr_db": psnr_db(fast=False),
             "psnr_fast_db": psnr_db(fast=True),
             "first_chunk_ratio": first_chunk_ratio(),
             **memory_figures(),
-            "peers_peak_rss_mb": {name: runs["peak_rss_mb"] for name, runs in everybody.items()},
+            "peers_peak_rss_mb": {
+                peer: statistics.median(each[peer]["peak_rss_mb"] for each in main_rounds) for peer in peers
+            },
         },
         TARGETS,
     )
@@ -130,18 +131,25 @@ def measured(contender: str, path: Path, duration_s: float) -> dict[str, float]:
     return figures
 
 
-def medians(name: str, contenders: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Medians of interleaved runs."""
+Round = dict[str, dict[str, float]]
+"""The figures of each contender, one after the other."""
+
+
+def rounds(name: str, contenders: Sequence[str]) -> list[Round]:
+    """Every contender's run on a film, by turns."""
     path = film(name)
-    runs: dict[str, list[dict[str, float]]] = {contender: [] for contender in contenders}
+    done: list[Round] = []
     for number in range(ROUNDS):
+        done.append({})
         for contender in contenders:
-            runs[contender].append(measured(contender, path, duration_of(name)))
-            print(f"{name}, round {number + 1}, {contender}: {runs[contender][-1]['wall_s']:.2f} s", flush=True)
-    return {
-        contender: {key: statistics.median(run[key] for run in some) for key in some[0]}
-        for contender, some in runs.items()
-    }
+            done[-1][contender] = measured(contender, path, duration_of(name))
+            print(f"{name}, round {number + 1}, {contender}: {done[-1][contender]['wall_s']:.2f} s", flush=True)
+    return done
+
+
+def ratio(some: Sequence[Round], one: str, other: str) -> float:
+    """Median of the ratios of two contenders' times; within a round the machine is the same."""
+    return statistics.median(each[one]["wall_s"] / each[other]["wall_s"] for each in some)
 
 
 def first_chunk_ratio() -> float:
