@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from config import Settings, load_settings
 from errors import InputError, WorkerError, to_response
+from job_directory import sweep
 from pipeline import Report, Services, process_video_job
 from records import JobRequest, Progress
 from report.delivery import deliverable
@@ -159,6 +160,7 @@ def main() -> None:
 
     settings = services().settings
     configure_logging(settings)
+    sweep(settings.work_dir)
     runpod.serverless.register_fitness_check(fitness)
     # A constant: the SDK drains the worker whenever the concurrency changes.
     config = {"handler": handler, "concurrency_modifier": lambda _current: settings.max_concurrent_jobs}

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +13,7 @@ from config import Settings
 from download import download
 from errors import AllChunksFailed, JobTimeout, WorkerError
 from frame_extractor import FrameExtractor
+from job_directory import job_directory
 from records import (
     ChunkResult,
     GenerationOptions,
@@ -91,7 +90,7 @@ async def process_video_job(request: JobRequest, services: Services, report: Rep
     chunks_end_s = end_s - SYNTHESIS_SHARE * timeout_s if request.aggregate else end_s
     job = _Job(request, services, report)
     # The model loads in the background: a cold start goes on while the video arrives.
-    async with _job_directory(services.settings.work_dir) as directory, _model_loading(services.client):
+    async with job_directory(services.settings.work_dir) as directory, _model_loading(services.client):
         async with _deadline(chunks_end_s, "before the first chunk was looked at"):
             source = await job.prepare(directory)
         chunks = await job.answer_chunks(source, chunks_end_s)
@@ -223,18 +222,3 @@ async def _model_loading(client: VLLMClient) -> AsyncIterator[None]:
     finally:
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _job_directory(work_dir: Path) -> AsyncIterator[Path]:
-    """Give a job a directory that only this process may enter, gone afterwards."""
-    directory = await asyncio.to_thread(_make_directory, work_dir)
-    try:
-        yield directory
-    finally:
-        await asyncio.to_thread(shutil.rmtree, directory)
-
-
-def _make_directory(work_dir: Path) -> Path:
-    work_dir.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="job-", dir=work_dir))

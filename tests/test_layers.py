@@ -15,7 +15,7 @@ LAYERS = [
     ["report.delivery", "report.fitness"],
     ["report.output", "report.progress", "report.redaction"],
     ["pipeline"],
-    ["vllm_client", "download", "video_processor"],
+    ["vllm_client", "download", "video_processor", "job_directory"],
     ["engine.async_engine", "answers.synthesis", "sources.http", "frame_extractor"],
     ["sources.address_guard", "sources.local", "engine.arguments"],
     ["sources.url", "sources.presigned"],
