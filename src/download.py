@@ -10,6 +10,8 @@ from records import LocalVideo
 from sources.http import HttpFetch
 from sources.local import is_local, local_video
 
+SLOW_WINDOW_S, LEAST_BYTES_A_WINDOW = 120.0, 10**6
+"""A slower source is given up: the GPU is paid for while a job waits. Four attempts with their pauses fit in."""
 ABORT_GRACE_S = 2.0
 """How long an aborted transfer may take to end; only a name server that does not answer needs it."""
 
@@ -37,13 +39,23 @@ async def download(source: str, directory: Path, settings: Settings) -> LocalVid
     fetching = asyncio.create_task(asyncio.to_thread(fetch.run))
     fetching.add_done_callback(_retrieve_exception)
     try:
-        done, _ = await asyncio.wait({fetching}, timeout=settings.download_timeout_s)
+        async with asyncio.timeout(settings.download_timeout_s):
+            await _while_fast_enough(fetching, fetch)
+    except TimeoutError as exc:
+        raise DownloadTimeout(f"The source was not complete after {settings.download_timeout_s:g} s.") from exc
     finally:
         fetch.abort()
         await asyncio.wait({fetching}, timeout=ABORT_GRACE_S)
-    if not done:
-        raise DownloadTimeout(f"The source was not complete after {settings.download_timeout_s:g} s.")
     return LocalVideo(target, fetching.result())
+
+
+async def _while_fast_enough(fetching: asyncio.Task[int], fetch: HttpFetch) -> None:
+    """Wait for a transfer, for as long as it brings enough in each window of time."""
+    before_bytes = 0
+    while not (await asyncio.wait({fetching}, timeout=SLOW_WINDOW_S))[0]:
+        if fetch.received_bytes - before_bytes < LEAST_BYTES_A_WINDOW:
+            raise DownloadTimeout(f"The source sent less than a megabyte in {SLOW_WINDOW_S:g} s.")
+        before_bytes = fetch.received_bytes
 
 
 def _retrieve_exception(fetching: asyncio.Task[int]) -> None:

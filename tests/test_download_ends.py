@@ -15,7 +15,7 @@ import download as download_module
 from config import Settings
 from download import download
 from errors import DownloadTimeout
-from media_server import MediaServer, dripping, status, whole
+from media_server import Exchange, MediaServer, dripping, status, whole
 from records import LocalVideo
 from sources import http
 
@@ -99,6 +99,30 @@ async def test_an_endless_source_ends_at_the_deadline_with_its_thread(endless, t
     assert transfers.ended.is_set()
     assert time.monotonic() - started_s < DEADLINE_S + SLACK_S
     assert num_connections_to(endless) == before
+
+
+@pytest.mark.parametrize("kind", ["silence", "body", "busy"])
+async def test_a_source_that_is_too_slow_is_given_up_long_before_the_deadline(
+    kind, server, transfers, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(download_module, "SLOW_WINDOW_S", DEADLINE_S)
+    with pytest.raises(DownloadTimeout, match="less than a megabyte"):
+        await fetch(server.answer(ENDLESS[kind]), tmp_path)
+    assert transfers.ended.is_set()
+
+
+async def test_a_source_that_brings_enough_in_each_window_may_take_longer(server, monkeypatch, tmp_path):
+    monkeypatch.setattr(download_module, "SLOW_WINDOW_S", 0.4)
+    monkeypatch.setattr(download_module, "LEAST_BYTES_A_WINDOW", 1)
+
+    def send_in_parts(exchange: Exchange) -> None:
+        exchange.start(200, Content_Length=str(len(FILM)))
+        for first in range(0, len(FILM), 50_000):
+            exchange.wfile.write(FILM[first : first + 50_000])
+            exchange.server.media.closing.wait(0.05)
+
+    video = await fetch(server.answer(send_in_parts), tmp_path)
+    assert video.path.read_bytes() == FILM
 
 
 async def test_cancelling_ends_the_transfer_with_its_thread_and_leaves_nothing_open(endless, transfers, tmp_path):

@@ -33,6 +33,8 @@ QUESTION = "What does the counter show?"
 START_TIMEOUT_S = 120.0
 """For what may have to wait for the model, on a busy machine."""
 EXIT_TIMEOUT_S = 15.0
+MAX_CONCURRENT_JOBS = 4
+"""As config.yaml has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,27 @@ def test_jobs_run_at_the_same_time_on_one_engine(
     for record in records:
         assert_documented(record.output, num_chunks=3)
     assert len(worker.descendants("EngineCore")) == 1
+
+
+def test_jobs_beyond_those_that_may_run_wait_at_the_platform(
+    worker: Worker, media_server: MediaServer, twelve_seconds: Path
+) -> None:
+    asked, proceed = threading.Semaphore(0), threading.Event()
+    content = twelve_seconds.read_bytes()
+
+    def answer(exchange: Exchange) -> None:
+        asked.release()
+        proceed.wait(START_TIMEOUT_S)
+        exchange.send(content, Content_Length=str(len(content)))
+
+    url = media_server.answer(answer)
+    jobs = [worker.platform.submit(job_input(url)) for _ in range(2 * MAX_CONCURRENT_JOBS)]
+    assert all(asked.acquire(timeout=START_TIMEOUT_S) for _ in range(MAX_CONCURRENT_JOBS))
+    worker.wait_for_ping(jobs[MAX_CONCURRENT_JOBS - 1], running=True)
+    assert [job.status for job in jobs].count("IN_PROGRESS") == MAX_CONCURRENT_JOBS
+    proceed.set()
+    for job in jobs:
+        assert_documented(worker.platform.wait_for_status(job.id, timeout_s=START_TIMEOUT_S).output, num_chunks=3)
 
 
 @pytest.mark.parametrize(

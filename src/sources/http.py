@@ -69,6 +69,8 @@ class HttpFetch:
         self._target = target
         self._max_bytes = max_bytes
         self._guard = AddressGuard(allow_private)
+        self.received_bytes = 0
+        """Of all attempts together."""
         self._have_bytes = 0
         self._size_bytes: int | None = None
         self._etag: str | None = None
@@ -171,6 +173,7 @@ class HttpFetch:
                     raise self._too_large()
                 file.write(part)
                 self._have_bytes += len(part)
+                self.received_bytes += len(part)
         if self._size_bytes not in (None, self._have_bytes):
             self._etag = None
             raise TransientFault(DownloadError("The source sent another number of bytes than it announced."))
