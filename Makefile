@@ -3,6 +3,9 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 SOURCES := src tests test_local.py example_usage.py
 
+# Bytecode is kept: without it every process compiles torch and vLLM anew, a dozen seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup local test check format bench bench-worker bench-ingest bench-download bench-soak bench-tiny-model tiny-model clean
 

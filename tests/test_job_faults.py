@@ -16,6 +16,8 @@ from jobs import answer, job_input, media_children
 from records import FrameBatch
 
 ServeWith = Callable[..., None]
+LARGE_FRAMES = {"min_frame_tokens": 128, "max_frame_tokens": 256, "max_chunks_in_flight": 1}
+"""Those of a chunk fill the pipe several times, so the decoder of a job in work is there to be struck."""
 
 
 async def test_a_chunk_that_fails_makes_the_result_partial(twelve_seconds: Path, serve_with: ServeWith) -> None:
@@ -39,12 +41,12 @@ async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
     fault: signal.Signals, code: str, twelve_seconds: Path, serve_with: ServeWith
 ) -> None:
     def strike_at_first(batch: FrameBatch) -> str:
-        if batch.chunk.index == 0:  # what a chunk still lacks is more than the pipe holds
+        if batch.chunk.index == 0:
             (decoder,) = media_children()
             decoder.send_signal(fault)
         return "seen"
 
-    serve_with(ScriptedEngine(strike_at_first), max_chunks_in_flight=1, media_timeout_s=3.0)
+    serve_with(ScriptedEngine(strike_at_first), **LARGE_FRAMES, media_timeout_s=3.0)
     output = await answer(job_input(twelve_seconds))
     assert (output["success"], output["status"]) == (True, "partial")
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", None, "seen"]
@@ -61,7 +63,7 @@ async def test_a_decoder_that_fails_again_at_once_is_not_started_for_every_chunk
         monkeypatch.setattr("media_process.program", lambda *_: ["false"])
         return "seen"
 
-    serve_with(ScriptedEngine(strike_for_good), max_chunks_in_flight=1)
+    serve_with(ScriptedEngine(strike_for_good), **LARGE_FRAMES)
     output = await answer(job_input(twelve_seconds, chunk_duration=3.0))
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", None, None, None]
     assert {chunk["error"] for chunk in output["chunk_results"][1:]} == {
