@@ -12,8 +12,12 @@ import handler
 from canary import CanaryWatch
 from config import Settings
 from fakes import ScriptedEngine
+from gate import Gate, platform_with_worker
 from jobs import media_children, scripted_services
+from media_server import MediaServer
 from pipeline import Services
+from runpod_stand_in import RunPodStandIn
+from sources import http
 from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from vllm_client import VLLMClient
 
@@ -104,6 +108,33 @@ def services(settings: Settings, client: VLLMClient) -> Services:
     """All stages around the session's engine."""
     created = Services.create(settings)
     return Services(settings, created.extractor, created.processor, client)
+
+
+@pytest.fixture
+def server() -> Iterator[MediaServer]:
+    """A web server on loopback."""
+    with MediaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads are tried again at once."""
+    monkeypatch.setattr(http, "BACKOFF_S", 0)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """Where the jobs of `platform` wait in their handler."""
+    with Gate() as gate:
+        yield gate
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[RunPodStandIn]:
+    """A platform with a worker whose jobs a test can hold."""
+    with platform_with_worker() as platform:
+        yield platform
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from config import Settings
 from download import download
 from errors import DownloadError, UrlBlocked
-from media_server import MediaServer
 from sources import address_guard, http
 from sources.address_guard import is_public
 
@@ -68,12 +66,6 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(http, "BACKOFF_S", 0)
     return network
-
-
-@pytest.fixture
-def server() -> Iterator[MediaServer]:
-    with MediaServer() as server:
-        yield server
 
 
 def path_of(url: str) -> str:

@@ -6,7 +6,6 @@ import logging
 import random
 import shutil
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,24 +15,15 @@ from canary import CANARY
 from config import Settings
 from download import download
 from errors import DownloadError
-from media_server import Exchange, MediaServer, chunked, cut, dripping, raw, status, unannounced, whole
+from media_server import Exchange, chunked, cut, dripping, raw, status, unannounced, whole
 from records import LocalVideo
-from sources import http
 
 FILM = random.Random(0).randbytes(1_000_000)
 SIGNED = f"X-Amz-Signature={CANARY}"
 DEADLINE_S = 0.3
 
 
-@pytest.fixture(autouse=True)
-def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BACKOFF_S", 0)
-
-
-@pytest.fixture
-def server() -> Iterator[MediaServer]:
-    with MediaServer() as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("no_backoff")
 
 
 async def fetch(url: str, directory: Path, **settings: object) -> LocalVideo:

@@ -58,12 +58,6 @@ def transfers(monkeypatch: pytest.MonkeyPatch) -> Transfers:
     return transfers
 
 
-@pytest.fixture
-def server() -> Iterator[MediaServer]:
-    with MediaServer() as server:
-        yield server
-
-
 @pytest.fixture(params=[*ENDLESS, "no handshake", "no connection"])
 def endless(request: pytest.FixtureRequest, server: MediaServer) -> Iterator[str]:
     """The URL of a source that never gets done, one for each place at which a transfer can wait."""

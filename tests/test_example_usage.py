@@ -1,27 +1,14 @@
 """Every way of `example_usage.py`, against the stand-in for RunPod's platform."""
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import runpod
 
-from gate import Gate, platform_with_worker
+from gate import Gate
 from runpod_stand_in import RunPodStandIn
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    with Gate() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def platform() -> Iterator[RunPodStandIn]:
-    with platform_with_worker() as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Where a source may send a download on to, whom it trusts, and what of the machine it ignores."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,15 +19,7 @@ from sources import http
 FILM = b"film" * 1000
 
 
-@pytest.fixture(autouse=True)
-def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BACKOFF_S", 0)
-
-
-@pytest.fixture
-def server() -> Iterator[MediaServer]:
-    with MediaServer() as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("no_backoff")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import gzip
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from config import Settings
 from download import download
 from errors import DownloadError
-from media_server import Exchange, MediaServer, chunked, cut, raw, rest, status, unannounced, whole
+from media_server import Exchange, chunked, cut, raw, rest, status, unannounced, whole
 from sources import http
 
 FILM = random.Random(0).randbytes(1_000_000)
@@ -19,11 +18,7 @@ CUT_BYTES = 500_000
 KEPT_BYTES = CUT_BYTES // http.PART_BYTES * http.PART_BYTES
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaServer]:
-    monkeypatch.setattr(http, "BACKOFF_S", 0)
-    with MediaServer() as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("no_backoff")
 
 
 async def fetch(url: str, directory: Path) -> bytes:

@@ -1,27 +1,14 @@
 """The stand-in for RunPod's platform, held against the real SDK: its worker loop in a process, its clients here."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
 import runpod
 
-from gate import TIMEOUT_S, WORKER_COMMAND, WORKER_ENVIRONMENT, Gate, platform_with_worker
+from gate import TIMEOUT_S, WORKER_COMMAND, WORKER_ENVIRONMENT, Gate
 from runpod_stand_in import RunPodStandIn
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    with Gate() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def platform() -> Iterator[RunPodStandIn]:
-    with platform_with_worker() as made:
-        yield made
 
 
 @pytest.fixture
