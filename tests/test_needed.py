@@ -9,6 +9,7 @@ import pytest
 from clips import CONSTANT_RATE, H264, HEVC, MPEG2, VARIABLE_RATE, VP9, ClipStore, numbered_pictures
 from decoding import assert_same, decoded_sparsely, decoded_whole, plan_of
 from media import decode, nal
+from media.av1 import Av1
 from media.decoders import side_by_side
 from media.references import Traits
 
@@ -59,6 +60,21 @@ def test_what_is_left_out_changes_no_pixel(name: str, clips: ClipStore):
 def test_pictures_that_nobody_needs_are_left_out(name: str, clips: ClipStore):
     result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(2)))
     assert result.kept <= MOST_DECODED[name] * result.packets
+
+
+def test_of_a_packet_of_several_pictures_those_that_nobody_needs_are_left_out(
+    clips: ClipStore, monkeypatch: pytest.MonkeyPatch
+):
+    left_out: list[int] = []
+    without = Av1.without
+
+    def counted(self: Av1, packet: bytes, frames: set[int]) -> bytes:
+        left_out.append(len(frames))
+        return without(self, packet, frames)
+
+    monkeypatch.setattr(Av1, "without", counted)
+    result = decoded_sparsely(plan_of(clip_path(clips, "svt-av1.mp4"), Fraction(2)))
+    assert sum(left_out) > result.kept / 4
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from clips import AV1, H264, HEVC, ClipStore, numbered_pictures
 from media import nal
-from media.av1 import Av1
+from media.av1 import FRAME, PADDING, Av1, open_bitstream_units
 from media.nal import Hevc, NalReferences
 from media.references import Traits, Vp8, Vp9
 from media.source import Packets, open_video, picture_stream
@@ -89,6 +89,24 @@ def test_av1_behind_what_is_not_understood_is_needed(clips: ClipStore):
     assert before[0].restarts
     assert any(traits.writes == 0 for traits in before)
     assert all(traits == UNKNOWN for traits in after[1:])
+
+
+def test_a_frame_is_left_out_of_an_av1_packet_and_the_others_stay_where_they_are(clips: ClipStore):
+    packets = packets_of(clips.encode("layered-av1.mp4", "-c:v libsvtav1 -preset 8 -g 60", numbered_pictures(40)))
+    rule = Av1()
+    packet, frames = next(
+        (packet, traits.frames) for packet in packets if len((traits := rule.traits(packet)).frames) > 2
+    )
+
+    left = rule.without(packet, {1})
+
+    before, after = (list(open_bitstream_units(content)) for content in (packet, left))
+    changed = [(old.kind, new.kind) for old, new in zip(before, after, strict=True) if old != new]
+    assert len(left) == len(packet)
+    assert changed == [(FRAME, PADDING)]
+    assert [unit.kind for unit in after].count(FRAME) == [unit.kind for unit in before].count(FRAME) - 1
+    assert [frame.is_shown for frame in frames] == [False] * (len(frames) - 1) + [True]
+    assert rule.without(packet, set()) == packet
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from media.bits import BitReader
 from media.references import ALL_SLOTS, References, Traits
 
-SEQUENCE_HEADER, FRAME_HEADER, FRAME = 1, 3, 6
+SEQUENCE_HEADER, FRAME_HEADER, TILE_GROUP, FRAME, REDUNDANT_FRAME_HEADER, PADDING = 1, 3, 4, 6, 7, 15
+TYPE_SHIFT, TYPE_BITS = 3, 15 << 3
+"""Where a unit's first byte says what it is, 5.3.2."""
 KEY_FRAME, INTER_FRAME, INTRA_ONLY_FRAME, SWITCH_FRAME = range(4)
 SELECT = 2
 """A sequence leaves a choice to its frames."""
@@ -72,18 +74,31 @@ class Av1(References):
         return Traits()
 
     def _unit_traits(self, packet: bytes) -> Traits:
+        frames: list[Traits] = []
         reads = writes = 0
         has_sequence_header = restarts = False
-        for kind, content in open_bitstream_units(packet):
-            if kind == SEQUENCE_HEADER:
-                self._learn(content)
+        for unit in open_bitstream_units(packet):
+            if unit.kind == SEQUENCE_HEADER:
+                self._learn(unit.content)
                 has_sequence_header = True
-            elif kind in (FRAME_HEADER, FRAME):
-                frame = self._frame(BitReader(content[:HEADER_BYTES]))
+            elif unit.kind in (FRAME_HEADER, FRAME):
+                frame = self._frame(BitReader(unit.content[:HEADER_BYTES]))
                 restarts |= frame.restarts and not writes
                 reads |= frame.reads & ~writes
                 writes |= frame.writes
-        return Traits(reads=reads, writes=writes, restarts=restarts and has_sequence_header)
+                frames.append(frame)
+        restarts = restarts and has_sequence_header
+        return Traits(reads=reads, writes=writes, restarts=restarts, frames=tuple(frames))
+
+    def without(self, packet: bytes, frames: set[int], /) -> bytes:
+        """Make padding, 5.7, of all units of these frames: decoders pass it over."""
+        left = bytearray(packet)
+        number = -1
+        for unit in open_bitstream_units(packet):
+            number += unit.kind in (FRAME_HEADER, FRAME)
+            if number in frames and unit.kind in (FRAME_HEADER, FRAME, TILE_GROUP, REDUNDANT_FRAME_HEADER):
+                left[unit.at] = left[unit.at] & ~TYPE_BITS | PADDING << TYPE_SHIFT
+        return bytes(left)
 
     def _learn(self, header: bytes) -> None:
         if self._sequence is not None and header != self._sequence_header:
@@ -108,8 +123,9 @@ class Av1(References):
         writes = ALL_SLOTS if restarts or kind == SWITCH_FRAME else bits.read(SLOTS)
         self._key_slots = self._key_slots | writes if kind == KEY_FRAME else self._key_slots & ~writes
         if is_intra:
-            return Traits(reads=0, writes=writes, restarts=restarts)
-        return Traits(reads=self._sequence.reads(bits, is_error_resilient=is_error_resilient), writes=writes)
+            return Traits(is_shown=is_shown == 1, reads=0, writes=writes, restarts=restarts)
+        reads = self._sequence.reads(bits, is_error_resilient=is_error_resilient)
+        return Traits(is_shown=is_shown == 1, reads=reads, writes=writes)
 
     def _shown_again(self, slot: int) -> Traits:
         if not slot & self._key_slots:
@@ -162,8 +178,18 @@ def _skip_timing(bits: BitReader) -> None:
             raise NotUnderstoodError
 
 
-def open_bitstream_units(packet: bytes) -> Iterator[tuple[int, bytes]]:
-    """Types and contents, 5.3.
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """An open bitstream unit."""
+
+    at: int
+    """The place of its header in the packet."""
+    kind: int
+    content: bytes
+
+
+def open_bitstream_units(packet: bytes) -> Iterator[Unit]:
+    """In their order, 5.3.
 
     Raises:
         NotUnderstoodError: a unit without its size.
@@ -174,10 +200,9 @@ def open_bitstream_units(packet: bytes) -> Iterator[tuple[int, bytes]]:
         header = packet[at]
         if not header & 2:
             raise NotUnderstoodError
-        at += 2 if header & 4 else 1
-        size, at = leb128(packet, at)
-        yield header >> 3 & 15, packet[at : at + size]
-        at += size
+        size, content_at = leb128(packet, at + (2 if header & 4 else 1))
+        yield Unit(at, (header & TYPE_BITS) >> TYPE_SHIFT, packet[content_at : content_at + size])
+        at = content_at + size
 
 
 def leb128(content: bytes, at: int) -> tuple[int, int]:

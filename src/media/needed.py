@@ -63,11 +63,23 @@ class Coded:
     pts: int | None
     """When its picture is shown."""
     traits: Traits
+    references: References
 
     @property
     def shown_pts(self) -> int | None:
         """The same, if it surely shows one."""
         return self.pts if self.traits.is_shown else None
+
+    @property
+    def frames(self) -> tuple[Traits, ...]:
+        """What can be left out one by one: the packet, or pictures within it."""
+        return self.traits.frames or (self.traits,)
+
+    def without(self, frames: set[int]) -> Packet[VideoStream]:
+        """The packet, changed itself, without some of these."""
+        if frames:
+            self.packet.update(self.references.without(bytes(self.packet), frames))
+        return self.packet
 
 
 def needed_pieces(
@@ -114,7 +126,8 @@ def _blindly(packets: Iterator[Packet[VideoStream]]) -> Iterator[Piece]:
 
 def _coded(packet: Packet[VideoStream], references: References) -> Coded:
     traits = references.traits(bytes(packet))
-    return Coded(packet, packet_time(packet), replace(traits, is_shown=False) if packet.is_discard else traits)
+    traits = replace(traits, is_shown=False) if packet.is_discard else traits
+    return Coded(packet, packet_time(packet), traits, references)
 
 
 def _piece(
@@ -146,9 +159,14 @@ def _piece(
     needed: list[Packet[VideoStream]] = []
     read_later = 0 if ends_group else ALL_SLOTS
     for coded, picture_wanted in zip(reversed(group), reversed(wanted), strict=True):
-        if picture_wanted or coded.traits.writes & read_later:
-            needed.append(coded.packet)
-            read_later = read_later & ~coded.traits.writes | coded.traits.reads
+        left_out: set[int] = set()
+        for number, frame in reversed(list(enumerate(coded.frames))):
+            if (picture_wanted and frame.is_shown is not False) or frame.writes & read_later:
+                read_later = read_later & ~frame.writes | frame.reads
+            else:
+                left_out.add(number)
+        if len(left_out) < len(coded.frames):
+            needed.append(coded.without(left_out))
     wanted_pts = [coded.pts for coded, picture_wanted in zip(group, wanted, strict=True) if picture_wanted]
     known_pts = frozenset(pts for pts in wanted_pts if pts is not None)
     told = known_pts if len(known_pts) == len(wanted_pts) else None

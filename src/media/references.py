@@ -3,6 +3,8 @@
 Nothing here decodes, and nothing is taken on trust that would change a picture: what is not understood is needed.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from media.bits import BitReader
@@ -22,6 +24,8 @@ class Traits:
     """Slots that it fills; 0 if no other picture is decoded from it."""
     restarts: bool = False
     """Neither this picture nor any after it, in decoding order, is decoded from one before it."""
+    frames: tuple[Traits, ...] = ()
+    """Of a packet of several pictures that can be left out one by one, theirs, in decoding order."""
 
 
 class References:
@@ -30,6 +34,10 @@ class References:
     def traits(self, _packet: bytes, /) -> Traits:
         """Read the headers of the next packet in decoding order."""
         return Traits()
+
+    def without(self, packet: bytes, _frames: set[int], /) -> bytes:
+        """Return a packet of the same length without these of its `Traits.frames`, counted from 0."""
+        return packet
 
 
 class IntraOnly(References):
