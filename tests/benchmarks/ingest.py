@@ -175,7 +175,7 @@ def psnr_db(*, fast: bool) -> float:
     select = f"select='not(mod(n,{7 * FPS}))'"
     whole = subprocess.run(
         ["ffmpeg", "-v", "error", "-t", str(CHUNK_S), "-i", str(film(MAIN)), "-vf",
-         f"{select},scale=flags=bicubic+accurate_rnd+full_chroma_inp+full_chroma_int", "-vsync", "0",
+         f"{select},scale=in_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_inp+full_chroma_int", "-vsync", "0",
          "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:"],
         check=True, stdout=subprocess.PIPE,
     ).stdout  # fmt: skip

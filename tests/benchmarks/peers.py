@@ -65,9 +65,10 @@ def worker(*, fast: bool) -> Callable[[Film], Callable[[], Chunks]]:
             extractor, counts = FrameExtractor(Settings(fast_decode=fast)), []
             path, spans = Path(film.path), film.spans()
             info = await extractor.get_video_info(path)
+            ends_s = [min(span[0] + CHUNK_S, info.end_s) for span in spans]
             chunks = [
-                Chunk(index, span[0], min(span[0] + CHUNK_S, info.end_s), span[-1] + 1 / SAMPLE_FPS)
-                for index, span in enumerate(spans)
+                Chunk(index, span[0], end_s, max(end_s, span[-1] + 1 / SAMPLE_FPS))
+                for index, (span, end_s) in enumerate(zip(spans, ends_s, strict=True))
             ]
             sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
             async with aclosing(extractor.stream_frames(path, info, sampling, chunks)) as stream:
