@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.memory import peak_memory
-from benchmarks.peers import CHUNK_S, CONTENDERS, HEIGHT_PX, OVERLAP_S, SAMPLE_FPS, WIDTH_PX
+from benchmarks.peers import CHUNK_S, CONTENDERS, FIRST_CHUNK, HEIGHT_PX, OVERLAP_S, SAMPLE_FPS, WIDTH_PX
 from benchmarks.report import publish
 from config import Settings
 from frame_extractor import FrameExtractor
@@ -26,7 +26,7 @@ from records import Chunk, Sampling
 
 MEDIA, PEERS = ROOT / ".cache" / "bench_ingest", ROOT / ".cache" / "peers"
 FPS = 30
-ROUNDS = 3
+ROUNDS, RIVALS_ROUNDS = 3, 2
 # Moving, grainy pictures with a cut every seven seconds: more like a camera's than like a test card.
 PICTURES = "testsrc2=s={size}:r={fps}:d={duration_s},scroll=h=0.002:v=0.001,hue=h='60*floor(t/7)',noise=alls=4:allf=t"
 FULL_HD, UHD = "1920x1080", "3840x2160"
@@ -143,7 +143,7 @@ def rounds(name: str, contenders: Sequence[str]) -> list[Round]:
     """Every contender's run on a film, by turns."""
     path = film(name)
     done: list[Round] = []
-    for number in range(ROUNDS):
+    for number in range(ROUNDS if name == MAIN else RIVALS_ROUNDS):
         done.append({})
         for contender in contenders:
             done[-1][contender] = measured(contender, path, duration_of(name))
@@ -165,26 +165,21 @@ def first_chunk_ratio() -> float:
         run_ffmpeg(alone, "-i", str(source), "-t", str(CHUNK_S + OVERLAP_S), "-c", "copy")
     ratios = []
     for _ in range(ROUNDS):
-        first_s = measured("worker", long, 10 * duration_of(MAIN))["first_chunk_s"]
-        ratios.append(first_s / measured("worker", alone, CHUNK_S + OVERLAP_S)["first_chunk_s"])
+        first_s = measured(FIRST_CHUNK, long, 10 * duration_of(MAIN))["first_chunk_s"]
+        ratios.append(first_s / measured(FIRST_CHUNK, alone, CHUNK_S + OVERLAP_S)["first_chunk_s"])
     return statistics.median(ratios)
 
 
 def psnr_db(*, fast: bool) -> float:
-    """The worker's frames against whole pictures that Pillow shrinks, over a minute's first frame of each scene."""
-    select = f"select='not(mod(n,{7 * FPS}))'"
-    whole = subprocess.run(
-        ["ffmpeg", "-v", "error", "-t", str(CHUNK_S), "-i", str(film(MAIN)), "-vf",
-         f"{select},scale=in_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_inp+full_chroma_int", "-vsync", "0",
-         "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:"],
+    """The worker's frames against pictures whose planes Pillow shrinks in floating point, one each seven seconds."""
+    planar = subprocess.run(
+        ["ffmpeg", "-v", "error", "-t", str(CHUNK_S), "-i", str(film(MAIN)), "-vf", f"select='not(mod(n,{7 * FPS}))'",
+         "-vsync", "0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:"],
         check=True, stdout=subprocess.PIPE,
     ).stdout  # fmt: skip
     width_px, height_px = map(int, FULL_HD.split("x"))
-    pictures = np.frombuffer(whole, np.uint8).reshape(-1, height_px, width_px, 3)
-    reference = [
-        np.asarray(Image.fromarray(picture).resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BICUBIC), np.float64)
-        for picture in pictures
-    ]
+    pictures = np.frombuffer(planar, np.uint8).reshape(-1, height_px * 3 // 2, width_px)
+    reference = [_shrunk(picture[:height_px], picture[height_px:]) for picture in pictures]
 
     async def frames() -> np.ndarray:
         extractor = FrameExtractor(Settings(fast_decode=fast))
@@ -193,8 +188,20 @@ def psnr_db(*, fast: bool) -> float:
         return (await extractor.extract_frames(film(MAIN), info, sampling, chunk)).pixels
 
     pixels = asyncio.run(frames())
-    errors = [np.mean((one - other) ** 2) for one, other in zip(pixels, reference, strict=True)]
+    errors = [np.mean((one.astype(float) - other) ** 2) for one, other in zip(pixels, reference, strict=True)]
     return float(10 * np.log10(255**2 / np.mean(errors)))
+
+
+def _shrunk(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """BT.709 of limited range to RGB, ITU-R BT.709-6, 3."""
+    blue, red = chroma.reshape(2, luma.shape[0] // 2, luma.shape[1] // 2)
+    y, cb, cr = (
+        np.asarray(Image.fromarray(plane.astype(np.float32)).resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BICUBIC))
+        for plane in (luma, blue, red)
+    )
+    y, cb, cr = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
+    rgb = np.stack([y + 1.5748 * cr, y - 0.1873 * cb - 0.4681 * cr, y + 1.8556 * cb], axis=-1)
+    return np.clip(255 * rgb, 0, 255)
 
 
 def memory_figures() -> dict[str, float]:
