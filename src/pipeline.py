@@ -150,23 +150,21 @@ class _Job:
         batches = self._services.extractor.stream_frames(
             source.video.path, source.info, plan.sampling, plan.chunks, mode=self._request.sampling
         )
-        late = ""
         with self.watch.stage("chunks"):
             try:
                 async with _deadline(end_s, "before this part was answered"):
-                    await self._services.client.process_chunks_parallel(
+                    chunks = await self._services.client.process_chunks_parallel(
                         self._request.prompt, batches, self._options, on_result
                     )
             except JobTimeout as exc:
                 if not any(result.generation for result in results.values()):
                     raise
-                late = str(exc)
                 log.warning("%d of %d chunks came too late", len(plan.chunks) - len(results), len(plan.chunks))
-        fps = float(plan.sampling.fps)
-        chunks = [
-            results.get(chunk.index) or ChunkResult(chunk, 0, fps, 0.0, chunk.start_s, error=late)
-            for chunk in plan.chunks
-        ]
+                late, fps = str(exc), float(plan.sampling.fps)
+                chunks = [
+                    results.get(chunk.index) or ChunkResult(chunk, 0, fps, 0.0, chunk.start_s, error=late)
+                    for chunk in plan.chunks
+                ]
         if not any(chunk.generation for chunk in chunks):
             raise AllChunksFailed(
                 f"None of {len(chunks)} chunks was answered. The first one failed with {chunks[0].error}"

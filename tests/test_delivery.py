@@ -22,7 +22,8 @@ def output_of(texts: list[str | None]) -> JobOutput:
     chunks = [
         ChunkOutput(
             index=index, start_s=index, end_s=index + 1, text=text, error=None if text else "lost",
-            finish_reason="stop", num_frames=4, sample_fps=2, prompt_tokens=1, completion_tokens=1, timings={},
+            finish_reason="stop", num_frames=4, damaged_frames=0, sample_fps=2, prompt_tokens=1,
+            completion_tokens=1, timings={},
         )
         for index, text in enumerate(texts)
     ]  # fmt: skip
