@@ -23,7 +23,8 @@ from media_server import MediaServer, cut, dripping, raw, status, unannounced, w
 from runpod_stand_in import JobRecord, RunPodStandIn
 from tiny_model.environment import environment
 
-JOBS, WARM_UP_JOBS = 1000, 100
+JOBS, WARM_UP_JOBS = 1000, 300
+"""After as many the engine has written to each block of its caches once; before, its memory grows by them."""
 HOSTILE_SHARE, CANCELLED_SHARE = 0.20, 0.05
 IN_QUEUE = 12
 JOB_TIMEOUT_S, START_TIMEOUT_S, SETTLE_S = 120.0, 300.0, 10.0
@@ -53,12 +54,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, MediaServer() as server, RunPodStandIn() as platform:
         media, work_dir = Path(directory) / "media", Path(directory) / "jobs"
         honest, hostile = mixes(media, server)
-        settings = environment() | {
-            "VIDEO_ROOTS": str(media),
-            "DOWNLOAD_ALLOW_PRIVATE": "127.0.0.1",
-            "DOWNLOAD_TIMEOUT_S": "5",
-            "WORK_DIR": str(work_dir),
-        }
+        image = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
+        settings = (
+            environment()
+            | image
+            | {
+                "VIDEO_ROOTS": str(media),
+                "DOWNLOAD_ALLOW_PRIVATE": "127.0.0.1",
+                "DOWNLOAD_TIMEOUT_S": "5",
+                "WORK_DIR": str(work_dir),
+            }
+        )
         command = [sys.executable, str(ROOT / "src" / "handler.py")]
         with (
             (Path(directory) / "log").open("wb") as log,
