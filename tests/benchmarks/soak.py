@@ -24,7 +24,7 @@ from runpod_stand_in import JobRecord, RunPodStandIn
 from tiny_model.environment import environment
 
 JOBS, WARM_UP_JOBS = 1000, 300
-"""After as many the engine has written to each block of its caches once; before, its memory grows by them."""
+"""The first ones warm up what is filled on first use, and are not compared."""
 HOSTILE_SHARE, CANCELLED_SHARE = 0.20, 0.05
 IN_QUEUE = 12
 JOB_TIMEOUT_S, START_TIMEOUT_S, SETTLE_S = 120.0, 300.0, 10.0
