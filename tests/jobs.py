@@ -1,4 +1,4 @@
-"""Jobs that the handler answers in this process; the `worker` fixture gives it the session's engine."""
+"""Jobs, and the handler in this process that answers them; the `worker` fixture gives it the session's engine."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +12,8 @@ from fakes import ScriptedEngine
 from pipeline import Services
 from records import Progress
 from vllm_client import VLLMClient
+
+QUESTION = "What happens?"
 
 
 def scripted_services(settings: Settings, engine: ScriptedEngine) -> Services:
@@ -28,7 +30,7 @@ async def answer(job_input: object, reported: list[Progress] | None = None, **jo
 
 def job_input(video: Path | str, **fields: object) -> dict[str, object]:
     """A question about a video in chunks of four seconds."""
-    return {"video_url": str(video), "prompt": "What happens?", "chunk_duration": 4.0, "max_tokens": 8, **fields}
+    return {"video_url": str(video), "prompt": QUESTION, "chunk_duration": 4.0, "max_tokens": 8, **fields}
 
 
 def media_children() -> list[psutil.Process]:

@@ -12,8 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,73 +21,15 @@ import pytest
 import runpod
 
 from canary import CANARY
+from jobs import QUESTION, job_input
 from media_server import Exchange, MediaServer
 from report.output import ChunkOutput, JobOutput
-from runpod_stand_in import JobRecord, RunPodStandIn
 from tiny_model.environment import environment
+from worker_process import COMMAND, ROOT, START_TIMEOUT_S, Worker, running_worker
 
-ROOT = Path(__file__).parents[1]
-COMMAND = [sys.executable, str(ROOT / "src" / "handler.py")]
-QUESTION = "What does the counter show?"
-START_TIMEOUT_S = 120.0
-"""For what may have to wait for the model, on a busy machine."""
 EXIT_TIMEOUT_S = 15.0
 MAX_CONCURRENT_JOBS = 4
 """As config.yaml has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker process and the platform that it alone serves."""
-
-    platform: RunPodStandIn
-    process: subprocess.Popen[bytes]
-    work_dir: Path
-    log: Path
-
-    def descendants(self, word: str = "") -> list[psutil.Process]:
-        """Its children and theirs whose command line holds a word."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # it ended just now
-                if word in " ".join(child.cmdline()):
-                    found.append(child)
-        return found
-
-    def run_until_decoding(self, video_url: Path | str) -> JobRecord:
-        """Submit a job of many chunks; on return it has answered one, and its decoder waits to go on."""
-        job = self.platform.submit(job_input(video_url, chunk_duration=1.0))
-
-        def reached() -> bool:
-            assert not job.is_over, job.view()
-            return any(update.body["chunks_done"] for update in job.progress)
-
-        self.platform.wait_until(reached, START_TIMEOUT_S, "the first chunk's answer")
-        return job
-
-    def wait_for_ping(self, job: JobRecord, *, running: bool) -> None:
-        """Wait until the worker tells the platform that it is, or is not, busy with a job."""
-        pings = self.platform.worker().pings
-
-        def told() -> bool:
-            return bool(pings) and (job.id in pings[-1].body.get("job_id", "")) == running
-
-        self.platform.wait_until(told, what=f"a ping with {running=}")
-
-
-@contextmanager
-def running_worker(settings: dict[str, str], directory: Path) -> Iterator[Worker]:
-    work_dir, log = directory / "jobs", directory / "log"
-    settings = settings | {"WORK_DIR": str(work_dir)}
-    with (
-        log.open("wb") as written,
-        RunPodStandIn() as platform,
-        platform.worker_process(COMMAND, environment=settings, log=written, grace_s=0.0) as process,
-    ):
-        platform.wait_for_take()
-        yield Worker(platform, process, work_dir, log)
-    assert CANARY not in log.read_text()
-    assert not [job for job in platform.jobs if CANARY in str(job.raw_bodies)]
 
 
 @pytest.fixture(scope="module")
@@ -117,20 +58,10 @@ def two_minutes(media_root: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def media_server() -> Iterator[MediaServer]:
-    with MediaServer() as server:
-        yield server
-
-
 @pytest.fixture
 def endpoint(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> runpod.Endpoint:
     monkeypatch.setattr(runpod, "endpoint_url_base", worker.platform.url)
     return runpod.Endpoint(worker.platform.endpoint_id, api_key=worker.platform.api_key)
-
-
-def job_input(video_url: Path | str, **fields: object) -> dict[str, object]:
-    return {"video_url": str(video_url), "prompt": QUESTION, "chunk_duration": 4.0, "max_tokens": 8, **fields}
 
 
 def assert_documented(output: dict[str, Any], num_chunks: int) -> None:
@@ -171,7 +102,7 @@ def test_run_sync_gives_the_same_output(endpoint: runpod.Endpoint, worker: Worke
 
 
 def test_jobs_run_at_the_same_time_on_one_engine(
-    endpoint: runpod.Endpoint, worker: Worker, media_server: MediaServer, twelve_seconds: Path
+    endpoint: runpod.Endpoint, worker: Worker, server: MediaServer, twelve_seconds: Path
 ) -> None:
     """Each source is sent only when all of them have been asked for."""
     all_running = threading.Barrier(3)
@@ -181,7 +112,7 @@ def test_jobs_run_at_the_same_time_on_one_engine(
         all_running.wait(START_TIMEOUT_S)
         exchange.send(content, Content_Length=str(len(content)))
 
-    jobs = [endpoint.run(job_input(media_server.answer(answer))) for _ in range(3)]
+    jobs = [endpoint.run(job_input(server.answer(answer))) for _ in range(3)]
     records = [worker.platform.wait_for_status(job.job_id, timeout_s=START_TIMEOUT_S) for job in jobs]
     for record in records:
         assert_documented(record.output, num_chunks=3)
@@ -189,7 +120,7 @@ def test_jobs_run_at_the_same_time_on_one_engine(
 
 
 def test_jobs_beyond_those_that_may_run_wait_at_the_platform(
-    worker: Worker, media_server: MediaServer, twelve_seconds: Path
+    worker: Worker, server: MediaServer, twelve_seconds: Path
 ) -> None:
     asked, proceed = threading.Semaphore(0), threading.Event()
     content = twelve_seconds.read_bytes()
@@ -199,7 +130,7 @@ def test_jobs_beyond_those_that_may_run_wait_at_the_platform(
         proceed.wait(START_TIMEOUT_S)
         exchange.send(content, Content_Length=str(len(content)))
 
-    url = media_server.answer(answer)
+    url = server.answer(answer)
     jobs = [worker.platform.submit(job_input(url)) for _ in range(2 * MAX_CONCURRENT_JOBS)]
     assert all(asked.acquire(timeout=START_TIMEOUT_S) for _ in range(MAX_CONCURRENT_JOBS))
     worker.wait_for_ping(jobs[MAX_CONCURRENT_JOBS - 1], running=True)
@@ -232,9 +163,9 @@ def test_a_job_that_cannot_be_done_fails_with_a_code_and_a_sentence(
 
 
 def test_a_cancelled_job_ends_its_decoder_and_its_files_and_the_next_job_is_answered(
-    worker: Worker, endpoint: runpod.Endpoint, media_server: MediaServer, two_minutes: Path, twelve_seconds: Path
+    worker: Worker, endpoint: runpod.Endpoint, server: MediaServer, two_minutes: Path, twelve_seconds: Path
 ) -> None:
-    job = worker.run_until_decoding(f"{media_server.serve(two_minutes)}?signature={CANARY}")
+    job = worker.run_until_decoding(f"{server.serve(two_minutes)}?signature={CANARY}")
     assert not worker.descendants(CANARY)
     worker.wait_for_ping(job, running=True)
     decoders = worker.descendants("media.decode")
