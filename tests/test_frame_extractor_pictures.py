@@ -1,11 +1,13 @@
 """Pictures come out upright, in the colours and shape of the source; ffmpeg's own output is the measure."""
 
+import gc
 import io
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from PIL import ExifTags, Image
 
 from clips import (
@@ -21,6 +23,7 @@ from clips import (
 )
 from config import Settings
 from frame_extractor import FrameExtractor
+from media.picture import PictureConverter
 from records import Chunk, Sampling, VideoInfo
 
 # Each of the eight ways to lay a picture down, and the clockwise turn after a mirroring or none.
@@ -225,3 +228,15 @@ async def test_a_grey_picture_of_odd_size_becomes_rgb_of_the_planned_size(clips:
     picture = await picture_of(extractor, path, 96, 256)
 
     assert np.abs(picture.astype(int) - as_ffmpeg_shows(path, 96, 256)).max() <= 2
+
+
+def test_a_converted_picture_is_freed_at_once() -> None:
+    converter, pixels = PictureConverter(32, 32), np.zeros((64, 64, 3), np.uint8)
+    converter.convert(VideoFrame.from_ndarray(pixels))  # builds the filter
+    gc.collect()
+    gc.disable()
+    try:
+        converter.convert(VideoFrame.from_ndarray(pixels))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

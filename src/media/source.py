@@ -12,7 +12,7 @@ from typing import Final, Literal
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -172,7 +172,8 @@ TURNS = ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))
 def orientation(frame: VideoFrame) -> Orientation:
     """The orientation that a picture's display matrix asks for, to the nearest right angle."""
     try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        # frame.side_data would make the frame refer to what refers to it: its pixels would stay until a collection.
+        matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # missing in PyAV's stubs
     except ValueError:  # beside it lies something, such as Exif, that PyAV has no name for
         return ORIENTATIONS[TURNS[round(-frame.rotation / 90) % 4]]
     if not isinstance(matrix, SideData):
