@@ -62,20 +62,20 @@ class Decoder:
     """One decoder of a plan's stream."""
 
     def __init__(self, plan: DecodePlan, threads: int) -> None:
-        self._container = open_video(plan.path)
-        self._stream = planned_stream(self._container, plan, threads)
+        with open_video(plan.path) as container:  # not kept: the index of a film of ten hours is 21 MB
+            self._decoder = planned_stream(container, plan, threads).codec_context
         self._converter = PictureConverter(plan.height_px, plan.width_px)
 
     def frames(self, piece: Piece) -> Iterator[TimedFrame]:
         """Decode a piece that follows the one before; a decoder with threads gives some of its pictures later."""
         for packet in chain(piece.packets, END if piece.ends_group else ()):
-            yield from decode_packet(self._stream, packet)
+            yield from decode_packet(self._decoder, packet)
         if piece.ends_group:
-            self._stream.codec_context.flush_buffers()
+            self._decoder.flush_buffers()
 
     def rest(self) -> Iterator[TimedFrame]:
         """The pictures that the decoder still holds."""
-        yield from decode_packet(self._stream, None)
+        yield from decode_packet(self._decoder, None)
 
     def wanted_pictures(self, group: Piece) -> list[Converted]:
         """Decode a whole group, and convert what is wanted of it: all, where times were not what the packets said."""

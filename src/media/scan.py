@@ -102,7 +102,7 @@ def _is_undecipherable(path: str) -> bool:
         packets = islice(Packets(container, stream), PACKETS_TRIED)
         marked = [packet for packet in packets if packet.has_sidedata("encryption_info")]
         pictures = 0
-        for timed in chain.from_iterable(decode_packet(stream, packet) for packet in chain(marked, END)):
+        for timed in chain.from_iterable(decode_packet(stream.codec_context, packet) for packet in chain(marked, END)):
             if timed.frame.is_corrupt:
                 return True
             pictures += 1

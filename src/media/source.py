@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import SideData, SideDataContainer
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -107,12 +108,12 @@ def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[Ti
         yield from _decode_untimed(container, stream)
         return
     for packet in chain(Packets(container, stream), END):
-        yield from decode_packet(stream, packet)
+        yield from decode_packet(stream.codec_context, packet)
 
 
-def decode_packet(stream: VideoStream, packet: Packet[VideoStream] | None) -> Iterator[TimedFrame]:
+def decode_packet(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> Iterator[TimedFrame]:
     """The pictures that a decoder gives for a packet, or that it still holds, for None."""
-    for frame in _decode(stream, packet):
+    for frame in _decode(decoder, packet):
         pts = frame.dts if frame.pts is None else frame.pts
         if pts is not None:
             yield TimedFrame(frame, pts)
@@ -127,7 +128,7 @@ def _decode_untimed(container: InputContainer, stream: VideoStream) -> Iterator[
         if packet is not None and packet.dts is not None:
             heapq.heappush(times, packet.dts)
             packet.opaque = packet.dts
-        for frame in _decode(stream, packet):
+        for frame in _decode(stream.codec_context, packet):
             if isinstance(frame.opaque, int):
                 latest = max(latest, frame.opaque)
             if frame.key_frame:  # all that was coded before it has been shown, or is lost
@@ -137,9 +138,9 @@ def _decode_untimed(container: InputContainer, stream: VideoStream) -> Iterator[
                 yield TimedFrame(frame, heapq.heappop(times))
 
 
-def _decode(stream: VideoStream, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+def _decode(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
     try:
-        return stream.decode(packet)
+        return decoder.decode(packet)
     except av.error.FFmpegError:
         return []
 
