@@ -77,6 +77,8 @@ ENV VLLM_WORKER_MULTIPROC_METHOD=spawn
 # The SDK's system checks open a CUDA context in this process, and its memory is missing in the engine's. Its check of
 # the GPU stays on: it runs in a process of its own.
 ENV RUNPOD_SKIP_AUTO_SYSTEM_CHECKS=true
+# `video` is the GPU's decoder; without it the host does not hand in its library.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 ENV PYTHONUNBUFFERED=1
 # Frames come and go in blocks of megabytes. Left to itself, glibc keeps freed ones in its heaps: 12 % more memory.
 ENV MALLOC_MMAP_THRESHOLD_=1048576 MALLOC_ARENA_MAX=2

@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     media_timeout_s: float = Field(120.0, gt=0)
     """Time for one ffmpeg run, for probing a file, and for the decoder to give its next frame."""
 
+    decoder: Literal["auto", "cpu", "cuda"] = "cpu"
+    """auto: on the GPU where there is one; where that fails, the CPU decodes after all."""
     fast_decode: bool = False
     """Leave out the decoder's loop filters: faster, and the frames differ a little (44 dB)."""
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MAX_DECODER_THREADS = 16
 """libavcodec's own advice; every thread holds pictures, and a container may use fewer cores than it sees."""
+NVIDIA_DEVICE = Path("/dev/nvidiactl")
+"""There with every NVIDIA driver; looking for it opens no CUDA context."""
 REFUSALS: dict[str, tuple[type[MediaError], str]] = {
     "unreadable": (MediaError, "The file is not a video of a supported format, or it is damaged."),
     "no_video_stream": (NoVideoStream, "The file holds no moving pictures."),
@@ -41,6 +43,7 @@ class FrameExtractor:
     def __init__(self, settings: Settings) -> None:
         self._media_timeout_s = settings.media_timeout_s
         self._fast_decode = settings.fast_decode
+        self._on_gpu = settings.decoder == "cuda" or (settings.decoder == "auto" and NVIDIA_DEVICE.exists())
         self._budget = Budget(
             max_frames=settings.max_frames_per_chunk,
             max_video_tokens=settings.max_video_tokens_per_chunk,
@@ -86,6 +89,7 @@ class FrameExtractor:
         Frames that two chunks share are decoded once. A chunk of which nothing could be decoded gives
         a batch of no frames. When the decoder fails, the chunk in work gives a batch of no frames and a fault, and
         another decoder goes on behind it; if that one gives nothing either, all that is left gives such batches.
+        When it fails on a GPU, the CPU goes on with the chunk in work.
         The decoder waits while the caller holds a batch; closing the iterator kills it.
 
         Args:
@@ -99,16 +103,24 @@ class FrameExtractor:
         Raises:
             MediaError: the decoder failed or gave nothing for too long, and no chunk was complete before.
         """
+        if mode == "keyframes":  # each makes a pair by itself: two would share the mean of their times
+            sampling = replace(sampling, fps=sampling.fps / 2)
+        plan = self._plan(path, info, sampling, chunks, keyframes_only=mode == "keyframes")
         left = list(chunks)
         while left:
             before = len(left)
+            plan = replace(plan, start=sampling.indices(left[0]).start)
             try:
-                async with aclosing(self._stream_until_fault(path, info, sampling, left, mode)) as batches:
+                async with aclosing(self._stream_until_fault(plan, sampling, left, mode)) as batches:
                     async for batch in batches:
                         left = left[1:]
                         yield batch
                         del batch  # its pixels are the caller's alone while the next is read
             except MediaError as exc:
+                if plan.on_gpu:
+                    plan = replace(plan, on_gpu=False)
+                    log.warning("the GPU failed to decode, the CPU goes on: %s", exc)
+                    continue
                 if len(left) == len(chunks):
                     raise
                 failed = left if len(left) == before else left[:1]
@@ -117,14 +129,10 @@ class FrameExtractor:
                 for chunk in failed:
                     yield _lost(chunk, sampling, str(exc))
 
-    async def _stream_until_fault(
-        self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
-    ) -> AsyncGenerator[FrameBatch]:
-        """Decode with one process; the error of a decoder that fails is raised."""
-        keyframes_only = mode == "keyframes"
-        if keyframes_only:  # each makes a pair by itself: two would share the mean of their times
-            sampling = replace(sampling, fps=sampling.fps / 2)
-        plan = DecodePlan(
+    def _plan(
+        self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], *, keyframes_only: bool
+    ) -> DecodePlan:
+        return DecodePlan(
             path=str(path),
             stream_index=info.stream_index,
             first_pts=info.first_pts,
@@ -136,11 +144,17 @@ class FrameExtractor:
             height_px=sampling.height_px,
             width_px=sampling.width_px,
             threads=min(len(os.sched_getaffinity(0)), MAX_DECODER_THREADS),
+            on_gpu=self._on_gpu,
             fast=self._fast_decode,
             keyframes_only=keyframes_only,
         )
+
+    async def _stream_until_fault(
+        self, plan: DecodePlan, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
+    ) -> AsyncGenerator[FrameBatch]:
+        """Decode with one process; the error of a decoder that fails is raised."""
         argv = media_process.program("media.decode", json.dumps(asdict(plan)))
-        with MediaProcess(argv, self._media_timeout_s) as process:
+        with MediaProcess(argv, self._media_timeout_s, on_gpu=plan.on_gpu) as process:
             assembler = BatchAssembler(process.read_into, sampling, mode)
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
                 yield await asyncio.to_thread(assembler.batch, chunk, following)

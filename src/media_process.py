@@ -40,10 +40,10 @@ class MediaProcess:
     a time; any thread may kill.
     """
 
-    def __init__(self, argv: Sequence[str], timeout_s: float) -> None:
+    def __init__(self, argv: Sequence[str], timeout_s: float, *, on_gpu: bool = False) -> None:
         self._timeout_s = timeout_s
         self._process = subprocess.Popen(
-            [*sandbox.prefix(), *argv],
+            [*sandbox.prefix(on_gpu=on_gpu), *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

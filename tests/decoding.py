@@ -34,7 +34,8 @@ def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
     stop = int(described["duration_s"] * fps) + 1
     return DecodePlan(
         str(path), described["stream_index"], described["first_pts"], described["time_base_s"], described["fps"],
-        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX, threads=2, fast=False, keyframes_only=False,
+        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX,
+        threads=2, on_gpu=False, fast=False, keyframes_only=False,
     )  # fmt: skip
 
 

@@ -185,6 +185,22 @@ def whole(info: VideoInfo) -> Chunk:
     return Chunk(0, info.start_s, info.end_s, info.end_s)
 
 
+@pytest.mark.parametrize("name", ["h264.mp4", "hevc.mkv", "vp9.webm", "av1.mp4", "mpeg2.ts", "mjpeg.avi"])
+@pytest.mark.parametrize("decoder", ["auto", "cuda"])
+async def test_frames_are_the_same_whatever_decodes_them(
+    decoder: str, name: str, clips: ClipStore, extractor: FrameExtractor
+):
+    path = clips.clip(name).path
+    info = await extractor.get_video_info(path)
+    with_gpu = FrameExtractor(Settings(decoder=decoder, media_timeout_s=30))
+
+    expected = await extractor.extract_frames(path, info, sampling_of(info), whole(info))
+    batch = await with_gpu.extract_frames(path, info, sampling_of(info), whole(info))
+
+    assert np.array_equal(batch.times_s, expected.times_s)
+    assert np.array_equal(batch.pixels, expected.pixels)
+
+
 async def test_jpeg_files_are_named_by_time_and_show_the_frames(
     clips: ClipStore, extractor: FrameExtractor, tmp_path: Path
 ):

@@ -230,6 +230,14 @@ async def test_a_grey_picture_of_odd_size_becomes_rgb_of_the_planned_size(clips:
     assert np.abs(picture.astype(int) - as_ffmpeg_shows(path, 96, 256)).max() <= 2
 
 
+@pytest.mark.parametrize(("as_coded", "as_a_gpu_gives_it"), [("yuv420p", "nv12"), ("yuv420p10le", "p010le")])
+def test_the_order_of_the_planes_changes_no_pixel(as_coded: str, as_a_gpu_gives_it: str) -> None:
+    frame = VideoFrame.from_ndarray(colourful(1)[0]).reformat(format=as_coded)
+    converter = PictureConverter(HEIGHT_PX // 2, WIDTH_PX // 2)
+
+    assert np.array_equal(converter.convert(frame), converter.convert(frame.reformat(format=as_a_gpu_gives_it)))
+
+
 def test_a_converted_picture_is_freed_at_once() -> None:
     converter, pixels = PictureConverter(32, 32), np.zeros((64, 64, 3), np.uint8)
     converter.convert(VideoFrame.from_ndarray(pixels))  # builds the filter

@@ -54,6 +54,22 @@ async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
     assert output["coverage"] == pytest.approx(2 / 3, abs=1e-3)
 
 
+async def test_a_decoder_on_a_gpu_that_fails_loses_nothing(
+    twelve_seconds: Path, serve_with: ServeWith, caplog: pytest.LogCaptureFixture
+) -> None:
+    def strike_at_first(batch: FrameBatch) -> str:
+        if batch.chunk.index == 0:
+            (decoder,) = media_children()
+            decoder.kill()
+        return "seen"
+
+    serve_with(ScriptedEngine(strike_at_first), **LARGE_FRAMES, decoder="cuda")
+    output = await answer(job_input(twelve_seconds))
+    assert (output["status"], output["coverage"]) == ("complete", 1)
+    assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", "seen", "seen"]
+    assert caplog.text.count("the CPU goes on") == 1
+
+
 async def test_a_decoder_that_fails_again_at_once_is_not_started_for_every_chunk(
     twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
+import av
 import numpy as np
 import numpy.typing as npt
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -61,10 +63,15 @@ class Converted:
 class Decoder:
     """One decoder of a plan's stream."""
 
-    def __init__(self, plan: DecodePlan, threads: int) -> None:
-        with open_video(plan.path) as container:  # not kept: the index of a film of ten hours is 21 MB
+    def __init__(self, plan: DecodePlan, threads: int, hwaccel: HWAccel | None = None) -> None:
+        with open_video(plan.path, hwaccel) as container:  # not kept: the index of a film of ten hours is 21 MB
             self._decoder = planned_stream(container, plan, threads).codec_context
         self._converter = PictureConverter(plan.height_px, plan.width_px)
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether a GPU decodes; it may still leave streams to the CPU that it cannot decode."""
+        return self._decoder.is_hwaccel
 
     def frames(self, piece: Piece) -> Iterator[TimedFrame]:
         """Decode a piece that follows the one before; a decoder with threads gives some of its pictures later."""
@@ -105,14 +112,20 @@ class Decoders:
     def __init__(self, plan: DecodePlan, at_once: int) -> None:
         self._plan, self._at_once = plan, at_once
         self._of_thread = threading.local()
+        self._on_gpu = _decoder_on_gpu(plan) if plan.on_gpu else None
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether a GPU decodes: one decoder, which is not waited for, so nothing goes side by side."""
+        return self._on_gpu is not None
 
     def pictures(self, pieces: Iterator[Piece]) -> Iterator[TimedFrame | Converted]:
         """Decode pieces, in order; of whole groups only the wanted pictures come."""
         ahead: deque[Future[list[Converted]]] = deque()
-        in_order: Decoder | None = None
+        in_order = self._on_gpu
         with ThreadPoolExecutor(self._at_once) as pool:
             for piece in pieces:
-                if piece.is_whole and self._at_once > 1:
+                if piece.is_whole and self._at_once > 1 and not self.is_on_gpu:
                     ahead.append(pool.submit(self._wanted_pictures, piece))
                     while len(ahead) > self._at_once:
                         yield from ahead.popleft().result()
@@ -132,3 +145,13 @@ class Decoders:
             self._of_thread.decoder = Decoder(self._plan, threads=1)
         decoder: Decoder = self._of_thread.decoder
         return decoder.wanted_pictures(group)
+
+
+def _decoder_on_gpu(plan: DecodePlan) -> Decoder | None:
+    """None if there is no GPU that decodes, or none for this codec, or its memory is full."""
+    try:
+        # One CUDA context for all streams of a file: each would take hundreds of megabytes beside the engine.
+        decoder = Decoder(plan, plan.threads, HWAccel("cuda", options={"primary_ctx": "1"}))
+    except av.error.FFmpegError:
+        return None
+    return decoder if decoder.is_on_gpu else None

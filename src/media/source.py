@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Final, Literal
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import SideData, SideDataContainer
@@ -27,14 +28,18 @@ END: Final = (None,)
 """What makes a decoder give the pictures that it still holds."""
 
 
-def open_video(path: str) -> InputContainer:
+def open_video(path: str, hwaccel: HWAccel | None = None) -> InputContainer:
     """Open a local file of a supported container.
+
+    Args:
+        path: local file.
+        hwaccel: what its decoders use, if they can.
 
     Raises:
         av.error.FFmpegError: the file is damaged or of another format.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_streams": "64"}
-    return av.open(f"file:{path}", options=options, metadata_errors="replace")
+    return av.open(f"file:{path}", options=options, metadata_errors="replace", hwaccel=hwaccel)
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:

@@ -9,8 +9,9 @@ RECORD = struct.Struct("<qqd?")
 """Header of one picture: index of the first instant it serves, number of instants, its own time in seconds from
 the grid's origin, and whether the decoder made up a part of it. height_px * width_px * 3 bytes of RGB follow. After
 the last picture comes a record of no instants, and SUMMARY."""
-SUMMARY = struct.Struct("<qqq")
-"""How many packets were read and how many of them decoded, and how many groups of pictures side by side."""
+SUMMARY = struct.Struct("<qqq?")
+"""How many packets were read and how many of them decoded, how many groups of pictures side by side, and whether a
+GPU decoded them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class DecodePlan:
     height_px: int
     width_px: int
     threads: int
+    on_gpu: bool
+    """If it can."""
     fast: bool
     """Without loop filters."""
     keyframes_only: bool
