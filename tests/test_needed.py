@@ -8,8 +8,9 @@ import pytest
 
 from clips import CONSTANT_RATE, H264, HEVC, MPEG2, VARIABLE_RATE, VP9, ClipStore, numbered_pictures
 from decoding import assert_same, decoded_sparsely, decoded_whole, plan_of
-from media import decode, nal
+from media import decode, decoders, nal
 from media.av1 import Av1
+from media.decode import Grid, Tally
 from media.decoders import side_by_side
 from media.references import Traits
 
@@ -89,6 +90,23 @@ def test_groups_one_after_the_other_give_the_same_pictures(clips: ClipStore, mon
     at_once = decoded_sparsely(plan)
     monkeypatch.setattr(decode, "side_by_side", lambda *_: 1)
     assert_same(decoded_sparsely(plan), at_once)
+
+
+@pytest.mark.parametrize(("room_for", "ahead"), [(1, 1), (30, 2), (1000, 3)])
+def test_groups_are_decoded_no_further_ahead_than_their_pictures_have_room(
+    room_for: int, ahead: int, clips: ClipStore, monkeypatch: pytest.MonkeyPatch
+):
+    plan = plan_of(clip_path(clips, "closed-groups.mp4"), Fraction(25))
+    monkeypatch.setattr(decoders, "MAX_WAITING_BYTES", room_for * plan.picture_bytes)
+    submitted: list[None] = []
+    put = decoders.Ahead.put
+    monkeypatch.setattr(decoders.Ahead, "put", lambda *arguments: submitted.append(put(*arguments)))
+
+    pictures = decode.pictures_from(plan, Grid(plan), Tally())
+
+    next(pictures)
+    assert len(submitted) == ahead
+    assert len(list(pictures)) == 74
 
 
 def test_a_rule_that_drops_one_picture_too_many_is_noticed(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):

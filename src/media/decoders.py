@@ -31,6 +31,8 @@ PICTURES_A_DECODER = 17
 BYTES_A_PIXEL = 3
 """Of 4:2:0 with 10 bits."""
 MAX_HELD_BYTES = 2 * 2**30
+MAX_WAITING_BYTES = 2**29
+"""Of pictures of groups that are ahead of their turn: of slow films, whole groups of hundreds are wanted."""
 
 
 def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) -> VideoStream:
@@ -101,6 +103,30 @@ def _is_wanted(timed: TimedFrame, wanted_pts: frozenset[int] | None) -> bool:
     return wanted_pts is None or timed.pts in wanted_pts
 
 
+class Ahead:
+    """Groups that are decoded side by side before it is their turn: some, and no more than their pictures have room."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._groups: deque[tuple[Future[list[Converted]], int]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Whether a group may come along whose pictures take so much at most."""
+        waiting_bytes = sum(group_bytes for _, group_bytes in self._groups)
+        return len(self._groups) <= self._at_once and waiting_bytes + size_bytes <= MAX_WAITING_BYTES
+
+    def put(self, group: Future[list[Converted]], size_bytes: int) -> None:
+        """Add the last in order."""
+        self._groups.append((group, size_bytes))
+
+    def take(self) -> list[Converted]:
+        """Wait for the first in order."""
+        return self._groups.popleft()[0].result()
+
+
 class Decoders:
     """All decoders of a plan; made when they are first needed.
 
@@ -121,22 +147,23 @@ class Decoders:
 
     def pictures(self, pieces: Iterator[Piece]) -> Iterator[TimedFrame | Converted]:
         """Decode pieces, in order; of whole groups only the wanted pictures come."""
-        ahead: deque[Future[list[Converted]]] = deque()
+        ahead = Ahead(self._at_once)
         in_order = self._on_gpu
         with ThreadPoolExecutor(self._at_once) as pool:
             for piece in pieces:
                 if piece.is_whole and self._at_once > 1 and not self.is_on_gpu:
-                    ahead.append(pool.submit(self._wanted_pictures, piece))
-                    while len(ahead) > self._at_once:
-                        yield from ahead.popleft().result()
+                    size_bytes = piece.pictures_at_most * self._plan.picture_bytes
+                    while ahead and not ahead.has_room_for(size_bytes):
+                        yield from ahead.take()
+                    ahead.put(pool.submit(self._wanted_pictures, piece), size_bytes)
                     continue
                 while ahead:
-                    yield from ahead.popleft().result()
+                    yield from ahead.take()
                 if in_order is None:
                     in_order = Decoder(self._plan, self._plan.threads)
                 yield from in_order.frames(piece)
             while ahead:
-                yield from ahead.popleft().result()
+                yield from ahead.take()
         if in_order is not None:
             yield from in_order.rest()
 

@@ -54,6 +54,11 @@ class Piece:
         """It is a whole group: decoded by itself."""
         return self.starts_afresh and self.ends_group
 
+    @property
+    def pictures_at_most(self) -> int:
+        """How many pictures may be wanted of it."""
+        return len(self.packets if self.wanted_pts is None else self.wanted_pts)
+
 
 @dataclass(frozen=True, slots=True)
 class Coded:

@@ -37,3 +37,8 @@ class DecodePlan:
     """Without loop filters."""
     keyframes_only: bool
     """Only intra pictures: the first that starts in each interval of the grid, if any. It serves until the next one."""
+
+    @property
+    def picture_bytes(self) -> int:
+        """Of a picture of its final size."""
+        return 3 * self.height_px * self.width_px
