@@ -92,12 +92,12 @@ def test_groups_one_after_the_other_give_the_same_pictures(clips: ClipStore, mon
     assert_same(decoded_sparsely(plan), at_once)
 
 
-@pytest.mark.parametrize(("room_for", "ahead"), [(1, 1), (30, 2), (1000, 3)])
+@pytest.mark.parametrize(("room_for", "ahead"), [(2, 1), (30, 2), (1000, 3)])
 def test_groups_are_decoded_no_further_ahead_than_their_pictures_have_room(
     room_for: int, ahead: int, clips: ClipStore, monkeypatch: pytest.MonkeyPatch
 ):
     plan = plan_of(clip_path(clips, "closed-groups.mp4"), Fraction(25))
-    monkeypatch.setattr(decoders, "MAX_WAITING_BYTES", room_for * plan.picture_bytes)
+    monkeypatch.setattr(decoders, "WAITING_BYTES_A_DECODER", room_for * plan.picture_bytes // 2)
     submitted: list[None] = []
     put = decoders.Ahead.put
     monkeypatch.setattr(decoders.Ahead, "put", lambda *arguments: submitted.append(put(*arguments)))

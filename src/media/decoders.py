@@ -31,8 +31,8 @@ PICTURES_A_DECODER = 17
 BYTES_A_PIXEL = 3
 """Of 4:2:0 with 10 bits."""
 MAX_HELD_BYTES = 2 * 2**30
-MAX_WAITING_BYTES = 2**29
-"""Of pictures of groups that are ahead of their turn: of slow films, whole groups of hundreds are wanted."""
+WAITING_BYTES_A_DECODER = 2**26
+"""Of pictures of groups that are ahead of their turn: of a film of few pictures a second, hundreds of a group wait."""
 
 
 def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) -> VideoStream:
@@ -116,15 +116,18 @@ class Ahead:
     def has_room_for(self, size_bytes: int) -> bool:
         """Whether a group may come along whose pictures take so much at most."""
         waiting_bytes = sum(group_bytes for _, group_bytes in self._groups)
-        return len(self._groups) <= self._at_once and waiting_bytes + size_bytes <= MAX_WAITING_BYTES
+        room_bytes = self._at_once * WAITING_BYTES_A_DECODER
+        return len(self._groups) <= self._at_once and waiting_bytes + size_bytes <= room_bytes
 
     def put(self, group: Future[list[Converted]], size_bytes: int) -> None:
         """Add the last in order."""
         self._groups.append((group, size_bytes))
 
-    def take(self) -> list[Converted]:
-        """Wait for the first in order."""
-        return self._groups.popleft()[0].result()
+    def pictures(self) -> Iterator[Converted]:
+        """Wait for the first group in order, and let go of each picture as it is taken."""
+        pictures = self._groups.popleft()[0].result()[::-1]
+        while pictures:
+            yield pictures.pop()
 
 
 class Decoders:
@@ -154,16 +157,16 @@ class Decoders:
                 if piece.is_whole and self._at_once > 1 and not self.is_on_gpu:
                     size_bytes = piece.pictures_at_most * self._plan.picture_bytes
                     while ahead and not ahead.has_room_for(size_bytes):
-                        yield from ahead.take()
+                        yield from ahead.pictures()
                     ahead.put(pool.submit(self._wanted_pictures, piece), size_bytes)
                     continue
                 while ahead:
-                    yield from ahead.take()
+                    yield from ahead.pictures()
                 if in_order is None:
                     in_order = Decoder(self._plan, self._plan.threads)
                 yield from in_order.frames(piece)
             while ahead:
-                yield from ahead.take()
+                yield from ahead.pictures()
         if in_order is not None:
             yield from in_order.rest()
 
