@@ -17,7 +17,7 @@ from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from media.assembly import BatchAssembler
 from media.budget import Budget, SamplingRate, fit, microseconds
-from media.wire import DecodePlan
+from media.wire import UNTIMED_FORMATS, DecodePlan
 from media_process import MediaProcess
 from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
 
@@ -27,6 +27,8 @@ MAX_DECODER_THREADS = 16
 """libavcodec's own advice; every thread holds pictures, and a container may use fewer cores than it sees."""
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
 """There with every NVIDIA driver; looking for it opens no CUDA context."""
+GPU_CODECS = frozenset(["h264", "hevc", "vp9"])
+"""Whose standards leave no pixel to the decoder's choice; libav gives AV1 to dav1d, which uses no GPU."""
 REFUSALS: dict[str, tuple[type[MediaError], str]] = {
     "unreadable": (MediaError, "The file is not a video of a supported format, or it is damaged."),
     "no_video_stream": (NoVideoStream, "The file holds no moving pictures."),
@@ -103,13 +105,15 @@ class FrameExtractor:
         Raises:
             MediaError: the decoder failed or gave nothing for too long, and no chunk was complete before.
         """
-        if mode == "keyframes":  # each makes a pair by itself: two would share the mean of their times
+        keyframes_only = mode == "keyframes"
+        if keyframes_only:  # each makes a pair by itself: two would share the mean of their times
             sampling = replace(sampling, fps=sampling.fps / 2)
-        plan = self._plan(path, info, sampling, chunks, keyframes_only=mode == "keyframes")
-        left = list(chunks)
+        on_gpu = self._on_gpu and not keyframes_only and _gpu_can_decode(info)
+        left, left_at_start = list(chunks), 0
         while left:
-            before = len(left)
-            plan = replace(plan, start=sampling.indices(left[0]).start)
+            plan = replace(self._plan(path, info, sampling, left), keyframes_only=keyframes_only)
+            if on_gpu:
+                plan = replace(plan, on_gpu=True, threads=1)
             try:
                 async with aclosing(self._stream_until_fault(plan, sampling, left, mode)) as batches:
                     async for batch in batches:
@@ -117,21 +121,20 @@ class FrameExtractor:
                         yield batch
                         del batch  # its pixels are the caller's alone while the next is read
             except MediaError as exc:
-                if plan.on_gpu:
-                    plan = replace(plan, on_gpu=False)
-                    log.warning("the GPU failed to decode, the CPU goes on: %s", exc)
+                if on_gpu:
+                    log.warning("the GPU did not decode, the CPU goes on: %s", exc)
+                    on_gpu = False
                     continue
                 if len(left) == len(chunks):
                     raise
-                failed = left if len(left) == before else left[:1]
+                failed = left if len(left) == left_at_start else left[:1]
                 left = left[len(failed) :]
+                left_at_start = len(left)
                 log.warning("%d chunks from %d on are lost: %s", len(failed), failed[0].index, exc)
                 for chunk in failed:
                     yield _lost(chunk, sampling, str(exc))
 
-    def _plan(
-        self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], *, keyframes_only: bool
-    ) -> DecodePlan:
+    def _plan(self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk]) -> DecodePlan:
         return DecodePlan(
             path=str(path),
             stream_index=info.stream_index,
@@ -144,9 +147,9 @@ class FrameExtractor:
             height_px=sampling.height_px,
             width_px=sampling.width_px,
             threads=min(len(os.sched_getaffinity(0)), MAX_DECODER_THREADS),
-            on_gpu=self._on_gpu,
+            on_gpu=False,
             fast=self._fast_decode,
-            keyframes_only=keyframes_only,
+            keyframes_only=False,
         )
 
     async def _stream_until_fault(
@@ -190,6 +193,10 @@ class FrameExtractor:
         for pixels, path in zip(batch.pixels, paths, strict=True):
             Image.fromarray(pixels).save(path, quality=quality)
         return paths
+
+
+def _gpu_can_decode(info: VideoInfo) -> bool:
+    return info.codec in GPU_CODECS and info.container not in UNTIMED_FORMATS
 
 
 def _lost(chunk: Chunk, sampling: Sampling, fault: str) -> FrameBatch:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import media_process
 from answers.prompts import Message
 from clips import H264, ffmpeg
 from errors import EngineDead, GenerationFailed
@@ -54,20 +55,36 @@ async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
     assert output["coverage"] == pytest.approx(2 / 3, abs=1e-3)
 
 
-async def test_a_decoder_on_a_gpu_that_fails_loses_nothing(
-    twelve_seconds: Path, serve_with: ServeWith, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("cpu_fails", "second"), [(False, "seen"), (True, None)])
+async def test_what_a_gpu_fails_on_the_cpu_decodes(
+    cpu_fails: bool,  # noqa: FBT001  # pytest passes it by name
+    second: str | None,
+    twelve_seconds: Path,
+    serve_with: ServeWith,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def strike_at_first(batch: FrameBatch) -> str:
-        if batch.chunk.index == 0:
+    """The decoder that is told to use the GPU uses the CPU here, until it is killed."""
+    started: list[bool] = []
+    program = media_process.program
+
+    def without_gpu(module: str, argument: str) -> list[str]:
+        if module == "media.decode":
+            started.append('"on_gpu": true' in argument)
+            if cpu_fails and len(started) == 2:
+                return ["false"]
+        return program(module, argument.replace('"on_gpu": true', '"on_gpu": false'))
+
+    def strike_the_gpu(_batch: FrameBatch) -> str:
+        if started == [True]:
             (decoder,) = media_children()
             decoder.kill()
         return "seen"
 
-    serve_with(ScriptedEngine(strike_at_first), **LARGE_FRAMES, decoder="cuda")
+    monkeypatch.setattr(media_process, "program", without_gpu)
+    serve_with(ScriptedEngine(strike_the_gpu), **LARGE_FRAMES, decoder="cuda")
     output = await answer(job_input(twelve_seconds))
-    assert (output["status"], output["coverage"]) == ("complete", 1)
-    assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", "seen", "seen"]
-    assert caplog.text.count("the CPU goes on") == 1
+    assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", second, "seen"]
+    assert started == [True, False, False][: len(started)]
 
 
 async def test_a_decoder_that_fails_again_at_once_is_not_started_for_every_chunk(

@@ -90,15 +90,11 @@ class BatchAssembler:
             self._waiting.append(Picture(first, first + count, self._sampling.origin_s + time_s, is_damaged))
             return
         self._ended = True
-        packets, decoded, groups, on_gpu = SUMMARY.unpack(self._read(SUMMARY.size))
-        where = "GPU" if on_gpu else "CPU"
+        packets, decoded, groups = SUMMARY.unpack(self._read(SUMMARY.size))
         if packets:
-            log.info(
-                "decoded %d of %d packets on the %s, %d groups of pictures by themselves",
-                decoded, packets, where, groups,
-            )  # fmt: skip
+            log.info("decoded %d of %d packets, %d groups of pictures by themselves", decoded, packets, groups)
         else:
-            log.info("decoded all %s on the %s", "keyframes" if self._mode == "keyframes" else "packets", where)
+            log.info("decoded all %s", "keyframes" if self._mode == "keyframes" else "packets")
 
     def _read_pixels(self, picture: Picture, place: npt.NDArray[np.uint8]) -> None:
         if picture.pixels is not None:

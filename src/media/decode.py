@@ -41,7 +41,6 @@ class Tally:
     packets: int = 0
     decoded: int = 0
     groups: int = 0
-    on_gpu: bool = False
 
     def reading(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
         """Count packets as they pass."""
@@ -191,7 +190,6 @@ def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid, tally: Ta
         instants = Instants(grid.first_index_from, plan.start, plan.stop)
         pieces = needed_pieces(tally.reading(Packets(container, stream)), instants, references)
         decoders = Decoders(plan, side_by_side(plan.threads, context.height, context.width))
-        tally.on_gpu = decoders.is_on_gpu
         yield from decoders.pictures(tally.decoding(pieces))
 
 
@@ -207,8 +205,7 @@ def main() -> None:
         pixels = picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame)
         _write(RECORD.pack(shown.first, shown.stop - shown.first, grid.seconds(picture.pts), picture.is_damaged))
         _write(pixels.data.cast("B"))
-    summary = SUMMARY.pack(tally.packets, tally.decoded, tally.groups, tally.on_gpu)
-    _write(RECORD.pack(plan.stop, 0, 0.0, False) + summary)
+    _write(RECORD.pack(plan.stop, 0, 0.0, False) + SUMMARY.pack(tally.packets, tally.decoded, tally.groups))
 
 
 def _write(part: bytes | memoryview) -> None:

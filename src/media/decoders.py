@@ -1,4 +1,4 @@
-"""Decodes pieces of a stream on all cores; child processes only.
+"""Decodes pieces of a stream on all cores, or on the GPU; child processes only.
 
 Whole groups of pictures are decoded side by side, each by a decoder of one thread: nothing waits for anything, where
 the threads of one decoder wait for each other's pictures. Pieces of longer groups go one after the other to one
@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
-import av
 import numpy as np
 import numpy.typing as npt
 from av.codec.hwaccel import HWAccel
@@ -33,6 +32,7 @@ BYTES_A_PIXEL = 3
 MAX_HELD_BYTES = 2 * 2**30
 WAITING_BYTES_A_DECODER = 2**26
 """Of pictures of groups that are ahead of their turn: of a film of few pictures a second, hundreds of a group wait."""
+GPU_PIXEL_FORMAT = "cuda"
 
 
 def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) -> VideoStream:
@@ -52,6 +52,10 @@ def side_by_side(threads: int, height_px: int, width_px: int) -> int:
     return max(1, min(threads, MAX_HELD_BYTES // max(1, held_bytes)))
 
 
+class GpuUnused(RuntimeError):
+    """The GPU cannot decode this stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class Converted:
     """A picture of its final size, with its time and duration in ticks."""
@@ -65,20 +69,25 @@ class Converted:
 class Decoder:
     """One decoder of a plan's stream."""
 
-    def __init__(self, plan: DecodePlan, threads: int, hwaccel: HWAccel | None = None) -> None:
+    def __init__(self, plan: DecodePlan, threads: int) -> None:
+        # One CUDA context for all streams of a file: each would take hundreds of megabytes beside the engine.
+        hwaccel = HWAccel("cuda", options={"primary_ctx": "1"}) if plan.on_gpu else None
         with open_video(plan.path, hwaccel) as container:  # not kept: the index of a film of ten hours is 21 MB
             self._decoder = planned_stream(container, plan, threads).codec_context
+        self._on_gpu = plan.on_gpu
         self._converter = PictureConverter(plan.height_px, plan.width_px)
 
-    @property
-    def is_on_gpu(self) -> bool:
-        """Whether a GPU decodes; it may still leave streams to the CPU that it cannot decode."""
-        return self._decoder.is_hwaccel
-
     def frames(self, piece: Piece) -> Iterator[TimedFrame]:
-        """Decode a piece that follows the one before; a decoder with threads gives some of its pictures later."""
+        """Decode a piece that follows the one before; a decoder with threads gives some of its pictures later.
+
+        Raises:
+            GpuUnused: libav decodes on the CPU what the GPU should.
+        """
         for packet in chain(piece.packets, END if piece.ends_group else ()):
-            yield from decode_packet(self._decoder, packet)
+            for timed in decode_packet(self._decoder, packet):
+                if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
+                    raise GpuUnused
+                yield timed
         if piece.ends_group:
             self._decoder.flush_buffers()
 
@@ -135,27 +144,21 @@ class Decoders:
 
     Args:
         plan: what to decode.
-        at_once: how many groups are decoded side by side; one means in order, with all threads.
+        at_once: how many groups are decoded side by side; one means in order, with all threads or by the GPU.
     """
 
     def __init__(self, plan: DecodePlan, at_once: int) -> None:
         self._plan, self._at_once = plan, at_once
         self._of_thread = threading.local()
-        self._on_gpu = _decoder_on_gpu(plan) if plan.on_gpu else None
-
-    @property
-    def is_on_gpu(self) -> bool:
-        """Whether a GPU decodes: one decoder, which is not waited for, so nothing goes side by side."""
-        return self._on_gpu is not None
 
     def pictures(self, pieces: Iterator[Piece]) -> Iterator[TimedFrame | Converted]:
         """Decode pieces, in order; of whole groups only the wanted pictures come."""
         ahead = Ahead(self._at_once)
-        in_order = self._on_gpu
+        in_order: Decoder | None = None
         with ThreadPoolExecutor(self._at_once) as pool:
             for piece in pieces:
-                if piece.is_whole and self._at_once > 1 and not self.is_on_gpu:
-                    size_bytes = piece.pictures_at_most * self._plan.picture_bytes
+                if piece.is_whole and self._at_once > 1:
+                    size_bytes = piece.pictures_expected * self._plan.picture_bytes
                     while ahead and not ahead.has_room_for(size_bytes):
                         yield from ahead.pictures()
                     ahead.put(pool.submit(self._wanted_pictures, piece), size_bytes)
@@ -175,13 +178,3 @@ class Decoders:
             self._of_thread.decoder = Decoder(self._plan, threads=1)
         decoder: Decoder = self._of_thread.decoder
         return decoder.wanted_pictures(group)
-
-
-def _decoder_on_gpu(plan: DecodePlan) -> Decoder | None:
-    """None if there is no GPU that decodes, or none for this codec, or its memory is full."""
-    try:
-        # One CUDA context for all streams of a file: each would take hundreds of megabytes beside the engine.
-        decoder = Decoder(plan, plan.threads, HWAccel("cuda", options={"primary_ctx": "1"}))
-    except av.error.FFmpegError:
-        return None
-    return decoder if decoder.is_on_gpu else None

@@ -55,8 +55,8 @@ class Piece:
         return self.starts_afresh and self.ends_group
 
     @property
-    def pictures_at_most(self) -> int:
-        """How many pictures may be wanted of it."""
+    def pictures_expected(self) -> int:
+        """How many pictures it will give, if its packets tell their times truly."""
         return len(self.packets if self.wanted_pts is None else self.wanted_pts)
 
 

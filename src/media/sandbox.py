@@ -17,7 +17,7 @@ MAX_ADDRESS_SPACE_BYTES = 8 * 2**30
 MAX_OPEN_FILES = 256
 LIMITS = ("prlimit", f"--as={MAX_ADDRESS_SPACE_BYTES}", f"--nofile={MAX_OPEN_FILES}", "--core=0", "--")
 LIMITS_ON_GPU = ("prlimit", f"--data={MAX_ADDRESS_SPACE_BYTES}", *LIMITS[2:])
-"""CUDA reserves address space for all memory of the machine: only what can be written is counted."""
+"""CUDA reserves address space for all memory of the machine; here private memory that can be written counts alone."""
 DIES_WITH_WORKER = ("setpriv", "--pdeathsig=KILL", "--no-new-privs")
 NO_CAPABILITIES = ("--inh-caps=-all", "--bounding-set=-all")
 """Root alone can give these up, and root alone has them."""
@@ -26,7 +26,7 @@ PROBE_TIMEOUT_S = 10
 
 @cache
 def prefix(*, on_gpu: bool = False) -> tuple[str, ...]:
-    """The argv before a media process's own; what this machine does not allow is left out and logged once."""
+    """The argv before a media process's own; what this machine does not allow is left out, and logged once."""
     layers = {
         "resource limits": LIMITS_ON_GPU if on_gpu else LIMITS,
         "death with the worker, no new privileges": (*DIES_WITH_WORKER, "--"),

@@ -146,7 +146,9 @@ def _decode_untimed(container: InputContainer, stream: VideoStream) -> Iterator[
 def _decode(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
     try:
         return decoder.decode(packet)
-    except av.error.FFmpegError:
+    except av.error.FFmpegError as exc:
+        if decoder.is_hwaccel and not isinstance(exc, av.error.InvalidDataError):
+            raise  # not the file's fault
         return []
 
 

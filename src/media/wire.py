@@ -9,9 +9,8 @@ RECORD = struct.Struct("<qqd?")
 """Header of one picture: index of the first instant it serves, number of instants, its own time in seconds from
 the grid's origin, and whether the decoder made up a part of it. height_px * width_px * 3 bytes of RGB follow. After
 the last picture comes a record of no instants, and SUMMARY."""
-SUMMARY = struct.Struct("<qqq?")
-"""How many packets were read and how many of them decoded, how many groups of pictures side by side, and whether a
-GPU decoded them."""
+SUMMARY = struct.Struct("<qqq")
+"""How many packets were read and how many of them decoded, and how many groups of pictures by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class DecodePlan:
     width_px: int
     threads: int
     on_gpu: bool
-    """If it can."""
+    """With the GPU's decoder, or not at all."""
     fast: bool
     """Without loop filters."""
     keyframes_only: bool
