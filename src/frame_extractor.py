@@ -103,13 +103,15 @@ class FrameExtractor:
                 frames that look like the frame before them.
 
         Raises:
-            MediaError: the decoder failed or gave nothing for too long, and no chunk was complete before.
+            MediaError: the decoders failed or gave nothing for too long, and no chunk was complete.
         """
         keyframes_only = mode == "keyframes"
         if keyframes_only:  # each makes a pair by itself: two would share the mean of their times
             sampling = replace(sampling, fps=sampling.fps / 2)
         on_gpu = self._on_gpu and not keyframes_only and _gpu_can_decode(info)
         left, left_at_start = list(chunks), 0
+        lost: list[FrameBatch] = []
+        is_decodable = False
         while left:
             plan = replace(self._plan(path, info, sampling, left), keyframes_only=keyframes_only)
             if on_gpu:
@@ -117,7 +119,9 @@ class FrameExtractor:
             try:
                 async with aclosing(self._stream_until_fault(plan, sampling, left, mode)) as batches:
                     async for batch in batches:
-                        left = left[1:]
+                        for fault in lost:
+                            yield fault
+                        left, lost, is_decodable = left[1:], [], True
                         yield batch
                         del batch  # its pixels are the caller's alone while the next is read
             except MediaError as exc:
@@ -125,14 +129,15 @@ class FrameExtractor:
                     log.warning("the GPU did not decode, the CPU goes on: %s", exc)
                     on_gpu = False
                     continue
-                if len(left) == len(chunks):
-                    raise
                 failed = left if len(left) == left_at_start else left[:1]
                 left = left[len(failed) :]
                 left_at_start = len(left)
+                if not left and not is_decodable:
+                    raise
                 log.warning("%d chunks from %d on are lost: %s", len(failed), failed[0].index, exc)
-                for chunk in failed:
-                    yield _lost(chunk, sampling, str(exc))
+                lost += [_lost(chunk, sampling, str(exc)) for chunk in failed]
+        for fault in lost:
+            yield fault
 
     def _plan(self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk]) -> DecodePlan:
         return DecodePlan(

@@ -87,6 +87,30 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
     assert started == [True, False, False][: len(started)]
 
 
+@pytest.mark.parametrize("faults", [1, 2])
+async def test_a_decoder_that_fails_on_the_first_chunk_loses_that_alone(
+    faults: int, twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = faults
+    program = media_process.program
+
+    def failing_at_first(module: str, argument: str) -> list[str]:
+        nonlocal left
+        if module != "media.decode" or not left:
+            return program(module, argument)
+        left -= 1
+        return ["false"]
+
+    monkeypatch.setattr(media_process, "program", failing_at_first)
+    serve_with(ScriptedEngine(lambda _batch: "seen"), **LARGE_FRAMES)
+    output = await answer(job_input(twelve_seconds))
+    if faults == 1:
+        assert [chunk["text"] for chunk in output["chunk_results"]] == [None, "seen", "seen"]
+        assert (output["status"], output["coverage"]) == ("partial", pytest.approx(2 / 3, abs=1e-3))
+    else:
+        assert output == {"error": "UNREADABLE_VIDEO: The video could not be decoded."}
+
+
 async def test_a_decoder_that_fails_again_at_once_is_not_started_for_every_chunk(
     twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
