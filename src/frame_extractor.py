@@ -60,7 +60,7 @@ class FrameExtractor:
         Raises:
             MediaError: or one of its kinds; the file cannot be used.
         """
-        output = await media_process.run(media_process.program("media.scan", str(path)), self._media_timeout_s)
+        output = await media_process.run(media_process.reader(path, "media.scan", str(path)), self._media_timeout_s)
         scanned = json.loads(output)
         if "refused" in scanned:
             kind, sentence = REFUSALS[scanned["refused"]]
@@ -161,7 +161,7 @@ class FrameExtractor:
         self, plan: DecodePlan, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
     ) -> AsyncGenerator[FrameBatch]:
         """Decode with one process; the error of a decoder that fails is raised."""
-        argv = media_process.program("media.decode", json.dumps(asdict(plan)))
+        argv = media_process.reader(plan.path, "media.decode", json.dumps(asdict(plan)), on_gpu=plan.on_gpu)
         with MediaProcess(argv, self._media_timeout_s, on_gpu=plan.on_gpu) as process:
             assembler = BatchAssembler(process.read_into, sampling, mode)
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):

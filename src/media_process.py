@@ -27,9 +27,9 @@ PIPE_BYTES = 2**20
 """The largest pipe an unprivileged process may ask for: fewer turns between decoder and reader."""
 
 
-def program(module: str, *arguments: str) -> list[str]:
-    """Return the argv of a Python program of this worker, such as `media.scan`."""
-    return [sys.executable, "-s", "-m", module, *arguments]
+def reader(video: Path | str, module: str, argument: str, *, on_gpu: bool = False) -> list[str]:
+    """Return the argv of a program of this worker that reads a video, such as `media.scan`, and can do nothing else."""
+    return [sys.executable, "-s", "-m", "media.confinement", str(video), str(on_gpu), module, argument]
 
 
 class MediaProcess:

@@ -65,14 +65,14 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
 ) -> None:
     """The decoder that is told to use the GPU uses the CPU here, until it is killed."""
     started: list[bool] = []
-    program = media_process.program
+    reader = media_process.reader
 
-    def without_gpu(module: str, argument: str) -> list[str]:
+    def without_gpu(video: str, module: str, argument: str, *, on_gpu: bool = False) -> list[str]:
         if module == "media.decode":
-            started.append('"on_gpu": true' in argument)
+            started.append(on_gpu)
             if cpu_fails and len(started) == 2:
                 return ["false"]
-        return program(module, argument.replace('"on_gpu": true', '"on_gpu": false'))
+        return reader(video, module, argument.replace('"on_gpu": true', '"on_gpu": false'))
 
     def strike_the_gpu(_batch: FrameBatch) -> str:
         if started == [True]:
@@ -80,7 +80,7 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
             decoder.kill()
         return "seen"
 
-    monkeypatch.setattr(media_process, "program", without_gpu)
+    monkeypatch.setattr(media_process, "reader", without_gpu)
     serve_with(ScriptedEngine(strike_the_gpu), **LARGE_FRAMES, decoder="cuda")
     output = await answer(job_input(twelve_seconds))
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", second, "seen"]
@@ -92,16 +92,16 @@ async def test_a_decoder_that_fails_on_the_first_chunk_loses_that_alone(
     faults: int, twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = faults
-    program = media_process.program
+    reader = media_process.reader
 
-    def failing_at_first(module: str, argument: str) -> list[str]:
+    def failing_at_first(video: str, module: str, argument: str, *, on_gpu: bool = False) -> list[str]:
         nonlocal left
         if module != "media.decode" or not left:
-            return program(module, argument)
+            return reader(video, module, argument, on_gpu=on_gpu)
         left -= 1
         return ["false"]
 
-    monkeypatch.setattr(media_process, "program", failing_at_first)
+    monkeypatch.setattr(media_process, "reader", failing_at_first)
     serve_with(ScriptedEngine(lambda _batch: "seen"), **LARGE_FRAMES)
     output = await answer(job_input(twelve_seconds))
     if faults == 1:
@@ -117,7 +117,7 @@ async def test_a_decoder_that_fails_again_at_once_is_not_started_for_every_chunk
     def strike_for_good(_batch: FrameBatch) -> str:
         (decoder,) = media_children()
         decoder.kill()
-        monkeypatch.setattr("media_process.program", lambda *_: ["false"])
+        monkeypatch.setattr("media_process.reader", lambda *_, **__: ["false"])
         return "seen"
 
     serve_with(ScriptedEngine(strike_for_good), **LARGE_FRAMES)

@@ -30,6 +30,7 @@ LAYERS = [
     ["answers.prompts", "media_process", "chunk_gate"],
     ["media.sandbox"],
     ["media.confinement", "free_memory"],
+    ["media.landlock"],
     ["config"],
     ["records"],
     ["errors"],

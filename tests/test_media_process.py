@@ -94,25 +94,56 @@ def test_a_child_on_a_gpu_may_reserve_what_it_does_not_fill():
         assert process.read_all() == b"mapped\n"
 
 
-@pytest.mark.parametrize("reader", ["scan", "decode"])
-@pytest.mark.parametrize("escape", ["socket.socket()", "os.execv('/bin/true', ['true'])", "subprocess.run(['true'])"])
-async def test_what_opens_a_video_can_open_no_socket_and_start_no_program(reader: str, escape: str):
-    start = f"""if True:
-        import os, socket, subprocess, sys, types
+ESCAPES = {
+    "socket": "socket.socket()",
+    "program": "os.execv('/bin/true', ['true'])",
+    "child": "subprocess.run(['true'])",
+    "signal": "os.kill(os.getppid(), 0)",
+    "secrets": "open(f'/proc/{os.getppid()}/environ').read()",
+    "file": "open('/etc/hostname').read()",
+    "directory": "os.listdir(Path(sys.argv[1]).parent)",
+    "writing": "open(sys.argv[1], 'a')",
+    "leaving": "open(Path(sys.argv[1]).with_name('left'), 'w')",
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+async def test_what_opens_a_video_can_do_nothing_else(escape: str, tmp_path: Path):
+    video = tmp_path / "source"
+    video.write_text("video")
+    program = f"""if True:
+        import os, socket, subprocess, sys
         from concurrent.futures import ThreadPoolExecutor
-        from media import {reader}
-        def escape(*_):
-            with ThreadPoolExecutor() as pool:
-                pool.submit(lambda: {escape}).result()
-        {reader}.scan, {reader}.json = escape, types.SimpleNamespace(loads=escape, dump=escape)
-        sys.argv.append("")
+        from pathlib import Path
+        from media.confinement import confine
+        confine(Path(sys.argv[1]), on_gpu=False)
+        def escape():
+            {ESCAPES[escape]}
+        with ThreadPoolExecutor() as pool:
+            try:
+                pool.submit(escape).result()
+            except PermissionError:
+                print("denied, but for the", open(sys.argv[1]).read())
+    """
+
+    assert await media_process.run([*python(program), str(video)], 20) == b"denied, but for the video\n"
+
+
+async def test_on_a_gpu_the_drivers_files_are_open_and_the_secrets_are_not(tmp_path: Path):
+    program = f"""if True:
+        import os
+        from pathlib import Path
+        from media.confinement import confine
+        confine(Path({str(tmp_path)!r}), on_gpu=True)
+        os.open("/dev/null", os.O_RDWR)
+        Path("/proc/cpuinfo").read_text()
         try:
-            {reader}.main()
+            Path(f"/proc/{{os.getppid()}}/environ").read_text()
         except PermissionError:
             print("denied")
     """
 
-    assert await media_process.run([sys.executable, "-c", start], 20) == b"denied\n"
+    assert await media_process.run(python(program), 20) == b"denied\n"
 
 
 def test_a_child_dies_with_the_worker():

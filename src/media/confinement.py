@@ -1,23 +1,41 @@
-"""Takes from a child process what reading a video needs nothing of: sockets, and other programs.
+"""Program: `python -m media.confinement PATH ON_GPU MODULE ARGUMENT…` runs a program that may only read one video.
 
-A filter on system calls, which the kernel applies to all threads from then on; child processes only.
+First it gives up, for itself and all threads to come, what reading a video needs nothing of: all other files, by
+media.landlock; sockets, other programs and signals to others, by a filter on system calls. What opens a video is
+started in this way alone.
 """
 
 import ctypes
 import errno
 import platform
+import runpy
 import struct
+import sys
 from pathlib import Path
 
+from media import landlock
+
 KERNEL_SUPPORT = Path("/proc/sys/kernel/seccomp")
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_… of linux/audit.h by the names of uname."""
 DENIED = {
-    "x86_64": {"socket": 41, "socketpair": 53, "execve": 59, "ptrace": 101, "io_uring_setup": 425, "execveat": 322},
-    "aarch64": {"socket": 198, "socketpair": 199, "execve": 221, "ptrace": 117, "io_uring_setup": 425, "execveat": 281},
-}
+    "x86_64": {
+        "socket": 41, "socketpair": 53, "io_uring_setup": 425, "execve": 59, "execveat": 322, "ptrace": 101,
+        "process_vm_readv": 310, "process_vm_writev": 311, "kill": 62, "tkill": 200, "tgkill": 234,
+        "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297, "pidfd_send_signal": 424,
+    },
+    "aarch64": {
+        "socket": 198, "socketpair": 199, "io_uring_setup": 425, "execve": 221, "execveat": 281, "ptrace": 117,
+        "process_vm_readv": 270, "process_vm_writev": 271, "kill": 129, "tkill": 130, "tgkill": 131,
+        "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240, "pidfd_send_signal": 424,
+    },
+}  # fmt: skip
 """Numbers of system calls. io_uring could open sockets without any."""
+OF_PYTHON = tuple(Path(path) for path in {sys.prefix, sys.base_prefix, *sys.path, "/usr", "/lib", "/lib64"} if path)
+"""Where modules and libraries lie."""
+OF_CUDA = (Path("/proc"), Path("/sys"), Path("/etc"))
+DEVICES = Path("/dev")
 X32_BIT = 0x4000_0000
 """Calls of x86_64's other interface have other numbers, from here on: all are denied."""
 LOAD_WORD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
@@ -38,15 +56,27 @@ def is_supported() -> bool:
     return platform.machine() in ARCHITECTURES and KERNEL_SUPPORT.exists()
 
 
-def confine() -> None:
-    """Deny the calls from now on, where that is supported."""
+def layers() -> list[str]:
+    """What this machine's kernel can take from a process, for people."""
+    of_calls = ["no sockets, no other programs, no signals"] if is_supported() else []
+    return [*of_calls, *(["no other files"] if landlock.version() else [])]
+
+
+def confine(video: Path, *, on_gpu: bool) -> None:
+    """Deny other files, and the calls, from now on, where that is supported; not in a process that has threads.
+
+    Args:
+        video: the file that stays readable.
+        on_gpu: whether the driver's files are needed.
+    """
+    landlock.restrict([video, *OF_PYTHON, *(OF_CUDA if on_gpu else ())], [DEVICES] if on_gpu else [])
     if not is_supported():
         return
     machine = platform.machine()
     instructions = _filter(ARCHITECTURES[machine], sorted(DENIED[machine].values()))
     program = Program(len(instructions), b"".join(instructions))
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.prctl(landlock.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
         raise OSError(ctypes.get_errno(), "the filter on system calls was refused")
 
@@ -67,3 +97,15 @@ def _filter(architecture: int, numbers: list[int]) -> list[bytes]:
 
 def _instruction(code: int, if_true: int, if_false: int, operand: int) -> bytes:
     return struct.pack("=HBBI", code, if_true, if_false, operand)
+
+
+def main() -> None:
+    """Run the program."""
+    video, on_gpu, module, *arguments = sys.argv[1:]
+    confine(Path(video), on_gpu=on_gpu == str(True))
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

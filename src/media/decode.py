@@ -20,7 +20,6 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from media.confinement import confine
 from media.decoders import Converted, Decoders, planned_stream, side_by_side
 from media.needed import Instants, Piece, needed_pieces, references_of
 from media.picture import PictureConverter
@@ -195,7 +194,6 @@ def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid, tally: Ta
 
 def main() -> None:
     """Write the planned pictures to stdout."""
-    confine()
     plan = DecodePlan(**json.loads(sys.argv[1]))
     grid, tally = Grid(plan), Tally()
     pair = keyframes_in_intervals if plan.keyframes_only else shown_at_instants

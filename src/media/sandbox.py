@@ -34,7 +34,7 @@ def prefix(*, on_gpu: bool = False) -> tuple[str, ...]:
     if os.geteuid() == 0:
         layers["no capabilities"] = ("setpriv", *NO_CAPABILITIES, "--")
     active = {name: argv for name, argv in layers.items() if _works(argv)}
-    names = [*active, *(["no sockets, no other programs"] if confinement.is_supported() else [])]
+    names = [*active, *confinement.layers()]
     missing = [name for name in layers if name not in active]
     log.info("media processes run with: %s", "; ".join(names) or "no sandbox")
     if missing:

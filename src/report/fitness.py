@@ -85,7 +85,7 @@ def _model(settings: Settings) -> tuple[bool, str]:
 
 async def _video_reader() -> tuple[bool, str]:
     try:
-        output = await media_process.run(media_process.program("media.scan", os.devnull), MEDIA_TIMEOUT_S)
+        output = await media_process.run(media_process.reader(os.devnull, "media.scan", os.devnull), MEDIA_TIMEOUT_S)
     except (MediaError, OSError) as exc:
         return False, f"The process that reads videos does not run: {exc}"
     return json.loads(output) == {"refused": "unreadable"}, "its processes run"
