@@ -59,6 +59,7 @@ async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
     try:
         request = validate_input(job.get("input"))
         result = await process_video_job(request, services(), report, time_limit_s(job, services().settings))
+        output = deliverable(job_output(result)).model_dump(mode="json")
     except WorkerError as exc:
         log.warning("job %s failed: %s", job_id, exc, exc_info=log.isEnabledFor(logging.DEBUG))
         return to_response(exc)
@@ -66,7 +67,7 @@ async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
         log.exception("job %s failed", job_id)
         return to_response(exc)
     log.info("job %s: %d chunks in %.1f s", job_id, len(result.chunks), result.total_s)
-    return deliverable(job_output(result)).model_dump(mode="json")
+    return output
 
 
 def validate_input(job_input: object) -> JobRequest:

@@ -5,13 +5,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NoReturn, Self
 
 from config import Settings
 from download import download
-from errors import AllChunksFailed, JobTimeout, WorkerError
+from errors import AllChunksFailed, EngineDead, JobTimeout, WorkerError
 from frame_extractor import FrameExtractor
 from job_directory import job_directory
 from records import (
@@ -46,6 +46,8 @@ class Services:
     extractor: FrameExtractor
     processor: VideoProcessor
     client: VLLMClient
+    engine_death: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the job that meets it; ends all others, whatever they wait for."""
 
     @classmethod
     def create(cls, settings: Settings) -> Self:
@@ -71,7 +73,7 @@ class _Stopwatch:
 
 
 async def process_video_job(request: JobRequest, services: Services, report: Report, timeout_s: float) -> JobResult:
-    """Answer a job's question about its video.
+    """Answer a job's question about its video, as long as the engine lives.
 
     When the time is over, the chunks that were answered are the result; the others have an error.
     Cancelling it kills the decoder, aborts the engine's requests and removes the job's files.
@@ -84,8 +86,27 @@ async def process_video_job(request: JobRequest, services: Services, report: Rep
 
     Raises:
         WorkerError: or one of its kinds; AllChunksFailed when not one chunk was answered, JobTimeout when not
-            one was in time.
+            one was in time, EngineDead when this job or another one met that.
     """
+    job = asyncio.create_task(_process(request, services, report, timeout_s))
+    death = asyncio.create_task(services.engine_death.wait())
+    try:
+        await asyncio.wait({job, death}, return_when=asyncio.FIRST_COMPLETED)
+        return job.result() if job.done() else _end_with_the_engine()
+    except EngineDead:
+        services.engine_death.set()
+        raise
+    finally:
+        job.cancel()
+        death.cancel()
+        await asyncio.gather(job, death, return_exceptions=True)
+
+
+def _end_with_the_engine() -> NoReturn:
+    raise EngineDead("The engine died; this worker restarts. Send the job again.")
+
+
+async def _process(request: JobRequest, services: Services, report: Report, timeout_s: float) -> JobResult:
     end_s = asyncio.get_running_loop().time() + timeout_s
     chunks_end_s = end_s - SYNTHESIS_SHARE * timeout_s if request.aggregate else end_s
     job = _Job(request, services, report)

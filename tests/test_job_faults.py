@@ -14,6 +14,7 @@ from clips import H264, ffmpeg
 from errors import EngineDead, GenerationFailed
 from fakes import ScriptedEngine
 from jobs import answer, job_input, media_children
+from media_server import MediaServer, dripping
 from records import FrameBatch
 
 ServeWith = Callable[..., None]
@@ -218,6 +219,19 @@ async def test_a_dead_engine_asks_for_a_new_worker(twelve_seconds: Path, serve_w
 
     serve_with(ScriptedEngine(die))
     assert await answer(job_input(twelve_seconds)) == {"error": "ENGINE_DEAD: gone", "refresh_worker": True}
+
+
+async def test_a_dead_engine_ends_all_jobs_whatever_they_wait_for(twelve_seconds: Path, serve_with: ServeWith) -> None:
+    def die(_batch: FrameBatch) -> str:
+        raise EngineDead("gone")
+
+    serve_with(ScriptedEngine(die), download_allow_private=("127.0.0.1",))
+    with MediaServer() as server:
+        fetching = asyncio.create_task(answer(job_input(server.answer(dripping(b"", b"")))))
+        await answer(job_input(twelve_seconds))
+        for ended in (await fetching, await answer(job_input(twelve_seconds))):
+            assert ended["error"].startswith("ENGINE_DEAD: ")
+            assert ended["refresh_worker"]
 
 
 async def test_a_fault_of_our_own_is_coded_and_tells_nothing(twelve_seconds: Path, serve_with: ServeWith) -> None:
