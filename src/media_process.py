@@ -23,6 +23,8 @@ from media import sandbox
 log = logging.getLogger(__name__)
 
 STDERR_TAIL_BYTES = 2048
+MAX_OUTPUT_BYTES = 2**22
+"""Of a process whose output is kept whole; a description has one kilobyte."""
 PIPE_BYTES = 2**20
 """The largest pipe an unprivileged process may ask for: fewer turns between decoder and reader."""
 
@@ -102,7 +104,7 @@ class MediaProcess:
 
         Raises:
             MediaTimeout: it ran longer than timeout_s.
-            MediaError: it failed.
+            MediaError: it failed, or told more than MAX_OUTPUT_BYTES.
         """
         deadline_s = time.monotonic() + self._timeout_s
         output = bytearray()
@@ -112,6 +114,8 @@ class MediaProcess:
                     raise MediaTimeout(f"Reading the video took longer than {self._timeout_s:g} s.")
                 part = self._stdout.read(PIPE_BYTES)
                 output += part
+                if len(output) > MAX_OUTPUT_BYTES:
+                    raise MediaError("What was read from the video is too much.")
                 if not part:
                     self._wait_for_success()
         return bytes(output)
@@ -130,7 +134,7 @@ class MediaProcess:
 
     def _wait_for_output(self, deadline_s: float) -> bool:
         """Wait until stdout has something or ends, and keep the tail of stderr; False at the deadline."""
-        while ready := self._selector.select(max(0.0, deadline_s - time.monotonic())):
+        while (left_s := deadline_s - time.monotonic()) > 0 and (ready := self._selector.select(left_s)):
             files = [key.fileobj for key, _ in ready]
             if self._stderr in files:
                 self._keep_stderr()

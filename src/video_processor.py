@@ -1,6 +1,7 @@
 """Judges a video, and cuts its time into chunks."""
 
 import asyncio
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from media.budget import microseconds
 from media.wire import UNTIMED_FORMATS
 from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
 
+MAX_CHUNKS = 5000
+"""Results of more would be larger than the platform takes, their texts left out."""
 SPLIT_PARALLEL = 2
 """Stream copies are bound by the disk: more at once only make it seek."""
 
@@ -66,14 +69,18 @@ class VideoProcessor:
             sample_fps: None for the configured one.
         """
         settings = self._settings
-        duration_s, overlap_s = chunk_duration_s or settings.chunk_duration, settings.chunk_overlap
+        wanted_s, overlap_s = chunk_duration_s or settings.chunk_duration, settings.chunk_overlap
+        duration_s = max(wanted_s, math.ceil(microseconds(info.duration_s) / MAX_CHUNKS) / 1_000_000)
+        concessions = (
+            [] if duration_s == wanted_s else [f"chunk_duration raised from {wanted_s:.4g} to {duration_s:.4g}"]
+        )
         span_s = min(duration_s + overlap_s, info.duration_s)
         rate = self._extractor.calculate_sampling_rate(info, span_s, sample_fps or settings.sample_fps)
         if microseconds(float(rate.span_s)) < microseconds(span_s):
             overlap_s = min(overlap_s, float(rate.span_s) / 2)
             duration_s = float(rate.span_s) - overlap_s
         sampling = Sampling(info.start_s, rate.fps, rate.height_px, rate.width_px)
-        return VideoPlan(_partition(info, duration_s, overlap_s, sampling), sampling, rate.concessions)
+        return VideoPlan(_partition(info, duration_s, overlap_s, sampling), sampling, (*concessions, *rate.concessions))
 
     async def split_video_into_chunks(
         self, video: LocalVideo, info: VideoInfo, chunks: tuple[Chunk, ...], directory: Path

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from report import delivery
 from report.delivery import CUT, deliverable
 from report.output import ChunkOutput, JobOutput, Usage, VideoInfoOutput
+from video_processor import MAX_CHUNKS
 
 INFO = VideoInfoOutput(
     duration=60, fps=25, start=0, num_frames=1500, width=64, height=64, rotation=0, codec="h264",
@@ -74,3 +75,10 @@ def test_an_unknown_field_is_not_repeated_at_length():
     with pytest.raises(InputError) as refusal:
         validate_input({"video_url": "x", "prompt": "x", "k" * 100_000: 1})
     assert len(str(refusal.value)) < 1100
+
+
+def test_the_most_chunks_that_a_plan_may_have_fit_with_their_texts_cut():
+    whole = output_of(["a" * 8000, None] * (MAX_CHUNKS // 2))
+    delivered = deliverable(whole)
+    assert size_bytes(delivered) <= delivery.MAX_RESULT_BYTES
+    assert {chunk.text for chunk in delivered.chunk_results[1::2]} == {None}

@@ -108,12 +108,12 @@ async def test_a_source_larger_than_the_free_space_is_refused_before_its_body(se
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=len(FILM) - 1))
     with pytest.raises(DownloadError, match="DISK_FULL"):
         await fetch(server.answer(whole(FILM)), tmp_path)
-    assert (tmp_path / "source").stat().st_size == 0
+    assert (tmp_path / "source.part").stat().st_size == 0
 
 
 @pytest.mark.parametrize("content", [FILM, b"less than a buffer"], ids=["at a write", "at the end"])
 async def test_a_disk_that_fills_up_is_reported_and_not_tried_again(content, server, tmp_path):
-    (tmp_path / "source").symlink_to("/dev/full")
+    (tmp_path / "source.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match="DISK_FULL"):
         await fetch(server.answer(unannounced(content)), tmp_path)
     assert len(server.requests) == 1

@@ -49,6 +49,16 @@ async def test_the_whole_output_comes_back_however_large():
     assert output == b"x" * 3_000_000
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+async def test_a_child_that_floods_its_pipes_ends_in_time_and_takes_no_memory(stream: str):
+    flood = python(f"import sys\nwhile True: sys.{stream}.write('x' * 65536)")
+
+    started_s = time.monotonic()
+    with pytest.raises(MediaError):
+        await media_process.run(flood, 1)
+    assert time.monotonic() - started_s < 5
+
+
 async def test_a_child_sees_no_variable_but_the_path(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RUNPOD_API_KEY", "secret")
     monkeypatch.setenv("HF_TOKEN", "secret")

@@ -22,6 +22,7 @@ def logged(message: str, *arguments: object, error: Exception | None = None) -> 
         (f"HTTPS://user:{CANARY}@host:8443/a", "HTTPS://host:8443/a"),
         (f"https://{CANARY}@host", "https://host"),
         (f"Bearer sk-{CANARY}, on", "Bearer [secret], on"),
+        (f"url: /a.mp4?X-Amz-Signature={CANARY}&b (Caused by …)", "url: /a.mp4?… (Caused by …)"),
         ("http://host/a and http://host/b", "http://host/a and http://host/b"),
     ],
 )

@@ -110,7 +110,7 @@ async def test_an_old_part_is_never_kept_under_a_part_that_nobody_asked_for(serv
         await fetch(url, tmp_path)
 
 
-@pytest.mark.parametrize("code", [204, 206, 304, 400, 401, 403, 404, 410, 416, 501])
+@pytest.mark.parametrize("code", [204, 206, 304, 400, 401, 403, 404, 410, 416, 501, 505])
 async def test_a_refusal_is_not_tried_again(code, server, tmp_path):
     with pytest.raises(DownloadError, match=f"SOURCE_HTTP_ERROR: .* {code}"):
         await fetch(server.answer(status(code)), tmp_path)
@@ -118,7 +118,7 @@ async def test_a_refusal_is_not_tried_again(code, server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504, 520, 524])
 async def test_a_passing_refusal_is_tried_again(code, server, tmp_path):
     assert await fetch(server.answer(status(code), status(code), whole(FILM)), tmp_path) == FILM
 

@@ -16,7 +16,7 @@ from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
 from media.budget import video_tokens
 from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
-from video_processor import ChunkFile, VideoProcessor
+from video_processor import MAX_CHUNKS, ChunkFile, VideoProcessor
 
 deterministic = hypothesis_settings(derandomize=True, deadline=None, max_examples=150)
 durations_s = st.floats(0.001, 86_400) | st.integers(1, 86_400).map(float) | st.decimals(0, 9, places=3).map(float)
@@ -130,6 +130,15 @@ def test_the_job_may_choose_length_and_rate():
     plan = processor_with().calculate_optimal_chunks(video(100), chunk_duration_s=25, sample_fps=1)
 
     assert (len(plan.chunks), plan.sampling.fps) == (4, 1)
+
+
+@pytest.mark.parametrize("duration_s", [86_400, 5000.000001, 7777.77])
+def test_chunks_too_many_for_one_result_are_made_longer(duration_s: float):
+    plan = processor_with(chunk_overlap=0).calculate_optimal_chunks(video(duration_s), chunk_duration_s=1)
+
+    assert len(plan.chunks) <= MAX_CHUNKS
+    assert plan.concessions[0].startswith("chunk_duration raised from 1 to ")
+    assert_partitioned(plan, video(duration_s))
 
 
 def test_chunks_too_long_for_the_budget_are_cut_shorter_and_still_overlap():

@@ -24,7 +24,7 @@ def deliverable(output: JobOutput) -> JobOutput:
     other_bytes = size_bytes - sum(sizes) + len(texts) * len(CUT) + len(note) + 4
     limit_bytes = _longest_that_fits(sizes, MAX_RESULT_BYTES - other_bytes)
     chunks = [
-        chunk.model_copy(update={"text": _cut(text, limit_bytes)}) if size > limit_bytes else chunk
+        chunk.model_copy(update={"text": _cut(text, limit_bytes)}) if text and size > limit_bytes else chunk
         for chunk, text, size in zip(output.chunk_results, texts, sizes, strict=True)
     ]
     return output.model_copy(update={"chunk_results": chunks, "concessions": [*output.concessions, note]})

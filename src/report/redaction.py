@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable
 
 URL = re.compile(r"(?i)\b(https?://)(?:[^\s/?#\"'<>]*@)?([^\s?#\"'<>]*)([?#][^\s\"'<>]*)?")
+QUERY = re.compile(r"\?[^\s?=\"'<>]+=[^\s\"'<>]*")
+"""Of a URL told without its host, as urllib3 does."""
 SECRET_NAME = re.compile(r"(?i)token|secret|password|credential|(^|_)key(_|$)")
 """Of environment variables."""
 SHORTEST_SECRET = 8
@@ -26,7 +28,8 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line or lines to be written."""
-        return URL.sub(_without_query, self._secrets.sub("[secret]", super().format(record)))
+        text = self._secrets.sub("[secret]", super().format(record))
+        return QUERY.sub("?…", URL.sub(_without_query, text))
 
 
 def _without_query(url: re.Match[str]) -> str:

@@ -40,7 +40,8 @@ MAX_REDIRECTS = 5
 PART_BYTES = 2**18
 USER_AGENT = "qwen3-vl-runpod"
 STRONG_ETAG = re.compile(r'"[!#-~\x80-\xff]*"')
-TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT_STATUS = frozenset({408, 429, *range(500, 600)} - {501, 505, 508, 511})
+"""Not those of a server that says it never will."""
 
 
 class TransientFault(Exception):
@@ -67,6 +68,7 @@ class HttpFetch:
         check_expiry(url)
         self._url = url
         self._target = target
+        self._partial = target.with_name(f"{target.name}.part")
         self._max_bytes = max_bytes
         self._guard = AddressGuard(allow_private)
         self.received_bytes = 0
@@ -82,6 +84,8 @@ class HttpFetch:
 
     def run(self) -> int:
         """Write the file, blocking, and return its size in bytes; faults of the network are tried again.
+
+        Until it is complete it has another name.
 
         Raises:
             DownloadError: or one of its kinds.
@@ -100,6 +104,7 @@ class HttpFetch:
             raise fault.verdict from fault
         if not self._have_bytes:
             raise DownloadError("The source is empty.")
+        self._partial.rename(self._target)
         log.info("fetched %d bytes from %s", self._have_bytes, parse_url(self._url).host)
         return self._have_bytes
 
@@ -164,9 +169,9 @@ class HttpFetch:
     def _write(self, response: BaseHTTPResponse) -> None:
         if self._size_bytes and self._size_bytes > self._max_bytes:
             raise self._too_large()
-        self._target.touch(mode=0o600)
-        with self._target.open("ab" if self._have_bytes else "wb") as file:
-            if self._size_bytes and self._size_bytes - self._have_bytes > shutil.disk_usage(self._target).free:
+        self._partial.touch(mode=0o600)
+        with self._partial.open("ab" if self._have_bytes else "wb") as file:
+            if self._size_bytes and self._size_bytes - self._have_bytes > shutil.disk_usage(self._partial).free:
                 raise DiskFull("The worker's disk has no room for the source.")
             for part in response.stream(PART_BYTES, decode_content=True):
                 if self._have_bytes + len(part) > self._max_bytes:
