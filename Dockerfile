@@ -74,8 +74,8 @@ ENV HF_HOME=/runpod-volume/huggingface-cache
 ENV DO_NOT_TRACK=1
 # The engine starts from a thread of a process that has many; a fork there can inherit a held lock.
 ENV VLLM_WORKER_MULTIPROC_METHOD=spawn
-# The SDK's system checks open a CUDA context in this process, and its memory is missing in the engine's. Its check of
-# the GPU stays on: it runs in a process of its own.
+# The SDK's system checks open a CUDA context in this process, and its memory is missing in the engine's. The worker has
+# checks of its own.
 ENV RUNPOD_SKIP_AUTO_SYSTEM_CHECKS=true
 # `video` is the GPU's decoder; without it the host does not hand in its library.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility,video

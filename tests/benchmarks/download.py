@@ -18,9 +18,9 @@ from config import Settings
 from download import download
 from media import sandbox
 from media_server import MediaServer
+from sources.http import PART_BYTES
 
 LARGE_BYTES, SMALL_BYTES = 10**9, 1000
-PART_BYTES = 2**16
 ROUNDS, SMALL_ROUNDS = 5, 50
 TARGETS = {"vs_requests": ">= 0.80", "guard_ms + sandbox_ms": "<= 60"}
 
