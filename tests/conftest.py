@@ -42,6 +42,7 @@ canary_watch = CanaryWatch()
 def pytest_sessionstart() -> None:
     """Listen to what the worker's code in this process logs during the whole run."""
     logging.getLogger().addHandler(canary_watch)
+    logging.getLogger().setLevel(logging.INFO)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -22,7 +22,7 @@ import runpod
 
 from canary import CANARY
 from jobs import QUESTION, job_input
-from media_server import Exchange, MediaServer
+from media_server import Exchange, MediaServer, dripping
 from report.output import ChunkOutput, JobOutput
 from tiny_model.environment import environment
 from worker_process import COMMAND, ROOT, START_TIMEOUT_S, Worker, running_worker
@@ -206,6 +206,22 @@ def test_sigterm_lets_the_running_job_finish_and_ends_the_worker_without_a_trace
     assert QUESTION not in log
 
 
+def test_what_a_killed_worker_leaves_is_gone_when_the_next_one_runs(
+    worker_settings: dict[str, str], tmp_path: Path
+) -> None:
+    with MediaServer() as server, running_worker(worker_settings, tmp_path) as worker:
+        worker.platform.submit(job_input(server.answer(dripping(b"", b""))))
+        worker.platform.wait_until(lambda: any(worker.work_dir.glob("job-*")), what="a job at work")
+        descendants = worker.descendants()
+        worker.process.kill()
+        worker.process.wait()
+        assert list(worker.work_dir.iterdir())
+        for process in descendants:  # in a container, the end of the worker is theirs too
+            process.kill()
+    with running_worker(worker_settings, tmp_path) as worker:
+        assert list(worker.work_dir.iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def local_run(
     worker_settings: dict[str, str], twelve_seconds: Path, tmp_path_factory: pytest.TempPathFactory
@@ -242,6 +258,7 @@ def test_a_local_run_prints_the_result_and_leaves_no_process_behind(local_run: s
     assert local_run.returncode == 0
     assert "'aggregated_response': '" in stdout
     assert "Traceback" not in stderr
+    assert CANARY not in stdout + stderr
 
 
 def test_a_local_run_with_a_bad_input_names_the_fault(worker_settings: dict[str, str]) -> None:
