@@ -205,8 +205,8 @@ async def test_only_the_end_of_a_long_complaint_is_kept(caplog: pytest.LogCaptur
     with pytest.raises(MediaError):
         await media_process.run(complain, 20)
 
-    assert caplog.messages[0].endswith("the end")
-    assert len(caplog.messages[0]) < 3000
+    assert caplog.messages[-1].endswith("the end")
+    assert len(caplog.messages[-1]) < 3000
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_killing_ends_a_blocked_reader_and_leaves_no_descriptor_open(caplog: pyt
     assert not reader.is_alive()
     assert len(outcome) == 1
     assert open_descriptors() == before
-    assert not caplog.records, "a child that we killed is no failure"
+    assert "ended with" not in caplog.text, "a child that we killed is no failure"
 
 
 async def test_cancelling_a_run_kills_its_child(tmp_path: Path):

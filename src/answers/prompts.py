@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from records import Chunk, ChunkResult
 
 CONTROL_TOKEN = re.compile(r"<\|(?=[a-z_]+\|>)")
+STRUCTURE = re.compile(r"^(?=[ \t]*(?:\[[\d.]+ to [\d.]+ seconds\]|question:))", re.IGNORECASE | re.MULTILINE)
+"""The beginning of a line that looks like one of a synthesis prompt's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,17 @@ def note(result: ChunkResult) -> str:
     span = f"[{_seconds(result.chunk.start_s)} to {_seconds(result.chunk.end_s)} seconds]"
     if result.generation is None:
         return f"{span} This part could not be watched."
-    return f"{span} {literal(result.generation.text.strip())}"
+    return f"{span} {quoted(result.generation.text)}"
 
 
 def merge_message(question: str, notes: Sequence[str]) -> Message:
     """Ask the user's question of the notes on all parts."""
     return Message(SYSTEM, f"{MERGE_LEAD}\n\n{chr(10).join(notes)}\n\nQuestion: {literal(question)}")
+
+
+def quoted(answer: str) -> str:
+    """Return the model's answer for a prompt; no line of it, read off a sign in the video, passes for the prompt's."""
+    return STRUCTURE.sub("> ", literal(answer.strip()))
 
 
 def literal(text: str) -> str:

@@ -39,7 +39,7 @@ async def merge(
         done += answers
         if len(groups) == 1:
             return Synthesis(answers[0].text, tuple(done))
-        notes = [prompts.literal(answer.text.strip()) for answer in answers]
+        notes = [prompts.quoted(answer.text) for answer in answers]
 
 
 def group_neighbours(notes: Sequence[str], sizes: Sequence[int], budget: int) -> list[list[str]]:
