@@ -58,6 +58,25 @@ async def test_a_model_that_may_not_be_fetched_has_to_be_there(monkeypatch: pyte
     assert (await faults(model_name="some/model")).keys() == {"model"}
 
 
+async def test_a_cached_model_has_to_be_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    model = tmp_path / "models--some--model"
+    snapshot = model / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("0123")
+    for name in ("config.json", "model-1.safetensors"):
+        (snapshot / name).write_text("{}")
+    (snapshot / fitness.INDEX_FILE).write_text(
+        '{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}'
+    )
+    assert (await faults(model_name="some/model")).keys() == {"model"}
+
+    (snapshot / "model-2.safetensors").write_text("{}")
+    assert await faults(model_name="some/model") == {}
+
+
 def test_people_get_a_line_for_each_check() -> None:
     settings = environment() | {"PATH": "/usr/bin:/bin", "MODEL_NAME": "/nowhere"}
     checked = subprocess.run(

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from av.codec.codec import Codec
 from PIL import Image
 
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
 from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import NVIDIA_DEVICE, FrameExtractor
+from media.scan import CODECS
+from media.source import DECODERS
 from records import Chunk, Sampling, VideoInfo
 
 
@@ -25,6 +28,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 @pytest.fixture
 def extractor() -> FrameExtractor:
     return FrameExtractor(Settings(media_timeout_s=30))
+
+
+def test_what_looks_into_a_file_while_it_is_opened_are_the_decoders_of_supported_codecs():
+    assert {Codec(name, "r").canonical_name for name in DECODERS.split(",")} == CODECS
 
 
 async def test_a_plain_video_is_described_as_it_was_made(clips: ClipStore, extractor: FrameExtractor):

@@ -15,6 +15,7 @@ from clips import (
     WIDTH_PX,
     Clip,
     ClipStore,
+    ffmpeg,
     number_in,
     numbered_pictures,
 )
@@ -182,6 +183,18 @@ async def test_a_gap_of_hours_shows_the_picture_before_it_and_costs_no_pixels(
 
     assert info.duration_s == pytest.approx(36_003, abs=0.2)
     assert (len(batch.pixels), {number_in(picture) for picture in batch.pixels}) == (349, {74})
+
+
+async def test_pictures_that_grow_too_large_midway_are_left_out(clips: ClipStore, extractor: FrameExtractor):
+    huge = clips.clip("h264.ts").path.with_name("huge.ts")
+    source = "-f lavfi -i color=size=8192x4608:rate=25:duration=0.04"
+    ffmpeg(*f"{source} -c:v libx264 -preset ultrafast -pix_fmt yuv420p -output_ts_offset 10".split(), huge)
+    joined = clips.write("grows.ts", clips.clip("h264.ts").path.read_bytes() + huge.read_bytes())
+    info = await extractor.get_video_info(joined)
+
+    batch = await extractor.extract_frames(joined, info, sampling_of(info, 25), whole(info))
+
+    assert {number_in(picture) for picture in batch.pixels} == set(range(75))
 
 
 async def test_pictures_that_change_size_midway_all_come_out_in_the_planned_size(

@@ -42,7 +42,7 @@ def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) ->
     stream.codec_context.thread_count = threads
     stream.thread_type = "AUTO"
     if plan.fast:
-        stream.codec_context.options = {"skip_loop_filter": "all"}
+        stream.codec_context.options |= {"skip_loop_filter": "all"}
     return stream
 
 

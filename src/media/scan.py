@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from media.source import (
     AVI,
     END,
+    MAX_PICTURE_PIXELS,
     Packets,
     TimedFrame,
     decode_frames,
@@ -36,8 +37,6 @@ CODECS = (
     | {"mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "h263"}
     | {"wmv1", "wmv2", "wmv3", "vc1", "flv1", "vp6", "vp6f"}
 )
-MAX_PICTURE_PIXELS = 36_000_000
-"""A little more than 8K."""
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A rate that a container declares is the exact form of the measured one if it is as near as this."""
 DURATION_TOLERANCE = Fraction(1, 10)

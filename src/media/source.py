@@ -21,6 +21,13 @@ from av.video.stream import VideoStream
 
 # Playlists, image sequences and text are formats that read other files: only these are opened.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
+DECODERS = (
+    "h264,hevc,libdav1d,vp8,vp9,theora,prores,mjpeg,mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4,h263,"
+    "wmv1,wmv2,wmv3,vc1,flv,vp6,vp6f"
+)
+"""Those of libav that may look into a file while it is opened: those of media.scan.CODECS, none for sound."""
+MAX_PICTURE_PIXELS = 36_000_000
+"""A little more than 8K."""
 AVI = "avi"
 DISPLAY_MATRIX = struct.Struct("=5i")
 """The first five of nine numbers, rows first: a, b, u, c, d."""
@@ -38,8 +45,17 @@ def open_video(path: str, hwaccel: HWAccel | None = None) -> InputContainer:
     Raises:
         av.error.FFmpegError: the file is damaged or of another format.
     """
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_streams": "64"}
-    return av.open(f"file:{path}", options=options, metadata_errors="replace", hwaccel=hwaccel)
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": FORMATS,
+        "codec_whitelist": DECODERS,
+        "max_streams": "64",
+    }
+    container = av.open(f"file:{path}", options=options, metadata_errors="replace", hwaccel=hwaccel)
+    for stream in container.streams.video:
+        if stream.codec_context:  # libav knows the codec
+            stream.codec_context.options = {"max_pixels": str(MAX_PICTURE_PIXELS)}
+    return container
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:

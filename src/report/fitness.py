@@ -20,6 +20,8 @@ MIN_FREE_DISK_BYTES = GIB
 MIN_FREE_MEMORY_BYTES = 2 * GIB
 """Without a GPU the weights come on top; the engine says so itself."""
 MEDIA_TIMEOUT_S = 30.0
+INDEX_FILE = "model.safetensors.index.json"
+"""In which file each weight is, if there are several."""
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
 
 
@@ -76,10 +78,16 @@ def _model(settings: Settings) -> tuple[bool, str]:
         return False, "MODEL_NAME is a directory that does not exist."
     from huggingface_hub import constants, try_to_load_from_cache
 
-    if isinstance(try_to_load_from_cache(settings.model_name, "config.json"), str):
+    def cached(file: str) -> str | None:
+        path = try_to_load_from_cache(settings.model_name, file)
+        return path if isinstance(path, str) else None
+
+    index = cached(INDEX_FILE)
+    weights = set(json.loads(Path(index).read_text())["weight_map"].values()) if index else {"model.safetensors"}
+    if all(map(cached, ["config.json", *weights])):
         return True, "in the cache of Hugging Face"
     if constants.HF_HUB_OFFLINE:
-        return False, "MODEL_NAME is not in the cache of Hugging Face, and HF_HUB_OFFLINE forbids to fetch it."
+        return False, "MODEL_NAME is not whole in the cache of Hugging Face, and HF_HUB_OFFLINE forbids to fetch it."
     return True, "will be fetched from Hugging Face with the first job"
 
 
