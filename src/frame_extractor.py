@@ -14,7 +14,7 @@ import numpy as np
 
 import media_process
 from config import Settings
-from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
+from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
 from media.assembly import BatchAssembler
 from media.budget import Budget, SamplingRate, fit, microseconds
 from media.wire import UNTIMED_FORMATS, DecodePlan
@@ -35,6 +35,7 @@ REFUSALS: dict[str, tuple[type[MediaError], str]] = {
     "encrypted": (EncryptedVideo, "The video is encrypted."),
     "unsupported_codec": (UnsupportedCodec, "The video's codec is not supported."),
     "too_large": (VideoTooLarge, "The video's pictures are larger than 36 megapixels."),
+    "too_many_pictures": (VideoTooLong, "The video has more than 25 million pictures."),
     "no_frames": (NoFrames, "No picture of the video could be decoded."),
 }
 

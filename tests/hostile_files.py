@@ -69,6 +69,20 @@ def lies(mp4: bytes) -> dict[str, bytes]:
     }
 
 
+OUTCOMES_OF_LIES = {
+    "more-samples-than-bytes": "UNREADABLE_VIDEO",
+    "samples-of-four-gigabytes": "NO_FRAMES",
+    "more-times-than-samples": "complete",
+    "table-of-four-billion-rows": "UNREADABLE_VIDEO",
+    "each-picture-for-two-days": "VIDEO_TOO_LONG",
+    "pictures-behind-the-end": "NO_FRAMES",
+    "clock-of-no-ticks": "complete",
+    "shown-as-a-giant": "complete",
+    "index-longer-than-the-file": "complete",
+}
+"""What becomes of a job on such a file: an error's code, or an answer's status."""
+
+
 def damaged(content: bytes, count: int, seed: int) -> Iterator[bytes]:
     """The same file, cut short or with bytes changed at random; the same every time."""
     generator = np.random.default_rng(seed)

@@ -14,8 +14,8 @@ from PIL import Image
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
 from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
-from frame_extractor import NVIDIA_DEVICE, FrameExtractor
-from media.scan import CODECS
+from frame_extractor import NVIDIA_DEVICE, REFUSALS, FrameExtractor
+from media import scan
 from media.source import DECODERS
 from records import Chunk, Sampling, VideoInfo
 
@@ -30,8 +30,17 @@ def extractor() -> FrameExtractor:
     return FrameExtractor(Settings(media_timeout_s=30))
 
 
+def test_a_video_of_too_many_pictures_is_refused(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
+    path = str(clips.clip("h264.mp4").path)
+    monkeypatch.setattr(scan, "MAX_PICTURES", 75)
+    assert scan.scan(path)["num_frames"] == 75
+    monkeypatch.setattr(scan, "MAX_PICTURES", 74)
+    assert scan.scan(path) == {"refused": "too_many_pictures"}
+    assert "too_many_pictures" in REFUSALS
+
+
 def test_what_looks_into_a_file_while_it_is_opened_are_the_decoders_of_supported_codecs():
-    assert {Codec(name, "r").canonical_name for name in DECODERS.split(",")} == CODECS
+    assert {Codec(name, "r").canonical_name for name in DECODERS.split(",")} == scan.CODECS
 
 
 async def test_a_plain_video_is_described_as_it_was_made(clips: ClipStore, extractor: FrameExtractor):

@@ -37,6 +37,8 @@ CODECS = (
     | {"mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "h263"}
     | {"wmv1", "wmv2", "wmv3", "vc1", "flv1", "vp6", "vp6f"}
 )
+MAX_PICTURES = 25_000_000
+"""Those of a day at 289 a second."""
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A rate that a container declares is the exact form of the measured one if it is as near as this."""
 DURATION_TOLERANCE = Fraction(1, 10)
@@ -77,7 +79,8 @@ def scan(path: str) -> dict[str, object]:
         with open_video(path) as container:
             stream = picture_stream(container)
             assert stream is not None  # the same file, opened again: decoding moved the first reader
-            return _describe(container, stream, first, _packet_times(container, stream, first))
+            times = _packet_times(container, stream, first)
+            return _describe(container, stream, first, times) if times else {"refused": "too_many_pictures"}
     except av.error.FFmpegError:
         return {"refused": "unreadable"}
 
@@ -107,8 +110,11 @@ def _is_undecipherable(path: str) -> bool:
     return pictures < len(marked)
 
 
-def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFrame) -> PacketTimes:
-    """Read all packets; those that an edit list hides, or that come before the first picture, do not count."""
+def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFrame) -> PacketTimes | None:
+    """Read all packets; those that an edit list hides, or that come before the first picture, do not count.
+
+    None: there are too many.
+    """
     times, durations = array("q"), array("q")
     packets = Packets(container, stream)
     for packet in packets:
@@ -116,6 +122,8 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
         if pts is not None and pts >= first.pts and not packet.is_discard:
             times.append(pts)
             durations.append(packet.duration or 0)
+            if len(times) > MAX_PICTURES:
+                return None
     if not times:
         times.append(first.pts)
         durations.append(first.frame.duration)

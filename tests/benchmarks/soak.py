@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 import psutil
 
 from benchmarks.report import publish
-from hostile_files import damaged, lies, lists_of_other_files
+from hostile_files import OUTCOMES_OF_LIES, damaged, lies, lists_of_other_files
 from media_server import MediaServer, cut, dripping, raw, status, unannounced, whole
 from runpod_stand_in import JobRecord, RunPodStandIn
 from tiny_model.environment import environment
@@ -205,8 +205,10 @@ def mixes(media: Path, server: MediaServer) -> tuple[Mix, Mix]:
     expected = frozenset({"UNREADABLE_VIDEO"})
     for name, text in lists_of_other_files(str(short), server.origin).items():
         hostile[name] = (asked(written(media / name, text)), expected)
-    for name, part in (files | lies(content)).items():
-        hostile[name] = (asked(written(media / name, part)), READ_IN_PART | {"VIDEO_TOO_LONG", "VIDEO_TOO_LARGE"})
+    for name, part in files.items():
+        hostile[name] = (asked(written(media / name, part)), READ_IN_PART)
+    for name, part in lies(content).items():
+        hostile[name] = (asked(written(media / name, part)), frozenset({OUTCOMES_OF_LIES[name]}))
     return honest, hostile
 
 
