@@ -15,6 +15,10 @@ from pathlib import Path
 
 from media import landlock
 
+OF_PYTHON = tuple(Path(path) for path in {sys.prefix, sys.base_prefix, *sys.path, "/usr", "/lib", "/lib64"} if path)
+"""Where modules and libraries lie."""
+OF_CUDA = (Path("/proc"), Path("/sys"), Path("/etc"))
+DEVICES = Path("/dev")
 KERNEL_SUPPORT = Path("/proc/sys/kernel/seccomp")
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -32,10 +36,6 @@ DENIED = {
     },
 }  # fmt: skip
 """Numbers of system calls. io_uring could open sockets without any."""
-OF_PYTHON = tuple(Path(path) for path in {sys.prefix, sys.base_prefix, *sys.path, "/usr", "/lib", "/lib64"} if path)
-"""Where modules and libraries lie."""
-OF_CUDA = (Path("/proc"), Path("/sys"), Path("/etc"))
-DEVICES = Path("/dev")
 X32_BIT = 0x4000_0000
 """Calls of x86_64's other interface have other numbers, from here on: all are denied."""
 LOAD_WORD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
