@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
@@ -73,9 +74,9 @@ def main() -> None:
             platform.wait_for_take()
             soak = Soak(platform, honest, hostile)
             soak.run(WARM_UP_JOBS)
-            before = usage(process.pid, work_dir)
+            before = usage(process.pid, work_dir, platform)
             soak.run(JOBS - WARM_UP_JOBS)
-            after = usage(process.pid, work_dir)
+            after = usage(process.pid, work_dir, platform)
     leftovers = after.counts - before.counts
     print(f"wrong: {soak.wrong}\nleft: {dict(leftovers)}", file=sys.stderr)
     figures = {
@@ -148,18 +149,28 @@ def outcome_of(job: JobRecord) -> str:
     return re.split(r": ", job.error or job.status, maxsplit=1)[0]
 
 
-def usage(pid: int, work_dir: Path) -> Usage:
-    """Measure a worker that has nothing to do, when it has come to rest."""
+def usage(pid: int, work_dir: Path, platform: RunPodStandIn) -> Usage:
+    """Measure a worker that has nothing to do, when it has come to rest.
+
+    Connections to the platform do not count: the SDK keeps one or two more open for a while after many results.
+    """
     time.sleep(SETTLE_S)
+    platform_port = urlsplit(platform.url).port
     worker = psutil.Process(pid)
     processes = [worker, *worker.children(recursive=True)]
     counts = Counter(
         files=sum(1 for _ in work_dir.rglob("*")),
         processes=len(processes),
         threads=sum(process.num_threads() for process in processes),
-        descriptors=sum(process.num_fds() for process in processes),
+        descriptors=sum(process.num_fds() - connections_to(platform_port, process) for process in processes),
     )
     return Usage(sum(process.memory_full_info().pss for process in processes), counts)
+
+
+def connections_to(port: int | None, process: psutil.Process) -> int:
+    """How many connections a process has to a port."""
+    connections = process.net_connections(kind="tcp")
+    return sum(1 for connection in connections if connection.raddr and connection.raddr.port == port)
 
 
 def mixes(media: Path, server: MediaServer) -> tuple[Mix, Mix]:
