@@ -1,7 +1,6 @@
 """What a file holds is told as it is, one of no use is refused with its reason, and no decoder outlives its use."""
 
 import asyncio
-import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -243,12 +242,6 @@ async def test_jpeg_files_are_named_by_time_and_show_the_frames(
     assert [number_in(np.asarray(Image.open(file))) for file in files] == [number_in(p) for p in batch.pixels]
 
 
-def filters_of_threads(pid: int) -> list[list[str]]:
-    """For each thread of a process, the mode of its filter on system calls: 2 if it has one."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return [re.findall("Seccomp:\t(.)", (thread / "status").read_text()) for thread in threads]
-
-
 def decoders() -> list[int]:
     """The decoding children of this process."""
     found = []
@@ -277,20 +270,6 @@ async def test_closing_the_stream_early_kills_the_decoder(clips: ClipStore, extr
     assert len(while_held) == 1, "the second chunk is larger than the pipe, so its decoder waits"
     assert decoders() == []
     assert open_descriptors() == descriptors
-
-
-async def test_a_decoder_is_confined_in_all_its_threads(clips: ClipStore, extractor: FrameExtractor):
-    path = clips.clip("h264.mp4").path
-    info = await extractor.get_video_info(path)
-    stream = extractor.stream_frames(path, info, sampling_of(info), [Chunk(0, 0, 1, 1), Chunk(1, 1, 3, 3)])
-
-    await anext(stream)
-    (decoder,) = decoders()
-    filters = filters_of_threads(decoder)
-    await stream.aclose()
-
-    assert len(filters) > 1
-    assert filters == [["2"]] * len(filters)
 
 
 async def test_cancelling_the_reader_kills_the_decoder_and_frees_its_thread(
