@@ -30,6 +30,7 @@ A message is written for the caller of the API: no path, no URL, no secret, one 
 The README lists every code with what to do about it; a test keeps the two equal.
 """
 
+import errno
 from typing import ClassVar
 
 
@@ -102,6 +103,8 @@ class DiskFull(DownloadError):
     """The worker's disk cannot hold the file."""
 
     code = "DISK_FULL"
+    ERRNOS: ClassVar = frozenset([errno.ENOSPC, errno.EDQUOT])
+    """Those of an OSError that means this."""
 
 
 class MediaError(WorkerError):

@@ -106,17 +106,14 @@ class FrameExtractor:
         Raises:
             MediaError: the decoders failed or gave nothing for too long, and no chunk was complete.
         """
-        keyframes_only = mode == "keyframes"
-        if keyframes_only:  # each makes a pair by itself: two would share the mean of their times
+        if mode == "keyframes":  # each makes a pair by itself: two would share the mean of their times
             sampling = replace(sampling, fps=sampling.fps / 2)
-        on_gpu = self._on_gpu and not keyframes_only and _gpu_can_decode(info)
-        left, left_at_start = list(chunks), 0
+        plan = self._plan(path, info, sampling, chunks, mode)
+        left, left_at_restart = list(chunks), 0
         lost: list[FrameBatch] = []
         is_decodable = False
         while left:
-            plan = replace(self._plan(path, info, sampling, left), keyframes_only=keyframes_only)
-            if on_gpu:
-                plan = replace(plan, on_gpu=True, threads=1)
+            plan = replace(plan, start=sampling.indices(left[0]).start)
             try:
                 async with aclosing(self._stream_until_fault(plan, sampling, left, mode)) as batches:
                     async for batch in batches:
@@ -126,13 +123,13 @@ class FrameExtractor:
                         yield batch
                         del batch  # its pixels are the caller's alone while the next is read
             except MediaError as exc:
-                if on_gpu:
+                if plan.on_gpu:
                     log.warning("the GPU did not decode, the CPU goes on: %s", exc)
-                    on_gpu = False
+                    plan = replace(plan, on_gpu=False, threads=_threads())
                     continue
-                failed = left if len(left) == left_at_start else left[:1]
+                failed = left if len(left) == left_at_restart else left[:1]
                 left = left[len(failed) :]
-                left_at_start = len(left)
+                left_at_restart = len(left)
                 if not left and not is_decodable:
                     raise
                 log.warning("%d chunks from %d on are lost: %s", len(failed), failed[0].index, exc)
@@ -140,7 +137,12 @@ class FrameExtractor:
         for fault in lost:
             yield fault
 
-    def _plan(self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk]) -> DecodePlan:
+    def _plan(
+        self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
+    ) -> DecodePlan:
+        on_gpu = (
+            self._on_gpu and mode != "keyframes" and info.codec in GPU_CODECS and info.container not in UNTIMED_FORMATS
+        )
         return DecodePlan(
             path=str(path),
             stream_index=info.stream_index,
@@ -152,10 +154,10 @@ class FrameExtractor:
             stop=sampling.indices(chunks[-1]).stop,
             height_px=sampling.height_px,
             width_px=sampling.width_px,
-            threads=min(len(os.sched_getaffinity(0)), MAX_DECODER_THREADS),
-            on_gpu=False,
+            threads=1 if on_gpu else _threads(),
+            on_gpu=on_gpu,
             fast=self._fast_decode,
-            keyframes_only=False,
+            keyframes_only=mode == "keyframes",
         )
 
     async def _stream_until_fault(
@@ -201,8 +203,8 @@ class FrameExtractor:
         return paths
 
 
-def _gpu_can_decode(info: VideoInfo) -> bool:
-    return info.codec in GPU_CODECS and info.container not in UNTIMED_FORMATS
+def _threads() -> int:
+    return min(len(os.sched_getaffinity(0)), MAX_DECODER_THREADS)
 
 
 def _lost(chunk: Chunk, sampling: Sampling, fault: str) -> FrameBatch:

@@ -1,7 +1,6 @@
 """A job's own directory, removed at its end; what a worker that was killed left behind is removed by the next one."""
 
 import asyncio
-import errno
 import fcntl
 import logging
 import os
@@ -16,7 +15,6 @@ from errors import DiskFull
 log = logging.getLogger(__name__)
 
 PREFIX = "job-"
-NO_ROOM = frozenset([errno.ENOSPC, errno.EDQUOT])
 
 
 @asynccontextmanager
@@ -41,7 +39,7 @@ def _make(work_dir: Path) -> Path:
         work_dir.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=PREFIX, dir=work_dir))
     except OSError as exc:
-        if exc.errno in NO_ROOM:
+        if exc.errno in DiskFull.ERRNOS:
             raise DiskFull("The worker's disk is full.") from exc
         raise
 

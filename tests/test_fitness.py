@@ -45,7 +45,7 @@ async def test_what_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(fitness, "MIN_FREE_MEMORY_BYTES", 2**60)
     monkeypatch.setattr(fitness, "version", lambda _package: "0.32.0")
-    monkeypatch.setattr(fitness, "NVIDIA_DRIVER", tmp_path / "nvidiactl")
+    monkeypatch.setattr(fitness, "NVIDIA_DEVICE", tmp_path / "nvidiactl")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     assert shutil.which("ffmpeg") is None
     assert (await faults()).keys() == {"ffmpeg", "memory", "GPU", "video reader"}

@@ -208,11 +208,12 @@ def whole(info: VideoInfo) -> Chunk:
 )
 async def test_frames_are_the_same_wherever_they_are_decoded(
     name: str,
-    tries_gpu: bool,  # noqa: FBT001  # pytest passes it by name
     decoder: str,
     clips: ClipStore,
     extractor: FrameExtractor,
     caplog: pytest.LogCaptureFixture,
+    *,
+    tries_gpu: bool,
 ):
     path = clips.clip(name).path
     info = await extractor.get_video_info(path)

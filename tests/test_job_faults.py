@@ -58,11 +58,12 @@ async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
 
 @pytest.mark.parametrize(("cpu_fails", "second"), [(False, "seen"), (True, None)])
 async def test_what_a_gpu_fails_on_the_cpu_decodes(
-    cpu_fails: bool,  # noqa: FBT001  # pytest passes it by name
     second: str | None,
     twelve_seconds: Path,
     serve_with: ServeWith,
     monkeypatch: pytest.MonkeyPatch,
+    *,
+    cpu_fails: bool,
 ) -> None:
     """The decoder that is told to use the GPU uses the CPU here, until it is killed."""
     started: list[bool] = []

@@ -20,7 +20,7 @@ OF_PYTHON = tuple(Path(path) for path in {sys.prefix, sys.base_prefix, *sys.path
 OF_CUDA = (Path("/proc"), Path("/sys"), Path("/etc"))
 DEVICES = Path("/dev")
 KERNEL_SUPPORT = Path("/proc/sys/kernel/seccomp")
-PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_… of linux/audit.h by the names of uname."""
 DENIED = {
@@ -69,14 +69,14 @@ def confine(video: Path, *, on_gpu: bool) -> None:
         video: the file that stays readable.
         on_gpu: whether the driver's files are needed.
     """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # without it neither of the two is allowed
     landlock.restrict([video, *OF_PYTHON, *(OF_CUDA if on_gpu else ())], [DEVICES] if on_gpu else [])
     if not is_supported():
         return
     machine = platform.machine()
     instructions = _filter(ARCHITECTURES[machine], sorted(DENIED[machine].values()))
     program = Program(len(instructions), b"".join(instructions))
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(landlock.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
         raise OSError(ctypes.get_errno(), "the filter on system calls was refused")
 

@@ -16,7 +16,6 @@ VERSION_FLAG, RULE_PATH_BENEATH = 1, 1
 WRITE_FILE, READ_FILE, READ_DIR = 1 << 1, 1 << 2, 1 << 3
 RIGHTS_OF_VERSION = (0, 13, 14, 15)
 """How many rights on files the versions know: reading, writing, making, moving, cutting."""
-PR_SET_NO_NEW_PRIVS = 38
 
 
 def version() -> int:
@@ -30,7 +29,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path] = ()) -> None:
     Other processes can no longer be looked into, their environment included. Without Landlock nothing changes.
 
     Raises:
-        OSError: the kernel refused.
+        OSError: the kernel refused; as it does to a process that may still gain privileges.
     """
     if not version():
         return
@@ -42,7 +41,6 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path] = ()) -> None:
             _allow(ruleset, path, READ_FILE | READ_DIR)
         for path in writable:
             _allow(ruleset, path, READ_FILE | READ_DIR | WRITE_FILE)
-        _checked(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         _checked(_libc().syscall(RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)

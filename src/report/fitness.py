@@ -13,6 +13,7 @@ from pathlib import Path
 import media_process
 from config import Settings
 from errors import MediaError
+from frame_extractor import NVIDIA_DEVICE
 from free_memory import free_memory_bytes
 
 GIB = 2**30
@@ -22,7 +23,6 @@ MIN_FREE_MEMORY_BYTES = 2 * GIB
 MEDIA_TIMEOUT_S = 30.0
 INDEX_FILE = "model.safetensors.index.json"
 """In which file each weight is, if there are several."""
-NVIDIA_DRIVER = Path("/dev/nvidiactl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _gpu(_settings: Settings) -> tuple[bool, str]:
         version("vllm")
     except PackageNotFoundError:
         return True, "not needed: this vLLM is built for the CPU"
-    if NVIDIA_DRIVER.exists():
+    if NVIDIA_DEVICE.exists():
         return True, "NVIDIA's driver is there"
     return False, "NVIDIA's driver is not there: start the container with a GPU."
 

@@ -1,6 +1,5 @@
 """Fetches a file over http(s): streamed, resumed after a fault, bounded in bytes."""
 
-import errno
 import logging
 import re
 import shutil
@@ -123,7 +122,7 @@ class HttpFetch:
                 raise DownloadError("The source's TLS certificate is not valid.") from exc
             raise TransientFault(DownloadError("The connection to the source failed repeatedly.")) from exc
         except OSError as exc:  # those of the network came as one of the above
-            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            if exc.errno in DiskFull.ERRNOS:
                 raise DiskFull("The worker's disk is full.") from exc
             raise
         finally:
