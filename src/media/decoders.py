@@ -123,7 +123,7 @@ class Ahead:
         return len(self._groups)
 
     def has_room_for(self, size_bytes: int) -> bool:
-        """Whether a group may come along whose pictures take so much at most."""
+        """Whether a group may come along whose pictures are expected to take so much."""
         waiting_bytes = sum(group_bytes for _, group_bytes in self._groups)
         room_bytes = self._at_once * WAITING_BYTES_A_DECODER
         return len(self._groups) <= self._at_once and waiting_bytes + size_bytes <= room_bytes
