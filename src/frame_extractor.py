@@ -157,6 +157,7 @@ class FrameExtractor:
             threads=1 if on_gpu else _threads(),
             on_gpu=on_gpu,
             fast=self._fast_decode,
+            seekable=info.seekable,
             keyframes_only=mode == "keyframes",
         )
 

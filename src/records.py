@@ -82,6 +82,9 @@ class VideoInfo:
     first_pts: int
     """Presentation time of the first picture in ticks of time_base_s: the exact form of start_s."""
     time_base_s: Fraction
+    seekable: bool
+    """A place in the file can be decoded without what is before it: its packets tell their times, by one clock, and
+    are decoded in one way all along."""
 
     @property
     def end_s(self) -> float:

@@ -12,7 +12,6 @@ from config import Settings
 from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
 from media.budget import microseconds
-from media.wire import UNTIMED_FORMATS
 from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
 
 MAX_CHUNKS = 5000
@@ -96,11 +95,14 @@ class VideoProcessor:
             directory: an existing directory.
 
         Raises:
-            UnsupportedCodec: the source's packets do not say when their pictures are shown.
+            UnsupportedCodec: the source is not seekable.
             MediaError: ffmpeg could not copy the stream.
         """
-        if info.container in UNTIMED_FORMATS:
-            raise UnsupportedCodec("AVI and MPEG program streams cannot be cut without encoding them again.")
+        if not info.seekable:
+            raise UnsupportedCodec(
+                "AVI, MPEG program streams and files whose clock or configuration changes midway cannot be cut without "
+                "encoding them again."
+            )
         gate = asyncio.Semaphore(SPLIT_PARALLEL)
 
         async def copy(chunk: Chunk) -> ChunkFile:

@@ -35,7 +35,7 @@ def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
     return DecodePlan(
         str(path), described["stream_index"], described["first_pts"], described["time_base_s"], described["fps"],
         str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX,
-        threads=2, on_gpu=False, fast=False, keyframes_only=False,
+        threads=2, on_gpu=False, fast=False, seekable=described["seekable"], keyframes_only=False,
     )  # fmt: skip
 
 

@@ -66,6 +66,7 @@ async def test_a_plain_video_is_described_as_it_was_made(clips: ClipStore, extra
         stream_index=0,
         first_pts=0,
         time_base_s=Fraction(1, 12800),
+        seekable=True,
     )
     assert info.bit_rate_bps == pytest.approx(path.stat().st_size * 8 / 3, rel=0.01)
 

@@ -9,15 +9,12 @@ import pytest
 from clips import (
     CONSTANT,
     CONSTANT_RATE,
-    H264,
     HEIGHT_PX,
     VARIABLE_RATE,
     WIDTH_PX,
     Clip,
     ClipStore,
-    ffmpeg,
     number_in,
-    numbered_pictures,
 )
 from config import Settings
 from errors import NoFrames
@@ -169,46 +166,6 @@ async def test_damaged_pictures_leave_the_times_of_the_others_as_they_are(
     shown = [number_in(picture) for picture in batch.pixels[intact]]
     assert shown == [clip.number_at(time_s) for time_s in batch.times_s[intact]]
     assert len(batch.times_s) == len(sampling_of(info).indices(whole(info)))
-
-
-async def test_a_gap_of_hours_shows_the_picture_before_it_and_costs_no_pixels(
-    clips: ClipStore, extractor: FrameExtractor
-):
-    after = clips.copy("ten-hours-later.ts", "h264.ts", "-i {} -c copy -output_ts_offset 36000")
-    gapped = clips.write("gapped.ts", clips.clip("h264.ts").path.read_bytes() + after.read_bytes())
-    info = await extractor.get_video_info(gapped)
-    sampling = Sampling(info.start_s, Fraction(1, 100), HEIGHT_PX, WIDTH_PX)
-
-    batch = await extractor.extract_frames(gapped, info, sampling, Chunk(0, 10, 35_000, 35_000))
-
-    assert info.duration_s == pytest.approx(36_003, abs=0.2)
-    assert (len(batch.pixels), {number_in(picture) for picture in batch.pixels}) == (349, {74})
-
-
-async def test_pictures_that_grow_too_large_midway_are_left_out(clips: ClipStore, extractor: FrameExtractor):
-    huge = clips.clip("h264.ts").path.with_name("huge.ts")
-    source = "-f lavfi -i color=size=8192x4608:rate=25:duration=0.04"
-    ffmpeg(*f"{source} -c:v libx264 -preset ultrafast -pix_fmt yuv420p -output_ts_offset 10".split(), huge)
-    joined = clips.write("grows.ts", clips.clip("h264.ts").path.read_bytes() + huge.read_bytes())
-    info = await extractor.get_video_info(joined)
-
-    batch = await extractor.extract_frames(joined, info, sampling_of(info, 25), whole(info))
-
-    assert {number_in(picture) for picture in batch.pixels} == set(range(75))
-
-
-async def test_pictures_that_change_size_midway_all_come_out_in_the_planned_size(
-    clips: ClipStore, extractor: FrameExtractor
-):
-    smaller = clips.encode("smaller.ts", f"{H264} -output_ts_offset 10", numbered_pictures()[:, ::2, ::2])
-    joined = clips.write("two-sizes.ts", clips.clip("h264.ts").path.read_bytes() + smaller.read_bytes())
-    info = await extractor.get_video_info(joined)
-    sampling = sampling_of(info, 25)
-
-    batch = await extractor.extract_frames(joined, info, sampling, whole(info))
-
-    numbers = [number_in(picture) for picture in batch.pixels]
-    assert numbers[:75] == numbers[-75:] == list(range(75))
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "h264.avi", "h264-open-gop.avi", "vp8.webm"])

@@ -25,7 +25,8 @@ LAYERS = [
     ["media.nal", "media.av1"],
     ["media.references"],
     ["media.thinning"],
-    ["media.source", "media.budget", "media.wire", "media.bits", "media.tone"],
+    ["media.source"],
+    ["media.packets", "media.budget", "media.wire", "media.bits", "media.tone"],
     ["engine.chat", "engine.pulse"],
     ["answers.prompts", "media_process", "chunk_gate"],
     ["media.sandbox"],
@@ -62,7 +63,7 @@ def test_a_file_imports_only_what_lies_below_it(module: str) -> None:
 
 def test_the_programs_that_open_files_are_never_imported_by_the_worker() -> None:
     programs = {"media.scan", "media.decode", "media.picture", "media.needed", "media.nal", "media.references"}
-    programs |= {"media.source", "media.bits", "media.decoders", "media.tone", "media.av1"}
+    programs |= {"media.source", "media.packets", "media.bits", "media.decoders", "media.tone", "media.av1"}
     importers = {name for name in RANK if name not in programs and imported_modules(MODULES[name]) & programs}
     assert importers == set()
 

@@ -9,8 +9,9 @@ from clips import AV1, H264, HEVC, ClipStore, numbered_pictures
 from media import nal
 from media.av1 import FRAME, PADDING, Av1, open_bitstream_units
 from media.nal import Hevc, NalReferences
+from media.packets import Packets
 from media.references import Traits, Vp8, Vp9
-from media.source import Packets, open_video, picture_stream
+from media.source import open_video, picture_stream
 
 START = b"\x00\x00\x01"
 UNKNOWN = Traits()

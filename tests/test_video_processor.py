@@ -47,6 +47,7 @@ def video(duration_s: float, start_s: float = 0.0) -> VideoInfo:
         stream_index=0,
         first_pts=0,
         time_base_s=Fraction(1, 12_800),
+        seekable=True,
     )
 
 

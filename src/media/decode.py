@@ -22,8 +22,9 @@ from av.video.stream import VideoStream
 
 from media.decoders import Converted, Decoders, planned_stream, side_by_side
 from media.needed import Instants, Piece, needed_pieces, references_of
+from media.packets import Packets
 from media.picture import PictureConverter
-from media.source import Packets, TimedFrame, decode_frames, open_video
+from media.source import TimedFrame, decode_frames, open_video
 from media.wire import RECORD, SUMMARY, UNTIMED_FORMATS, DecodePlan
 
 SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
@@ -142,10 +143,8 @@ def keyframes_in_intervals(pictures: Iterator[Picture], grid: Grid, plan: Decode
 def pictures_from(plan: DecodePlan, grid: Grid, tally: Tally) -> Iterator[Picture]:
     """Decode from a keyframe at or before the first wanted instant, from the file's start if there is none."""
     target_pts = grid.pts_of(plan.start)
-    for retreat_s in SEEK_RETREATS_S if plan.start > 0 else ():
+    for retreat_s in SEEK_RETREATS_S if plan.start > 0 and plan.seekable else ():
         with open_video(plan.path) as container:
-            if container.format.name in UNTIMED_FORMATS:
-                break
             pictures = _pictures_after(container, target_pts - grid.ticks(retreat_s), plan, grid, tally)
             first = next(pictures, None)
             if first is not None and first.pts <= target_pts:

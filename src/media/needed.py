@@ -15,8 +15,8 @@ from av.video.stream import VideoStream
 
 from media.av1 import Av1
 from media.nal import H264, Hevc
+from media.packets import is_reconfiguring, packet_time
 from media.references import ALL_SLOTS, IntraOnly, Mpeg2, Mpeg4, References, Traits, Vp8, Vp9
-from media.source import packet_time
 
 MAX_AHEAD_PACKETS = 300
 MAX_AHEAD_BYTES = 32 * 2**20
@@ -103,6 +103,8 @@ def needed_pieces(
             yield from _blindly(packets)
             return
         last_dts = packet.dts if packet.dts is not None else last_dts
+        if is_reconfiguring(packet):  # what is behind it is for the decoder that decodes all
+            references = References()
         coded = _coded(packet, references)
         if coded.traits.restarts and group:
             piece, is_last = _piece(group, [coded], instants, starts_afresh=starts_afresh, ends_group=True)

@@ -18,19 +18,18 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from media.packets import AVI, Packets, packet_time
 from media.source import (
-    AVI,
     END,
     MAX_PICTURE_PIXELS,
-    Packets,
     TimedFrame,
     decode_frames,
     decode_packet,
     open_video,
     orientation,
-    packet_time,
     picture_stream,
 )
+from media.wire import UNTIMED_FORMATS
 
 CODECS = (
     {"h264", "hevc", "av1", "vp8", "vp9", "theora", "prores", "mjpeg"}
@@ -61,6 +60,8 @@ class PacketTimes:
     end_pts: int
     variable: bool
     is_cut_off: bool
+    is_even: bool
+    """Clock and configuration are the same all along."""
 
 
 def scan(path: str) -> dict[str, object]:
@@ -137,7 +138,7 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
     shortest_ticks = math.ceil(SHORTEST_PICTURE_S / _tick_s(stream))
     variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
     end_pts = int(ordered[-1]) + max(last_ticks, shortest_ticks)
-    return PacketTimes(len(ordered), end_pts, bool(variable), packets.is_cut_off)
+    return PacketTimes(len(ordered), end_pts, bool(variable), packets.is_cut_off, packets.is_even)
 
 
 def _describe(
@@ -169,6 +170,7 @@ def _describe(
         "stream_index": stream.index,
         "first_pts": first.pts,
         "time_base_s": str(tick_s),
+        "seekable": times.is_even and container.format.name not in UNTIMED_FORMATS,
     }
 
 

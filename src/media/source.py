@@ -19,6 +19,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from media.packets import AVI, Packets
+
 # Playlists, image sequences and text are formats that read other files: only these are opened.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 DECODERS = (
@@ -28,7 +30,6 @@ DECODERS = (
 """Those of libav that may look into a file while it is opened: those of media.scan.CODECS, none for sound."""
 MAX_PICTURE_PIXELS = 36_000_000
 """A little more than 8K."""
-AVI = "avi"
 DISPLAY_MATRIX = struct.Struct("=5i")
 """The first five of nine numbers, rows first: a, b, u, c, d."""
 END: Final = (None,)
@@ -66,40 +67,6 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
 def _is_still(stream: VideoStream) -> bool:
     is_heif_item = stream.frames == 1 and stream.duration is None and stream.time_base == 1  # no track has such a clock
     return is_heif_item or bool(stream.disposition & Disposition.attached_pic)
-
-
-class Packets:
-    """A stream's packets up to where the file ends, or can no longer be read; one that is cut off there is none.
-
-    A decoder with several threads would report the cut-off one while it gives its last pictures, and PyAV lose them.
-    """
-
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._container, self._stream = container, stream
-        self.is_cut_off = False
-        """Whether the file ended too early; known once all packets are read. Not all containers tell."""
-
-    def __iter__(self) -> Iterator[Packet[VideoStream]]:
-        held: Packet[VideoStream] | None = None
-        try:
-            for packet in self._container.demux(self._stream):
-                if packet.size:  # libavcodec takes an empty packet for the end of the stream
-                    if held is not None:
-                        yield held
-                    held = packet
-        except av.error.FFmpegError:
-            self.is_cut_off = True
-        if held is not None and held.is_corrupt:
-            self.is_cut_off = True
-        elif held is not None:
-            yield held
-
-
-def packet_time(packet: Packet[VideoStream]) -> int | None:
-    """When a packet's picture is shown, in ticks; of an AVI the set of these times is right, their order is not."""
-    if packet.pts is None or packet.stream.container.format.name == AVI:
-        return packet.dts
-    return packet.pts
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class DecodePlan:
     """With the GPU's decoder, or not at all."""
     fast: bool
     """Without loop filters."""
+    seekable: bool
+    """A place in the file can be decoded without what is before it."""
     keyframes_only: bool
     """Only intra pictures: the first that starts in each interval of the grid, if any. It serves until the next one."""
 

@@ -1,0 +1,93 @@
+"""The packets of a stream and when their pictures are shown; child processes only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+AVI = "avi"
+NEW_CONFIGURATION: Final = "new_extradata"
+"""What libav calls the side data of a packet from which on the stream is decoded in another way."""
+RESTART_S = Fraction(1, 10)
+"""How far decoding times step back where a clock starts anew, at least: the bound of ffmpeg's own program."""
+
+
+class Packets:
+    """A stream's packets up to where the file ends, or can no longer be read; one that is cut off there is none.
+
+    A decoder with several threads would report the cut-off one while it gives its last pictures, and PyAV lose them.
+    Where the clock starts anew, as in files put one behind the other, times go on.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self._clock = _Clock(stream.time_base)
+        self._is_reconfigured = False
+        self.is_cut_off = False
+        """Whether the file ended too early; known once all packets are read. Not all containers tell."""
+
+    @property
+    def is_even(self) -> bool:
+        """Whether clock and configuration stayed the same, so far."""
+        return not (self._clock.has_restarted or self._is_reconfigured)
+
+    def __iter__(self) -> Iterator[Packet[VideoStream]]:
+        held: Packet[VideoStream] | None = None
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:  # libavcodec takes an empty packet for the end of the stream
+                    self._clock.set(packet)
+                    self._is_reconfigured |= is_reconfiguring(packet)
+                    if held is not None:
+                        yield held
+                    held = packet
+        except av.error.FFmpegError:
+            self.is_cut_off = True
+        if held is not None and held.is_corrupt:
+            self.is_cut_off = True
+        elif held is not None:
+            yield held
+
+
+class _Clock:
+    """Sets packets to a clock that never starts anew."""
+
+    def __init__(self, time_base_s: Fraction | None) -> None:
+        assert time_base_s  # libav gives every stream of a file one
+        self._restart_ticks = RESTART_S / time_base_s
+        self._offset_ticks = self._interval_ticks = 0
+        self._last_dts: int | None = None
+        self.has_restarted = False
+
+    def set(self, packet: Packet[VideoStream]) -> None:
+        """Change a packet's times, if the clock has started anew; its decoding time follows the one before it."""
+        if packet.dts is not None:
+            dts = packet.dts + self._offset_ticks
+            if self._last_dts is not None and dts < self._last_dts - self._restart_ticks:
+                self._offset_ticks += self._last_dts + self._interval_ticks - dts
+                self.has_restarted = True
+            elif self._last_dts is not None:
+                self._interval_ticks = dts - self._last_dts
+            self._last_dts = packet.dts + self._offset_ticks
+        if self.has_restarted:
+            packet.dts = self._last_dts
+            if packet.pts is not None:
+                packet.pts += self._offset_ticks
+
+
+def is_reconfiguring(packet: Packet[VideoStream]) -> bool:
+    """Whether the stream is decoded in another way from here on; only a decoder that is given the packet knows."""
+    return packet.has_sidedata(NEW_CONFIGURATION)
+
+
+def packet_time(packet: Packet[VideoStream]) -> int | None:
+    """When a packet's picture is shown, in ticks; of an AVI the set of these times is right, their order is not."""
+    if packet.pts is None or packet.stream.container.format.name == AVI:
+        return packet.dts
+    return packet.pts

@@ -1,0 +1,110 @@
+"""Files that were put one behind the other: all their pictures come, at times that go on."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from clips import H264, HEIGHT_PX, HEVC, WIDTH_PX, ClipStore, ffmpeg, number_in, numbered_pictures
+from config import Settings
+from errors import UnsupportedCodec
+from frame_extractor import FrameExtractor
+from records import Chunk, LocalVideo, Sampling, VideoInfo
+from video_processor import VideoProcessor
+
+FLV_HEADER_BYTES = 13
+CLOSED_GROUPS = f"{H264} -sc_threshold 0"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return ClipStore(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def extractor() -> FrameExtractor:
+    return FrameExtractor(Settings(media_timeout_s=30))
+
+
+def sampling_of(info: VideoInfo, fps: int = 25) -> Sampling:
+    return Sampling(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
+
+
+def whole(info: VideoInfo) -> Chunk:
+    return Chunk(0, info.start_s, info.end_s, info.end_s)
+
+
+async def numbers_shown(extractor: FrameExtractor, path: Path, info: VideoInfo, chunk: Chunk) -> list[int]:
+    batch = await extractor.extract_frames(path, info, sampling_of(info), chunk)
+    assert not batch.is_damaged.any()
+    return [number_in(picture) for picture in batch.pixels]
+
+
+def appended(clips: ClipStore, name: str, second: Path) -> Path:
+    """The file of a clip, and another one's behind it."""
+    head_bytes = FLV_HEADER_BYTES if name.endswith(".flv") else 0
+    content = clips.clip(name).path.read_bytes() + second.read_bytes()[head_bytes:]
+    return clips.write(f"joined-{second.stem}-{name}", content)
+
+
+@pytest.mark.parametrize("name", ["h264.ts", "hevc.ts", "mpeg2.ts", "mpeg2.mpg", "h264.flv"])
+async def test_where_the_clock_starts_anew_times_go_on(name: str, clips: ClipStore, extractor: FrameExtractor):
+    path = appended(clips, name, clips.clip(name).path)
+    info = await extractor.get_video_info(path)
+
+    assert (info.duration_s, info.num_frames, info.seekable) == (pytest.approx(6, abs=0.002), 150, False)
+    assert await numbers_shown(extractor, path, info, whole(info)) == 2 * list(range(75))
+    late = Chunk(0, info.start_s + 4, info.start_s + 5, info.start_s + 5)
+    assert await numbers_shown(extractor, path, info, late) == list(range(25, 50))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("h264.flv", CLOSED_GROUPS), ("h264.ts", CLOSED_GROUPS), ("hevc.ts", HEVC)]
+)
+async def test_pictures_that_change_size_midway_all_come_out_in_the_planned_size(
+    name: str, options: str, clips: ClipStore, extractor: FrameExtractor
+):
+    smaller = clips.encode(f"smaller-{name}", f"{options} -output_ts_offset 10", numbered_pictures()[:, ::2, ::2])
+    path = appended(clips, name, smaller)
+    info = await extractor.get_video_info(path)
+
+    numbers = await numbers_shown(extractor, path, info, whole(info))
+    late = await numbers_shown(extractor, path, info, Chunk(0, info.end_s - 1, info.end_s, info.end_s))
+
+    assert numbers[:75] == numbers[-75:] == list(range(75))
+    assert late == list(range(50, 75))
+
+
+async def test_what_is_not_seekable_is_not_cut(clips: ClipStore, extractor: FrameExtractor, tmp_path: Path):
+    path = appended(clips, "h264.ts", clips.clip("h264.ts").path)
+    info = await extractor.get_video_info(path)
+    processor = VideoProcessor(Settings(media_timeout_s=30), extractor)
+
+    with pytest.raises(UnsupportedCodec):
+        await processor.split_video_into_chunks(LocalVideo(path, 1), info, [whole(info)], tmp_path)
+
+
+async def test_a_gap_of_hours_shows_the_picture_before_it_and_costs_no_pixels(
+    clips: ClipStore, extractor: FrameExtractor
+):
+    after = clips.copy("ten-hours-later.ts", "h264.ts", "-i {} -c copy -output_ts_offset 36000")
+    gapped = clips.write("gapped.ts", clips.clip("h264.ts").path.read_bytes() + after.read_bytes())
+    info = await extractor.get_video_info(gapped)
+    sampling = Sampling(info.start_s, Fraction(1, 100), HEIGHT_PX, WIDTH_PX)
+
+    batch = await extractor.extract_frames(gapped, info, sampling, Chunk(0, 10, 35_000, 35_000))
+
+    assert info.duration_s == pytest.approx(36_003, abs=0.2)
+    assert (len(batch.pixels), {number_in(picture) for picture in batch.pixels}) == (349, {74})
+
+
+async def test_pictures_that_grow_too_large_midway_are_left_out(clips: ClipStore, extractor: FrameExtractor):
+    huge = clips.clip("h264.ts").path.with_name("huge.ts")
+    source = "-f lavfi -i color=size=8192x4608:rate=25:duration=0.04"
+    ffmpeg(*f"{source} -c:v libx264 -preset ultrafast -pix_fmt yuv420p -output_ts_offset 10".split(), huge)
+    joined = clips.write("grows.ts", clips.clip("h264.ts").path.read_bytes() + huge.read_bytes())
+    info = await extractor.get_video_info(joined)
+
+    batch = await extractor.extract_frames(joined, info, sampling_of(info, 25), whole(info))
+
+    assert {number_in(picture) for picture in batch.pixels} == set(range(75))
