@@ -143,6 +143,25 @@ class VideoPlan:
     """What was given up to fit the budgets, a sentence each; empty when nothing was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How a video's pictures were got out of its packets."""
+
+    strategy: Literal["needed", "all", "keyframes"]
+    """What was decoded: what the wanted pictures are decoded from, everything, or intra pictures."""
+    packets: int = 0
+    """Read where that was chosen from; 0 with the other strategies."""
+    decoded: int = 0
+    """Of these."""
+    groups_alone: int = 0
+    """Groups of pictures that were decoded side by side."""
+
+    def __add__(self, other: Decoding) -> Decoding:
+        """Of two decoders, one behind the other."""
+        counts = (self.packets + other.packets, self.decoded + other.decoded, self.groups_alone + other.groups_alone)
+        return Decoding(other.strategy, *counts)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameBatch:
     """Frames of one chunk: pixels uint8 (T, H, W, 3) RGB in display orientation, times_s float64 (T,) ascending.
@@ -162,6 +181,8 @@ class FrameBatch:
     """Wall time until this chunk's frames were complete, counted from the previous chunk's."""
     fault: str | None = None
     """Why there are no frames, if the decoder failed, as `CODE: sentence`."""
+    decoding: Decoding | None = None
+    """Of the decoder that came to its end with this batch."""
 
     def __post_init__(self) -> None:
         shapes = self.pixels.shape[:1], self.times_s.shape, self.is_damaged.shape
@@ -221,6 +242,8 @@ class ChunkResult:
     error: str | None = None
     damaged_frames: int = 0
     """Of num_frames, those of which the decoder had to make up a part."""
+    decoding: Decoding | None = None
+    """Of the decoder that came to its end with these frames."""
 
 
 @dataclass(frozen=True, slots=True)

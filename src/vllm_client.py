@@ -108,6 +108,7 @@ class VLLMClient:
             batch.decode_s,
             seen_until_s,
             damaged_frames=int(batch.is_damaged.sum()),
+            decoding=batch.decoding,
         )
         if batch.fault:
             return replace(result, error=batch.fault)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import clips
 import handler
 from config import Settings
 from fakes import ScriptedEngine
@@ -31,7 +32,8 @@ async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
     output = await answer(job_input(twelve_seconds))
     assert output.keys() == {
         "success", "status", "coverage", "video_info", "num_chunks", "chunk_results", "aggregated_response",
-        "aggregation_error", "total_processing_time", "sample_fps", "frame_size", "concessions", "timings", "usage",
+        "aggregation_error", "total_processing_time", "sample_fps", "frame_size", "concessions", "decoding", "timings",
+        "usage",
     }  # fmt: skip
     assert (output["success"], output["status"], output["coverage"], output["num_chunks"]) == (True, "complete", 1, 3)
     assert output["video_info"]["duration"] == 12
@@ -192,6 +194,22 @@ async def test_a_job_says_which_pictures_it_wants(
     assert answered
     assert max(answered) <= most_frames
     assert (await answer(job_input(twelve_seconds, sampling="some")))["error"].startswith("INVALID_INPUT: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "sampling", "strategy"),
+    [("twelve.mp4", "uniform", "needed"), ("twelve.mp4", "keyframes", "keyframes"), ("twelve.avi", "uniform", "all")],
+)
+async def test_a_job_says_how_its_frames_were_got(
+    name: str, sampling: str, strategy: str, twelve_seconds: Path, media_root: Path, serve_with: Callable[..., None]
+) -> None:
+    path = media_root / name
+    clips.ffmpeg("-i", twelve_seconds, "-c", "copy", path)
+    serve_with(ScriptedEngine())
+    decoding = (await answer(job_input(path, sampling=sampling)))["decoding"]
+    assert (decoding["strategy"], decoding["packets"]) == (strategy, 300 if strategy == "needed" else 0)
+    assert decoding["decoded"] <= decoding["packets"] * 0.8
+    assert (decoding["decoded"] > 0) == (decoding["groups_alone"] > 0) == (strategy == "needed")
 
 
 @pytest.mark.parametrize(

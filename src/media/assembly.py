@@ -11,7 +11,7 @@ import numpy.typing as npt
 from errors import MediaError
 from media.thinning import changing_pairs
 from media.wire import RECORD, SUMMARY
-from records import Chunk, FrameBatch, Sampling, SamplingMode
+from records import Chunk, Decoding, FrameBatch, Sampling, SamplingMode
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class BatchAssembler:
         self._mode = mode
         self._waiting: list[Picture] = []
         self._ended = False
+        self._decoding: Decoding | None = None
 
     def batch(self, chunk: Chunk, following: Chunk | None) -> FrameBatch:
         """Read until the chunk is complete; blocks while the decoder works."""
@@ -72,7 +73,8 @@ class BatchAssembler:
                 kept.append(replace(picture, pixels=place.copy()))
         self._waiting = kept + self._waiting
         decode_s = time.monotonic() - started_s
-        batch = FrameBatch(chunk, pixels, times_s, is_damaged, sampling.fps, seen_until_s, decode_s)
+        decoding, self._decoding = self._decoding, None
+        batch = FrameBatch(chunk, pixels, times_s, is_damaged, sampling.fps, seen_until_s, decode_s, decoding=decoding)
         batch = batch.chosen(slice(filled))
         return batch.chosen(changing_pairs(batch.pixels)) if self._mode == "adaptive" else batch
 
@@ -92,9 +94,10 @@ class BatchAssembler:
         self._ended = True
         packets, decoded, groups = SUMMARY.unpack(self._read(SUMMARY.size))
         if packets:
-            log.info("decoded %d of %d packets, %d groups of pictures by themselves", decoded, packets, groups)
+            self._decoding = Decoding("needed", packets, decoded, groups)
         else:
-            log.info("decoded all %s", "keyframes" if self._mode == "keyframes" else "packets")
+            self._decoding = Decoding("keyframes" if self._mode == "keyframes" else "all")
+        log.info("decoded: %s", self._decoding)
 
     def _read_pixels(self, picture: Picture, place: npt.NDArray[np.uint8]) -> None:
         if picture.pixels is not None:

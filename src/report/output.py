@@ -1,11 +1,13 @@
 """The documented output of a job, from its result."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import reduce
 from typing import Literal
 
 from pydantic import BaseModel
 
-from records import ChunkResult, Generation, JobResult
+from records import ChunkResult, Decoding, Generation, JobResult
 
 
 class VideoInfoOutput(BaseModel):
@@ -47,6 +49,15 @@ class ChunkOutput(BaseModel):
     timings: dict[str, float]
 
 
+class DecodingOutput(BaseModel):
+    """How frames were got: from packets `needed` for them, from `all`, or from `keyframes` alone."""
+
+    strategy: Literal["needed", "all", "keyframes"]
+    packets: int
+    decoded: int
+    groups_alone: int
+
+
 class Usage(BaseModel):
     """Tokens of all requests, those of the synthesis included."""
 
@@ -71,6 +82,7 @@ class JobOutput(BaseModel):
     frame_size: tuple[int, int]
     """Width and height of the frames given to the model."""
     concessions: list[str]
+    decoding: DecodingOutput | None
     timings: dict[str, float]
     usage: Usage
 
@@ -110,6 +122,7 @@ def job_output(result: JobResult) -> JobOutput:
         sample_fps=round(float(plan.sampling.fps), 3),
         frame_size=(plan.sampling.width_px, plan.sampling.height_px),
         concessions=list(plan.concessions),
+        decoding=_decoding_output([chunk.decoding for chunk in result.chunks if chunk.decoding]),
         timings={stage: round(seconds, 3) for stage, seconds in result.timings_s.items()},
         usage=_usage(generations),
     )
@@ -155,6 +168,11 @@ def _chunk_output(result: ChunkResult) -> ChunkOutput:
         completion_tokens=generation.completion_tokens if generation else 0,
         timings=timings,
     )
+
+
+def _decoding_output(decodings: Sequence[Decoding]) -> DecodingOutput | None:
+    """Of all decoders that came to their end."""
+    return DecodingOutput(**asdict(reduce(Decoding.__add__, decodings))) if decodings else None
 
 
 def _usage(generations: Sequence[Generation]) -> Usage:
