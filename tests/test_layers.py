@@ -20,7 +20,7 @@ LAYERS = [
     ["sources.address_guard", "sources.local", "engine.arguments"],
     ["sources.url", "sources.presigned"],
     ["media.scan", "media.decode", "media.assembly"],
-    ["media.decoders"],
+    ["media.decoders", "media.groups"],
     ["media.picture", "media.needed"],
     ["media.nal", "media.av1"],
     ["media.references"],
@@ -63,7 +63,15 @@ def test_a_file_imports_only_what_lies_below_it(module: str) -> None:
 
 def test_the_programs_that_open_files_are_never_imported_by_the_worker() -> None:
     programs = {"media.scan", "media.decode", "media.picture", "media.needed", "media.nal", "media.references"}
-    programs |= {"media.source", "media.packets", "media.bits", "media.decoders", "media.tone", "media.av1"}
+    programs |= {
+        "media.source",
+        "media.packets",
+        "media.groups",
+        "media.bits",
+        "media.decoders",
+        "media.tone",
+        "media.av1",
+    }
     importers = {name for name in RANK if name not in programs and imported_modules(MODULES[name]) & programs}
     assert importers == set()
 

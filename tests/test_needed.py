@@ -14,11 +14,13 @@ from media.decode import Grid, Tally
 from media.decoders import side_by_side
 from media.references import Traits
 
-PLANS = ((Fraction(2), 0), (Fraction(10, 3), 3))
+PLANS = ((Fraction(2), 0), (Fraction(10, 3), 3), (Fraction(1, 2), 1), (Fraction(25, 7), 1))
 """Rates, and the first instants."""
 GROUPS = {
     "closed-groups.mp4": f"{H264} -sc_threshold 0",
     "pyramid.mp4": "-c:v libx264 -preset slow -g 50 -bf 8 -b-pyramid normal -pix_fmt yuv420p",
+    "open-pyramid.mp4": "-c:v libx264 -g 25 -bf 5 -b-pyramid normal -pix_fmt yuv420p -x264-params open-gop=1",
+    "open-pyramid-hevc.mkv": HEVC.replace("ultrafast", "fast").replace("bframes=3", "bframes=5:b-pyramid=1"),
     "one-group.mkv": "-c:v libx264 -preset medium -g 1000 -pix_fmt yuv420p",
     "intra-refresh.mp4": f"{H264} -intra-refresh 1",
     "closed-hevc.mp4": HEVC.replace("open-gop=1", "open-gop=0"),
@@ -34,6 +36,9 @@ MOST_DECODED = {
     "svt-av1.mp4": 0.5, "av1.webm": 0.6,
 }  # fmt: skip
 """The share of the packets that has to be decoded at 2 frames a second, at most."""
+
+
+OPEN_GROUPS = ["h264-open-gop.mp4", "h264-open-gop.ts", "hevc.mp4", "hevc.ts", "mpeg2.ts"]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,12 @@ def test_what_is_left_out_changes_no_pixel(name: str, clips: ClipStore):
 def test_pictures_that_nobody_needs_are_left_out(name: str, clips: ClipStore):
     result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(2)))
     assert result.kept <= MOST_DECODED[name] * result.packets
+
+
+@pytest.mark.parametrize("name", OPEN_GROUPS)
+def test_open_groups_of_which_no_picture_is_needed_are_left_out(name: str, clips: ClipStore):
+    result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(1, 2)))
+    assert result.kept <= 0.15 * result.packets
 
 
 def test_of_a_packet_of_several_pictures_those_that_nobody_needs_are_left_out(

@@ -21,7 +21,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from media.decoders import Converted, Decoders, planned_stream, side_by_side
-from media.needed import Instants, Piece, needed_pieces, references_of
+from media.groups import needed_pieces
+from media.needed import Instants, Piece, references_of
 from media.packets import Packets
 from media.picture import PictureConverter
 from media.source import TimedFrame, decode_frames, open_video

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 
 from media.bits import BitReader
 from media.references import ALL_SLOTS, References, Traits
@@ -13,6 +14,9 @@ UNIT_HEAD_BYTES = 1024
 """More than any parameter set needs."""
 CHROMA_444 = 3
 SMALL_SCALING_LISTS = 6
+LONG = 255
+EXACT_HERE = 0b1100_0000
+"""The first bits of a recovery point: recovery_frame_cnt is 0, exact_match_flag set."""
 
 
 class NalReferences(References):
@@ -35,22 +39,23 @@ class NalReferences(References):
     def traits(self, packet: bytes) -> Traits:
         """By the type of the first slice."""
         first_slice = None
-        kinds = set()
+        before: list[bytes] = []
         is_first = not self._sets
         for unit in nal_units(packet, self._length_bytes):
             if self.is_slice(unit):
                 first_slice = unit
                 break
-            kinds.add(self.kind(unit))
-            before = len(self._sets)
+            before.append(unit)
+            known = len(self._sets)
             self._learn(unit)
-            self._has_changed |= len(self._sets) > before and not is_first
+            self._has_changed |= len(self._sets) > known and not is_first
         if first_slice is None:
             return Traits(is_shown=False)
         if self._has_changed or not self._sets:
             return Traits()
-        can_restart = self._is_configured or kinds >= {self.SEQUENCE_SET, self.PICTURE_SET}
-        return self.slice_traits(first_slice, can_restart=can_restart)
+        traits = self.slice_traits(first_slice, before)
+        can_restart = self._is_configured or {self.SEQUENCE_SET, self.PICTURE_SET} <= set(map(self.kind, before))
+        return traits if can_restart else replace(traits, restarts=False, restarts_open=False)
 
     def _learn(self, unit: bytes) -> None:
         """Note a parameter set; other units are passed over."""
@@ -71,8 +76,8 @@ class NalReferences(References):
         """Whether it is a part of a picture."""
 
     @abstractmethod
-    def slice_traits(self, unit: bytes, *, can_restart: bool) -> Traits:
-        """What the first slice of a picture says."""
+    def slice_traits(self, unit: bytes, before: list[bytes], /) -> Traits:
+        """What a picture's first slice says, and the units before it, to a decoder that has its parameter sets."""
 
     @abstractmethod
     def learn_sequence(self, parameters: bytes) -> None:
@@ -90,7 +95,8 @@ class H264(NalReferences):
     Not where fields are coded: a packet may then hold one field, and its picture need the other.
     """
 
-    SEQUENCE_SET, PICTURE_SET = 7, 8
+    SUPPLEMENT, SEQUENCE_SET, PICTURE_SET = 6, 7, 8
+    RECOVERY_POINT = 6
     IDR, SLICES = 5, (1, 5)
     HEAD_BYTES = 6
     """Of the configuration in a container, ISO/IEC 14496-15, 5.3.3.1; parameter sets follow."""
@@ -110,12 +116,26 @@ class H264(NalReferences):
         """Coded slices without data partitioning."""
         return unit[0] & 31 in H264.SLICES
 
-    def slice_traits(self, unit: bytes, *, can_restart: bool) -> Traits:
+    def slice_traits(self, unit: bytes, before: list[bytes], /) -> Traits:
         """nal_ref_idc says who needs it; an instantaneous decoding refresh needs nothing."""
         if self._has_fields:
             return Traits()
-        is_refresh = unit[0] & 31 == self.IDR
-        return Traits(writes=ALL_SLOTS if unit[0] >> 5 else 0, restarts=is_refresh and can_restart)
+        writes = ALL_SLOTS if unit[0] >> 5 else 0
+        recovers = any(self.kind(other) == self.SUPPLEMENT and self._recovers_here(other) for other in before)
+        return Traits(writes=writes, restarts=self.kind(unit) == self.IDR, restarts_open=recovers)
+
+    def _recovers_here(self, supplement: bytes) -> bool:
+        """Whether one of its messages, 7.3.2.3.1, is that all is exact from this very picture on, D.1.8."""
+        payload = without_escapes(supplement[1:])
+        at = 0
+        while at + 2 < len(payload):
+            kind, size_bytes, at = payload[at], payload[at + 1], at + 2
+            if LONG in (kind, size_bytes):  # the number goes on in the next byte
+                return False
+            if kind == self.RECOVERY_POINT and payload[at] & EXACT_HERE == EXACT_HERE:
+                return True
+            at += size_bytes
+        return False
 
     def learn_sequence(self, parameters: bytes) -> None:
         """Look for fields; what cannot be read may have them."""
@@ -172,7 +192,7 @@ class Hevc(NalReferences):
     """
 
     SEQUENCE_SET, PICTURE_SET = 33, 34
-    LAST_SLICE, LAST_DISPOSABLE, IDR = 31, 14, (19, 20)
+    LAST_SLICE, LAST_DISPOSABLE, IDR, CRA = 31, 14, (19, 20), 21
     HEAD_BYTES = 23
     """Of the configuration in a container, ISO/IEC 14496-15, 8.3.3.1; arrays of parameter sets follow."""
     SLICE_HEAD_BYTES, SEQUENCE_HEAD_BYTES = 2, 3
@@ -191,11 +211,12 @@ class Hevc(NalReferences):
         """Slice segments."""
         return Hevc.kind(unit) <= Hevc.LAST_SLICE and len(unit) >= Hevc.SLICE_HEAD_BYTES
 
-    def slice_traits(self, unit: bytes, *, can_restart: bool) -> Traits:
-        """Type and layer say who needs it; an instantaneous decoding refresh needs nothing."""
+    def slice_traits(self, unit: bytes, _before: list[bytes], /) -> Traits:
+        """Type and layer say who needs it; instantaneous decoding refresh needs nothing, clean random access too."""
         kind, layer = self.kind(unit), (unit[1] & 7) - 1
         is_disposable = kind <= self.LAST_DISPOSABLE and kind % 2 == 0 and self._highest_layers == {layer}
-        return Traits(writes=0 if is_disposable else ALL_SLOTS, restarts=kind in self.IDR and can_restart)
+        writes = 0 if is_disposable else ALL_SLOTS
+        return Traits(writes=writes, restarts=kind in self.IDR, restarts_open=kind == self.CRA)
 
     def learn_sequence(self, parameters: bytes) -> None:
         """Note sps_max_sub_layers_minus1, 7.3.2.2.1."""

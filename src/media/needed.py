@@ -1,4 +1,4 @@
-"""Which packets the wanted pictures are decoded from; child processes only.
+"""Which packets of a group the wanted pictures are decoded from; child processes only.
 
 Left out is what no wanted picture is decoded from, directly or through others. The pictures that stay are decoded to
 the same pixels. In doubt a picture is wanted.
@@ -7,20 +7,15 @@ the same pixels. In doubt a picture is wanted.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from media.av1 import Av1
 from media.nal import H264, Hevc
-from media.packets import is_reconfiguring, packet_time
 from media.references import ALL_SLOTS, IntraOnly, Mpeg2, Mpeg4, References, Traits, Vp8, Vp9
-
-MAX_AHEAD_PACKETS = 300
-MAX_AHEAD_BYTES = 32 * 2**20
-"""How far to read ahead for the end of a group of pictures; longer groups come in several pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +70,10 @@ class Coded:
         """The same, if it surely shows one."""
         return self.pts if self.traits.is_shown else None
 
+    def precedes(self, other: Coded) -> bool:
+        """Whether it is surely shown before another picture."""
+        return self.pts is not None and other.pts is not None and self.pts < other.pts
+
     @property
     def frames(self) -> tuple[Traits, ...]:
         """What can be left out one by one: the packet, or pictures within it."""
@@ -87,57 +86,28 @@ class Coded:
         return self.packet
 
 
-def needed_pieces(
-    packets: Iterator[Packet[VideoStream]], instants: Instants, references: References
-) -> Iterator[Piece]:
-    """Choose what to decode for the pictures on screen at the instants, and for the first one behind the last instant.
+class Screen:
+    """When each of some pictures is on screen: from its time to the next one's."""
 
-    That one tells that there are no more.
-    """
-    group: list[Coded] = []
-    size_bytes, starts_afresh, last_dts = 0, False, None
-    for packet in packets:
-        if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
-            yield Piece([coded.packet for coded in group], None, starts_afresh, ends_group=False)
-            yield Piece([packet], None, starts_afresh=False, ends_group=False)
-            yield from _blindly(packets)
-            return
-        last_dts = packet.dts if packet.dts is not None else last_dts
-        if is_reconfiguring(packet):  # what is behind it is for the decoder that decodes all
-            references = References()
-        coded = _coded(packet, references)
-        if coded.traits.restarts and group:
-            piece, is_last = _piece(group, [coded], instants, starts_afresh=starts_afresh, ends_group=True)
-            yield piece
-            if is_last:
-                return
-            group, size_bytes = [], 0
-        elif len(group) >= MAX_AHEAD_PACKETS or size_bytes >= MAX_AHEAD_BYTES:
-            half = len(group) // 2
-            yield _piece(group[:half], group[half:], instants, starts_afresh=starts_afresh, ends_group=False)[0]
-            group, starts_afresh = group[half:], False
-            size_bytes = sum(coded.packet.size for coded in group)
-        if not group:
-            starts_afresh = coded.traits.restarts
-        group.append(coded)
-        size_bytes += packet.size
-    if group:
-        yield _piece(group, [], instants, starts_afresh=starts_afresh, ends_group=True)[0]
+    def __init__(self, coded: Sequence[Coded], instants: Instants) -> None:
+        self._instants = instants
+        self._times = sorted({one.shown_pts for one in coded if one.shown_pts is not None})
+        self.behind_pts = next((pts for pts in self._times if instants.first_from(pts) >= instants.stop), None)
+        """The time of the first picture behind the last instant."""
+
+    def wants(self, coded: Coded) -> bool:
+        """Whether a picture of these is on screen at an instant, or may be, or is the first behind the last one."""
+        if coded.traits.is_shown is False:
+            return False
+        if coded.shown_pts is None:
+            return True
+        after = bisect_right(self._times, coded.shown_pts)
+        if after == len(self._times) or coded.shown_pts == self.behind_pts:
+            return True
+        return self._instants.lie_between(coded.shown_pts, self._times[after])
 
 
-def _blindly(packets: Iterator[Packet[VideoStream]]) -> Iterator[Piece]:
-    """Pieces of a stream whose clock jumps: no time says any more what it is next to."""
-    for packet in packets:
-        yield Piece([packet], None, starts_afresh=False, ends_group=False)
-
-
-def _coded(packet: Packet[VideoStream], references: References) -> Coded:
-    traits = references.traits(bytes(packet))
-    traits = replace(traits, is_shown=False) if packet.is_discard else traits
-    return Coded(packet, packet_time(packet), traits, references)
-
-
-def _piece(
+def needed_piece(
     group: list[Coded], following: list[Coded], instants: Instants, *, starts_afresh: bool, ends_group: bool
 ) -> tuple[Piece, bool]:
     """The needed packets of a group, or of a part of one, and whether it is the last with any.
@@ -149,20 +119,8 @@ def _piece(
         starts_afresh: see Piece.
         ends_group: see Piece.
     """
-    times = sorted({coded.shown_pts for coded in [*group, *following] if coded.shown_pts is not None})
-    behind_pts = next((pts for pts in times if instants.first_from(pts) >= instants.stop), None)
-
-    def is_wanted(coded: Coded) -> bool:
-        if coded.traits.is_shown is False:
-            return False
-        if coded.shown_pts is None:
-            return True
-        after = bisect_right(times, coded.shown_pts)
-        if after == len(times) or coded.shown_pts == behind_pts:
-            return True
-        return instants.lie_between(coded.shown_pts, times[after])
-
-    wanted = [is_wanted(coded) for coded in group]
+    screen = Screen([*group, *following], instants)
+    wanted = [screen.wants(coded) for coded in group]
     needed: list[Packet[VideoStream]] = []
     read_later = 0 if ends_group else ALL_SLOTS
     for coded, picture_wanted in zip(reversed(group), reversed(wanted), strict=True):
@@ -177,7 +135,7 @@ def _piece(
     wanted_pts = [coded.pts for coded, picture_wanted in zip(group, wanted, strict=True) if picture_wanted]
     known_pts = frozenset(pts for pts in wanted_pts if pts is not None)
     told = known_pts if len(known_pts) == len(wanted_pts) else None
-    return Piece(needed[::-1], told, starts_afresh, ends_group), behind_pts in known_pts
+    return Piece(needed[::-1], told, starts_afresh, ends_group), screen.behind_pts in known_pts
 
 
 def references_of(codec: str, extradata: bytes) -> References:

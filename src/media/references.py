@@ -24,6 +24,9 @@ class Traits:
     """Slots that it fills; 0 if no other picture is decoded from it."""
     restarts: bool = False
     """Neither this picture nor any after it, in decoding order, is decoded from one before it."""
+    restarts_open: bool = False
+    """The same of those after it that are shown after it; those shown before it, which lead it, may need what is
+    before it, and nothing else needs them."""
     frames: tuple[Traits, ...] = ()
     """Of a packet of several pictures that can be left out one by one, theirs, in decoding order."""
 
@@ -51,13 +54,15 @@ class IntraOnly(References):
 class Mpeg2(References):
     """MPEG-1 and MPEG-2: nobody refers to a B picture."""
 
-    PICTURE, B = b"\x00\x00\x01\x00", 3
+    SEQUENCE, PICTURE = b"\x00\x00\x01\xb3", b"\x00\x00\x01\x00"
+    INTRA, B = 1, 3
 
     def traits(self, packet: bytes, /) -> Traits:
-        """By picture_coding_type, ISO/IEC 13818-2, 6.2.3."""
+        """By picture_coding_type, ISO/IEC 13818-2, 6.2.3; an I picture behind a sequence header has all it needs."""
         at = packet.find(self.PICTURE)
-        is_b = 0 <= at < len(packet) - 5 and packet[at + 5] >> 3 & 7 == self.B
-        return Traits(writes=0 if is_b else ALL_SLOTS)
+        kind = packet[at + 5] >> 3 & 7 if 0 <= at < len(packet) - 5 else None
+        is_whole = kind == self.INTRA and 0 <= packet.find(self.SEQUENCE) < at
+        return Traits(writes=0 if kind == self.B else ALL_SLOTS, restarts_open=is_whole)
 
 
 class Mpeg4(References):
