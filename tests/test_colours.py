@@ -168,6 +168,25 @@ def test_a_colour_matrix_that_cannot_be_converted_is_taken_for_the_usual_one(tmp
         assert error(delivered(path)) <= TOLERANCE
 
 
+def test_bt2020_of_constant_luminance_is_taken_for_the_other_bt2020(tmp_path: Path):
+    raw = planes(enlarged(), "bt2020nc", "tv", "yuv420p10le")
+
+    path = encode(tmp_path / "bt2020c.mp4", f"{LOSSLESS} -colorspace bt2020c", "yuv420p10le", raw)
+
+    assert error(delivered(path)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_a_high_dynamic_range_that_names_no_colours_is_taken_for_bt2020(transfer: str, tmp_path: Path):
+    raw = planes(enlarged(), "bt2020nc", "tv", "yuv420p10le")
+    options = f"{LOSSLESS} -color_trc {transfer}"
+    named = f"{options} -colorspace bt2020nc -color_primaries bt2020"
+
+    expected = delivered(encode(tmp_path / "named.mp4", named, "yuv420p10le", raw))
+
+    assert np.array_equal(delivered(encode(tmp_path / "unnamed.mp4", options, "yuv420p10le", raw)), expected)
+
+
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
 def test_a_high_dynamic_range_is_shown_as_an_ordinary_screen_would(transfer: str, tmp_path: Path):
     brightened = (

@@ -15,8 +15,8 @@ from media.source import Orientation, orientation
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_inp+full_chroma_int"
 # ITU-T H.273 numbers of the matrices that swscale converts: BT.709, FCC, BT.601 twice, SMPTE 240M, BT.2020.
 CONVERTIBLE_MATRICES = frozenset([1, 4, 5, 6, 7, 9])
+BT2020_CONSTANT_LUMINANCE = 10
 SD_WIDTH_PX, SD_HEIGHT_PX = 1024, 576
-"""Of pictures that name no such matrix, larger ones are taken for BT.709 and others for BT.601, as players do."""
 
 
 class PictureConverter:
@@ -48,8 +48,7 @@ class PictureConverter:
             height_px, width_px = width_px, height_px
         scale = f"scale={width_px}:{height_px}:flags={SCALE_FLAGS}"
         if frame.colorspace not in CONVERTIBLE_MATRICES and not frame.format.is_rgb:
-            is_hd = frame.width > SD_WIDTH_PX or frame.height > SD_HEIGHT_PX
-            scale += f":in_color_matrix={'bt709' if is_hd else 'bt601'}"
+            scale += f":in_color_matrix={_likely_matrix(frame)}"
         graph = Graph()
         last = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
@@ -64,3 +63,10 @@ class PictureConverter:
             last = node
         graph.configure()
         return graph
+
+
+def _likely_matrix(frame: VideoFrame) -> str:
+    """What to take for the matrix of a picture that names none of the convertible ones, as players do."""
+    if frame.colorspace == BT2020_CONSTANT_LUMINANCE or tone.is_high_range(int(frame.color_trc)):
+        return "bt2020"
+    return "bt709" if frame.width > SD_WIDTH_PX or frame.height > SD_HEIGHT_PX else "bt601"

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 # ITU-T H.273 numbers of transfer characteristics and primaries.
 PQ, HLG = 16, 18
-BT2020 = 9
+BT2020, UNSPECIFIED = 9, 2
 WHITE_NITS = 203.0
 """Diffuse white, ITU-R BT.2408: what becomes the screen's white."""
 PEAK_NITS = 1000.0
@@ -38,7 +38,7 @@ def to_standard_range(pixels: npt.NDArray[np.uint16], transfer: int, primaries: 
     light = _linear(transfer)[pixels]
     if transfer == HLG:
         light *= (light @ LUMA)[..., None] ** np.float32(0.2) * np.float32(PEAK_NITS / WHITE_NITS)
-    if primaries == BT2020:
+    if primaries in (BT2020, UNSPECIFIED):  # ITU-R BT.2100 knows no others
         light = np.maximum(light @ TO_BT709.T, 0)
     levels, factors = _compression()
     light *= np.interp(light.max(-1), levels, factors).astype(np.float32)[..., None]
