@@ -1,4 +1,4 @@
-"""Pictures come out upright, in the shape of the source; ffmpeg's own output is the measure."""
+"""Pictures come out upright, in the shape of the source and of one instant; ffmpeg's own output is the measure."""
 
 import gc
 import io
@@ -14,6 +14,7 @@ from clips import (
     CORNERS,
     H264,
     HEIGHT_PX,
+    MPEG2,
     WIDTH_PX,
     ClipStore,
     ffmpeg,
@@ -37,6 +38,16 @@ MATRICES = {
     (1, 0, 0, -1): 180,
     (0, 1, 1, 0): 270,
 }
+TOP_FIRST, BOTTOM_FIRST = "-vf setfield=tff", "-vf setfield=bff"
+INTERLACED = {
+    "top-first.mp4": (1, f"{TOP_FIRST} {H264}", HEIGHT_PX),
+    "bottom-first.mp4": (0, f"{BOTTOM_FIRST} {H264}", HEIGHT_PX),
+    "top-first.ts": (1, f"{TOP_FIRST} {MPEG2}", HEIGHT_PX),
+    "bottom-first.ts": (0, f"{BOTTOM_FIRST} {MPEG2}", HEIGHT_PX),
+    "bottom-first.mov": (0, f"{BOTTOM_FIRST} -c:v prores_ks -profile:v 0", HEIGHT_PX),
+    "odd.ts": (1, f"{TOP_FIRST} {MPEG2}", HEIGHT_PX - 1),
+}
+"""The first of the lines that come later, ffmpeg's options and the height, by file name."""
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +130,15 @@ async def test_a_camera_that_writes_exif_into_each_picture_films_upright_picture
     assert (info.rotation_deg, number_in(picture)) == (clockwise_deg, 0)
 
 
-async def test_the_lines_of_two_instants_are_not_mixed(clips: ClipStore, extractor: FrameExtractor):
-    woven = f"-vf tinterlace=interleave_top,fieldorder=tff {H264} -flags +ildct+ilme"
-    path = clips.encode("interlaced.mp4", woven, numbered_pictures(40))
+@pytest.mark.parametrize("clip", INTERLACED)
+async def test_of_the_lines_of_two_instants_the_earlier_ones_are_shown(
+    clip: str, clips: ClipStore, extractor: FrameExtractor
+):
+    later_lines, options, height_px = INTERLACED[clip]
+    pictures = numbered_pictures(40)[:, :height_px]
+    woven = pictures[::2].copy()
+    woven[:, later_lines::2] = pictures[1::2, later_lines::2]
+    path = clips.encode(clip, f"{options} -flags +ildct+ilme", woven)
     info = await extractor.get_video_info(path)
     sampling = Sampling(info.start_s, info.fps, HEIGHT_PX, WIDTH_PX)
 

@@ -54,9 +54,7 @@ class PictureConverter:
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
         )
         pixel_format = "rgb48le" if tone.is_high_range(int(frame.color_trc)) else "rgb24"
-        # Half of the lines belong to another instant; the planned sizes seldom need more than one field's.
-        field = ("field=top",) if frame.interlaced_frame else ()
-        for spec in (*field, scale, f"format={pixel_format}", *shown.filters, "buffersink"):
+        for spec in (*_first_field(frame), scale, f"format={pixel_format}", *shown.filters, "buffersink"):
             name, _, arguments = spec.partition("=")
             node = graph.add(name, arguments or None)
             last.link_to(node)
@@ -70,3 +68,13 @@ def _likely_matrix(frame: VideoFrame) -> str:
     if frame.colorspace == BT2020_CONSTANT_LUMINANCE or tone.is_high_range(int(frame.color_trc)):
         return "bt2020"
     return "bt709" if frame.width > SD_WIDTH_PX or frame.height > SD_HEIGHT_PX else "bt601"
+
+
+def _first_field(frame: VideoFrame) -> tuple[str, ...]:
+    """The filters that keep those lines of an interlaced picture which belong to its time; the others come later.
+
+    The planned sizes seldom need more lines than these.
+    """
+    if not frame.interlaced_frame:
+        return ()
+    return ("separatefields", "framestep=2") if frame.height % 2 == 0 else ("field=top",)
