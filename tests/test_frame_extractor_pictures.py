@@ -130,6 +130,22 @@ async def test_a_camera_that_writes_exif_into_each_picture_films_upright_picture
     assert (info.rotation_deg, number_in(picture)) == (clockwise_deg, 0)
 
 
+@pytest.mark.parametrize(("aspect", "size_px"), [("2", (HEIGHT_PX, WIDTH_PX)), ("1/2", (2 * HEIGHT_PX, WIDTH_PX // 2))])
+async def test_pixels_that_are_not_square_are_stretched(
+    aspect: str, size_px: tuple[int, int], clips: ClipStore, extractor: FrameExtractor
+):
+    narrow = numbered_pictures(100)[99:, :, ::2]
+    path = clips.encode(f"aspect-{aspect[-1]}-{size_px[0]}.mp4", f"-vf setsar={aspect} {H264} -crf 4", narrow)
+
+    info = await extractor.get_video_info(path)
+    picture = await first_picture(extractor, path, info, *size_px)
+
+    assert (info.height_px, info.width_px) == size_px
+    stretched = Image.fromarray(narrow[0]).resize(size_px[::-1], Image.Resampling.BICUBIC)
+    assert number_in(picture) == 99
+    assert np.abs(picture.astype(int) - np.asarray(stretched)).mean() < 3
+
+
 @pytest.mark.parametrize("clip", INTERLACED)
 async def test_of_the_lines_of_two_instants_the_earlier_ones_are_shown(
     clip: str, clips: ClipStore, extractor: FrameExtractor
