@@ -146,6 +146,7 @@ class FrameExtractor:
         return DecodePlan(
             path=str(path),
             stream_index=info.stream_index,
+            codec=info.codec,
             first_pts=info.first_pts,
             time_base_s=str(info.time_base_s),
             video_fps=str(info.fps),

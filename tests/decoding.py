@@ -33,8 +33,8 @@ def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
     described: dict[str, Any] = scan(str(path))
     stop = int(described["duration_s"] * fps) + 1
     return DecodePlan(
-        str(path), described["stream_index"], described["first_pts"], described["time_base_s"], described["fps"],
-        str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX,
+        str(path), described["stream_index"], described["codec"], described["first_pts"], described["time_base_s"],
+        described["fps"], str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX,
         threads=2, on_gpu=False, fast=False, seekable=described["seekable"], keyframes_only=False,
     )  # fmt: skip
 
@@ -54,7 +54,7 @@ def decoded_sparsely(plan: DecodePlan) -> Decoded:
 
 
 def _shown(pictures: Iterator[Picture], plan: DecodePlan) -> Decoded:
-    converter = PictureConverter(plan.height_px, plan.width_px)
+    converter = PictureConverter(plan.height_px, plan.width_px, plan.codec)
     shown: list[tuple[int, int, int]] = []
     pixels: list[np.ndarray] = []
     damaged = 0

@@ -233,6 +233,6 @@ def test_the_colours_of_a_transparent_picture_are_those_that_were_coded(
 @pytest.mark.parametrize(("as_coded", "as_a_gpu_gives_it"), [("yuv420p", "nv12"), ("yuv420p10le", "p010le")])
 def test_the_order_of_the_planes_changes_no_pixel(as_coded: str, as_a_gpu_gives_it: str) -> None:
     frame = VideoFrame.from_ndarray(enlarged().astype(np.uint8)).reformat(format=as_coded)
-    converter = PictureConverter(HEIGHT_PX // 2, WIDTH_PX // 2)
+    converter = PictureConverter(HEIGHT_PX // 2, WIDTH_PX // 2, "h264")
 
     assert np.array_equal(converter.convert(frame), converter.convert(frame.reformat(format=as_a_gpu_gives_it)))

@@ -14,6 +14,7 @@ from clips import (
     CORNERS,
     H264,
     HEIGHT_PX,
+    HEVC,
     MPEG2,
     WIDTH_PX,
     ClipStore,
@@ -165,6 +166,19 @@ async def test_of_the_lines_of_two_instants_the_earlier_ones_are_shown(
     assert np.abs(np.diff(inside_cells, axis=1)).max() < 60
 
 
+async def test_pictures_that_are_coded_field_by_field_are_as_high_as_both(clips: ClipStore, extractor: FrameExtractor):
+    options = HEVC.replace("x265-params ", "x265-params interlace=tff:")
+    path = clips.encode("fields.mp4", options, numbered_pictures(20)[:, ::2])
+    info = await extractor.get_video_info(path)
+    sampling = Sampling(info.start_s, info.fps, HEIGHT_PX, WIDTH_PX)
+
+    batch = await extractor.extract_frames(path, info, sampling, Chunk(0, 0, info.end_s, info.end_s))
+
+    assert (info.height_px, info.width_px) == (HEIGHT_PX, WIDTH_PX)
+    assert [number_in(picture) for picture in batch.pixels] == list(range(20))
+    assert np.abs(batch.pixels[0].astype(int) - as_ffmpeg_shows(path, HEIGHT_PX, WIDTH_PX)).max() <= 2
+
+
 async def test_a_grey_picture_of_odd_size_becomes_rgb_of_the_planned_size(clips: ClipStore, extractor: FrameExtractor):
     path = clips.encode("grey.mp4", "-c:v libx264 -crf 4 -pix_fmt gray", numbered_pictures(5)[:, :101, :255])
 
@@ -174,7 +188,7 @@ async def test_a_grey_picture_of_odd_size_becomes_rgb_of_the_planned_size(clips:
 
 
 def test_a_converted_picture_is_freed_at_once() -> None:
-    converter, pixels = PictureConverter(32, 32), np.zeros((64, 64, 3), np.uint8)
+    converter, pixels = PictureConverter(32, 32, "h264"), np.zeros((64, 64, 3), np.uint8)
     converter.convert(VideoFrame.from_ndarray(pixels))  # builds the filter
     gc.collect()
     gc.disable()

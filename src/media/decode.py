@@ -197,7 +197,7 @@ def main() -> None:
     plan = DecodePlan(**json.loads(sys.argv[1]))
     grid, tally = Grid(plan), Tally()
     pair = keyframes_in_intervals if plan.keyframes_only else shown_at_instants
-    converter = PictureConverter(plan.height_px, plan.width_px)
+    converter = PictureConverter(plan.height_px, plan.width_px, plan.codec)
     for shown in pair(pictures_from(plan, grid, tally), grid, plan):
         picture = shown.picture
         pixels = picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame)

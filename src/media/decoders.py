@@ -75,7 +75,7 @@ class Decoder:
         with open_video(plan.path, hwaccel) as container:  # not kept: the index of a film of ten hours is 21 MB
             self._decoder = planned_stream(container, plan, threads).codec_context
         self._on_gpu = plan.on_gpu
-        self._converter = PictureConverter(plan.height_px, plan.width_px)
+        self._converter = PictureConverter(plan.height_px, plan.width_px, plan.codec)
 
     def frames(self, piece: Piece) -> Iterator[TimedFrame]:
         """Decode a piece that follows the one before; a decoder with threads gives some of its pictures later.

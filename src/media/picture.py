@@ -8,7 +8,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 
 from media import tone
-from media.source import Orientation, orientation
+from media.source import Orientation, is_field, orientation
 
 # Without these, swscale halves the chroma resolution and rounds coarsely: 39 dB instead of 52 dB
 # against an exact bicubic.
@@ -20,11 +20,18 @@ SD_WIDTH_PX, SD_HEIGHT_PX = 1024, 576
 
 
 class PictureConverter:
-    """Converts pictures to one size; rebuilds its filter when size, format or turn change mid-stream."""
+    """Converts pictures to one size; rebuilds its filter when size, format or turn change mid-stream.
 
-    def __init__(self, height_px: int, width_px: int) -> None:
+    Args:
+        height_px: of the converted pictures, as width_px.
+        width_px: see there.
+        codec: as VideoInfo names it.
+    """
+
+    def __init__(self, height_px: int, width_px: int, codec: str) -> None:
         self._height_px = height_px
         self._width_px = width_px
+        self._codec = codec
         self._graph: Graph | None = None
         self._built_for: tuple[object, ...] = ()
 
@@ -54,7 +61,7 @@ class PictureConverter:
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
         )
         pixel_format = "rgb48le" if tone.is_high_range(int(frame.color_trc)) else "rgb24"
-        for spec in (*_first_field(frame), scale, f"format={pixel_format}", *shown.filters, "buffersink"):
+        for spec in (*_first_field(frame, self._codec), scale, f"format={pixel_format}", *shown.filters, "buffersink"):
             name, _, arguments = spec.partition("=")
             node = graph.add(name, arguments or None)
             last.link_to(node)
@@ -70,11 +77,11 @@ def _likely_matrix(frame: VideoFrame) -> str:
     return "bt709" if frame.width > SD_WIDTH_PX or frame.height > SD_HEIGHT_PX else "bt601"
 
 
-def _first_field(frame: VideoFrame) -> tuple[str, ...]:
+def _first_field(frame: VideoFrame, codec: str) -> tuple[str, ...]:
     """The filters that keep those lines of an interlaced picture which belong to its time; the others come later.
 
     The planned sizes seldom need more lines than these.
     """
-    if not frame.interlaced_frame:
+    if not frame.interlaced_frame or is_field(frame, codec):
         return ()
     return ("separatefields", "framestep=2") if frame.height % 2 == 0 else ("field=top",)

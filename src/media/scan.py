@@ -25,6 +25,7 @@ from media.source import (
     TimedFrame,
     decode_frames,
     decode_packet,
+    is_field,
     open_video,
     orientation,
     picture_stream,
@@ -182,6 +183,8 @@ def _tick_s(stream: VideoStream) -> Fraction:
 def _square_pixel_size(stream: VideoStream, first: TimedFrame) -> tuple[int, int]:
     """Width and height with the pixel aspect ratio stretched out, so that no pixel is lost."""
     width_px, height_px = first.frame.width, first.frame.height
+    if is_field(first.frame, stream.codec_context.codec.canonical_name):
+        height_px *= 2
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return (round(width_px * aspect), height_px) if aspect >= 1 else (width_px, round(height_px / aspect))
 

@@ -87,6 +87,11 @@ class TimedFrame:
         return self.frame.is_corrupt
 
 
+def is_field(frame: VideoFrame, codec: str) -> bool:
+    """Whether a picture has every other line only; libav marks those of HEVC as interlaced where it is so."""
+    return codec == "hevc" and frame.interlaced_frame
+
+
 def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
     """Decode what can be decoded, in presentation order; damaged packets are passed over.
 

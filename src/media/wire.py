@@ -19,6 +19,7 @@ class DecodePlan:
 
     path: str
     stream_index: int
+    codec: str
     first_pts: int
     time_base_s: str
     """Seconds per tick: a fraction, as str(Fraction) writes it, as the rates are."""
