@@ -1,10 +1,14 @@
 """Real-world files end as they should; the folder and its list are not part of the project."""
 
+import json
 import os
 import re
+import subprocess
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -12,10 +16,13 @@ from config import Settings
 from decoding import assert_same, decoded_sparsely, decoded_whole, plan_of
 from errors import MediaError
 from frame_extractor import FrameExtractor
+from media.scan import scan
 
 CORPUS = Path(os.environ.get("MEDIA_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
 FPS, LONGEST_S = 2, 30
 """Of longer files the beginning is compared with a full decode."""
+ODD_FPS, LONGEST_PART_S = 7, 4
+"""A rate that no file has, so that most instants lie between pictures; a part of a file at its start or its middle."""
 
 
 CODES = {
@@ -35,6 +42,11 @@ class Entry:
     name: str
     pictures: int
     expectation: str
+
+    @property
+    def is_whole(self) -> bool:
+        """All its packets are pictures; what a decoder makes up for damage depends on all that came before."""
+        return self.expectation.startswith("ACCEPT") and "partial" not in self.expectation
 
 
 def entries() -> list[Entry]:
@@ -62,7 +74,46 @@ async def test_a_file_ends_as_its_list_expects(entry: Entry):
     plan = replace(plan, stop=min(plan.stop, FPS * LONGEST_S))
     sparse = decoded_sparsely(plan)
     assert sparse.shown
-    if "partial" not in entry.expectation:  # what a decoder makes up for damage depends on all that came before
+    if entry.is_whole:
         assert info.num_frames == entry.pictures
         assert sparse.damaged == 0
         assert_same(sparse, decoded_whole(plan))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """When ffprobe says that a file's clock and its pictures start, in seconds; it knows nothing of the worker."""
+
+    clock_start_s: Fraction
+    times_s: list[Fraction]
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        entries = "format=start_time:stream=time_base:packet=pts,flags"
+        command = ["ffprobe", "-v", "error", "-select_streams", "V:0", "-show_entries", entries, "-of", "json", path]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        tick_s = Fraction(told["streams"][0]["time_base"])
+        shown = [packet for packet in told["packets"] if "D" not in packet["flags"]]  # not hidden by an edit list
+        return cls(Fraction(told["format"]["start_time"]), sorted(packet["pts"] * tick_s for packet in shown))
+
+
+@pytest.mark.parametrize("entry", [entry for entry in entries() if entry.is_whole], ids=lambda entry: entry.name)
+def test_pictures_are_on_screen_when_another_program_says_from_the_start_and_from_the_middle(entry: Entry):
+    path = CORPUS / entry.name
+    told = Shown.of(path)
+    first_s = told.times_s[0]
+    assert len(told.times_s) == entry.pictures
+    start_s = max(0, float(first_s - told.clock_start_s))
+    assert scan(str(path))["start_s"] == pytest.approx(start_s, abs=0.025)  # the sound's encoder delay
+
+    whole = plan_of(path, Fraction(ODD_FPS))
+    for start in (0, whole.stop // 2):
+        plan = replace(whole, start=start, stop=min(whole.stop, start + ODD_FPS * LONGEST_PART_S))
+        seen_s = {
+            index: pts * Fraction(plan.time_base_s)
+            for first, stop, pts in decoded_sparsely(plan).shown
+            for index in range(first, stop)
+        }
+        on_screen_s = {index: first_s + Fraction(index, ODD_FPS) for index in range(plan.start, plan.stop)}
+        assert seen_s.keys() >= {index for index, at_s in on_screen_s.items() if at_s <= told.times_s[-1]}
+        assert seen_s == {index: told.times_s[bisect_right(told.times_s, on_screen_s[index]) - 1] for index in seen_s}
