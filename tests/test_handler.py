@@ -12,6 +12,7 @@ import pytest
 
 import clips
 import handler
+from clips import H264, ffmpeg
 from config import Settings
 from fakes import ScriptedEngine
 from jobs import answer, job_input
@@ -118,6 +119,7 @@ async def test_jobs_at_once_share_the_engine_and_keep_their_answers_apart(media_
         ({"chunk_duration": float("inf")}, "chunk_duration"),
         ({"aggregate": "yes"}, "aggregate"),
         ({"sample_fps": 0}, "sample_fps"),
+        ({"sampling": "some"}, "sampling"),
         ({"seed": -1}, "seed"),
         ({"vidoe_url": "typo"}, "vidoe_url"),
     ],
@@ -184,16 +186,19 @@ async def test_a_cancelled_job_leaves_no_decoder_no_request_and_no_file(twelve_s
     assert (await answer(job_input(twelve_seconds)))["success"]
 
 
-@pytest.mark.parametrize(("sampling", "most_frames"), [("keyframes", 2), ("adaptive", 12)])
+NUM_FRAMES = {"uniform": [12, 12, 8], "keyframes": [6, 6, 4], "adaptive": [4, 4, 4]}
+"""Of each chunk of a standstill of twelve seconds with a keyframe every two."""
+
+
+@pytest.mark.parametrize("sampling", NUM_FRAMES)
 async def test_a_job_says_which_pictures_it_wants(
-    sampling: str, most_frames: int, twelve_seconds: Path, serve_with: Callable[..., None]
+    sampling: str, media_root: Path, serve_with: Callable[..., None]
 ) -> None:
+    standstill = media_root / "standstill.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:size=320x180:rate=25:duration=12", *H264.split(), "-g", "50", standstill)
     serve_with(ScriptedEngine())
-    output = await answer(job_input(twelve_seconds, sampling=sampling))
-    answered = [chunk["num_frames"] for chunk in output["chunk_results"] if chunk["error"] is None]
-    assert answered
-    assert max(answered) <= most_frames
-    assert (await answer(job_input(twelve_seconds, sampling="some")))["error"].startswith("INVALID_INPUT: ")
+    output = await answer(job_input(standstill, sampling=sampling))
+    assert [chunk["num_frames"] for chunk in output["chunk_results"]] == NUM_FRAMES[sampling]
 
 
 @pytest.mark.parametrize(
