@@ -38,17 +38,31 @@ LAYERS = [
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 MODULES = {".".join(path.relative_to(SRC).with_suffix("").parts): path for path in SRC.rglob("*.py")}
+CHILDREN_ONLY = {
+    "media.scan", "media.decode", "media.picture", "media.needed", "media.nal", "media.references", "media.source",
+    "media.packets", "media.groups", "media.bits", "media.decoders", "media.tone", "media.av1",
+}  # fmt: skip
+"""The programs that open files, and what they alone import."""
+PARSERS = {"av", "cv2", "decord", "imageio", "imageio_ffmpeg", "torchcodec"}
+"""Packages that read media inside the process that imports them."""
+STARTS = ("subprocess", "os.exec", "os.spawn", "os.posix_spawn", "os.system", "os.popen", "os.fork", "ffmpeg.probe")
+"""Words that start a program."""
 
 
-def imported_modules(path: Path) -> set[str]:
-    """The project's own modules that a file imports, at its top or inside a function."""
+def imported_names(path: Path) -> set[str]:
+    """All that a file imports, at its top or inside a function: `a`, `a.b`, and `a.b.c` for a name of a module."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names & RANK.keys()
+    return names
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The project's own modules that a file imports."""
+    return imported_names(path) & RANK.keys()
 
 
 def test_every_file_has_its_place() -> None:
@@ -62,18 +76,36 @@ def test_a_file_imports_only_what_lies_below_it(module: str) -> None:
 
 
 def test_the_programs_that_open_files_are_never_imported_by_the_worker() -> None:
-    programs = {"media.scan", "media.decode", "media.picture", "media.needed", "media.nal", "media.references"}
-    programs |= {
-        "media.source",
-        "media.packets",
-        "media.groups",
-        "media.bits",
-        "media.decoders",
-        "media.tone",
-        "media.av1",
-    }
-    importers = {name for name in RANK if name not in programs and imported_modules(MODULES[name]) & programs}
+    importers = {name for name in RANK.keys() - CHILDREN_ONLY if imported_modules(MODULES[name]) & CHILDREN_ONLY}
     assert importers == set()
+
+
+def test_what_parses_media_is_imported_only_where_files_are_opened() -> None:
+    def packages_of(name: str) -> set[str]:
+        return {imported.partition(".")[0] for imported in imported_names(MODULES[name])}
+
+    assert {name for name in RANK if packages_of(name) & (PARSERS | {"torchvision"})} <= CHILDREN_ONLY
+
+
+def test_of_the_models_own_reader_of_videos_only_arithmetic_is_used() -> None:
+    names = {name for path in MODULES.values() for name in imported_names(path) if name.startswith("qwen_vl_utils")}
+    used = {name.removeprefix("qwen_vl_utils.vision_process") for name in names}
+    assert used == {"", ".MAX_RATIO", ".smart_resize"}
+
+
+def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
+    code = (
+        f"import importlib, sys; [importlib.import_module(name) for name in {sorted(RANK.keys() - CHILDREN_ONLY)}];"
+        "import media.budget; media.budget.frame_size(180, 320, 4, 9);"  # imports qwen-vl-utils
+        f"print(sorted({{name.partition('.')[0] for name in sys.modules}} & {PARSERS}))"
+    )
+    output = subprocess.run([sys.executable, "-c", code], cwd=SRC, check=True, capture_output=True, text=True).stdout
+    assert output.strip() == "[]"
+
+
+def test_programs_are_started_only_where_they_are_limited() -> None:
+    starters = {name for name, path in MODULES.items() if any(word in path.read_text() for word in STARTS)}
+    assert starters == {"media_process", "media.sandbox"}
 
 
 def test_vllm_is_imported_only_behind_the_client_and_runpod_only_in_the_handler() -> None:
