@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import clips
 import handler
 from clips import H264, ffmpeg
 from config import Settings
@@ -209,7 +208,7 @@ async def test_a_job_says_how_its_frames_were_got(
     name: str, sampling: str, strategy: str, twelve_seconds: Path, media_root: Path, serve_with: Callable[..., None]
 ) -> None:
     path = media_root / name
-    clips.ffmpeg("-i", twelve_seconds, "-c", "copy", path)
+    ffmpeg("-i", twelve_seconds, "-c", "copy", path)
     serve_with(ScriptedEngine())
     decoding = (await answer(job_input(path, sampling=sampling)))["decoding"]
     assert (decoding["strategy"], decoding["packets"]) == (strategy, 300 if strategy == "needed" else 0)
