@@ -10,7 +10,7 @@ from media import nal
 from media.av1 import FRAME, PADDING, Av1, open_bitstream_units
 from media.nal import Hevc, NalReferences
 from media.packets import Packets
-from media.references import Traits, Vp8, Vp9
+from media.references import Mpeg4, Traits, Vp8, Vp9
 from media.source import open_video, picture_stream
 
 START = b"\x00\x00\x01"
@@ -65,11 +65,15 @@ def test_behind_a_parameter_set_that_changes_everything_is_needed(clips: ClipSto
     assert set(after) == {UNKNOWN}
 
 
-def test_pictures_of_fields_are_all_needed(clips: ClipStore):
-    references = nal.H264(b"")
-    packets = packets_of(clips.encode("fields.ts", f"{H264} -flags +ildct+ilme", numbered_pictures(40)))
+@pytest.mark.parametrize(("options", "references"), [(H264, nal.H264), ("-c:v mpeg4 -q 3 -g 15 -bf 2", Mpeg4)])
+def test_pictures_of_fields_are_all_needed(options: str, references: type[nal.H264 | Mpeg4], clips: ClipStore):
+    def told(name: str, flags: str) -> set[Traits]:
+        rule = references(b"")
+        path = clips.encode(f"{name}-{references.__name__}.ts", options + flags, numbered_pictures(40))
+        return {rule.traits(packet) for packet in packets_of(path)}
 
-    assert {references.traits(packet) for packet in packets} == {UNKNOWN}
+    assert told("fields", " -flags +ildct+ilme") == {UNKNOWN}
+    assert told("frames", "") > {Traits(writes=0)}
 
 
 def test_what_cannot_be_read_is_needed():

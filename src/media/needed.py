@@ -144,8 +144,10 @@ def references_of(codec: str, extradata: bytes) -> References:
         return H264(extradata)
     if codec == "hevc":
         return Hevc(extradata)
+    if codec == "mpeg4":
+        return Mpeg4(extradata)
     rules: dict[str, type[References]] = {
-        "mjpeg": IntraOnly, "prores": IntraOnly, "mpeg1video": Mpeg2, "mpeg2video": Mpeg2, "mpeg4": Mpeg4, "vp8": Vp8,
+        "mjpeg": IntraOnly, "prores": IntraOnly, "mpeg1video": Mpeg2, "mpeg2video": Mpeg2, "vp8": Vp8,
         "vp9": Vp9, "av1": Av1,
     }  # fmt: skip
     return rules.get(codec, References)()

@@ -66,19 +66,53 @@ class Mpeg2(References):
 
 
 class Mpeg4(References):
-    """MPEG-4 Part 2: nobody refers to a B-VOP."""
+    """MPEG-4 Part 2: nobody refers to a B-VOP, but libavcodec takes the time between fields from the first one."""
 
-    VOP, B = b"\x00\x00\x01\xb6", 2
+    LAYER, VOP, B = b"\x00\x00\x01\x20", b"\x00\x00\x01\xb6", 2
+    EXTENDED_ASPECT = 15
     SMALLEST_BYTES = 16
     """A smaller packet may be one that is "not coded", and gives no picture."""
 
+    def __init__(self, extradata: bytes) -> None:
+        self._is_progressive = False
+        self._read_layer(extradata)
+
     def traits(self, packet: bytes, /) -> Traits:
         """By vop_coding_type, ISO/IEC 14496-2, 6.2.5."""
+        self._read_layer(packet)
         if len(packet) < self.SMALLEST_BYTES:
             return Traits(is_shown=None)
         at = packet.find(self.VOP)
         is_b = 0 <= at < len(packet) - 4 and packet[at + 4] >> 6 == self.B
-        return Traits(writes=0 if is_b else ALL_SLOTS)
+        return Traits(writes=0 if is_b and self._is_progressive else ALL_SLOTS)
+
+    def _read_layer(self, content: bytes) -> None:
+        if (at := content.find(self.LAYER)) >= 0:
+            try:
+                self._is_progressive = not self._has_fields(BitReader(content[at + len(self.LAYER) :][:64]))
+            except EOFError:
+                self._is_progressive = False
+
+    def _has_fields(self, bits: BitReader) -> bool:
+        """`interlaced` of a video object layer, ISO/IEC 14496-2, 6.2.3; of other shapes than a rectangle, in doubt."""
+        bits.read(1 + 8)
+        if bits.read(1):
+            bits.read(4 + 3)
+        if bits.read(4) == self.EXTENDED_ASPECT:
+            bits.read(8 + 8)
+        if bits.read(1):
+            bits.read(2 + 1)
+            if bits.read(1):
+                bits.read(79)
+        if bits.read(2):
+            return True
+        bits.read(1)
+        ticks = bits.read(16)
+        bits.read(1)
+        if bits.read(1):
+            bits.read(max(1, (ticks - 1).bit_length()))
+        bits.read(1 + 13 + 1 + 13 + 1)
+        return bool(bits.read(1))
 
 
 class Vp8(References):
