@@ -3,6 +3,7 @@
 import bisect
 import struct
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -88,12 +89,12 @@ class Clip:
     """A file and when its pictures are shown, in seconds from its first one."""
 
     path: Path
-    times_s: tuple[Fraction, ...]
-    first_number: int = 0
+    times_s: Sequence[Fraction]
+    numbers: Sequence[int] = range(2**BITS)
 
     def number_at(self, seconds: float) -> int:
         """The number of the picture on screen; a microsecond early counts as in time."""
-        return self.first_number + bisect.bisect_right(self.times_s, seconds + 1e-6) - 1
+        return self.numbers[bisect.bisect_right(self.times_s, seconds + 1e-6) - 1]
 
 
 @cache
@@ -168,3 +169,26 @@ def with_display_matrix(mp4: bytes, a: int, b: int, c: int, d: int) -> bytes:
     matrix_at = mp4.index(b"tkhd") + 44  # ISO/IEC 14496-12, 8.3.2, version 0
     matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     return mp4[:matrix_at] + matrix + mp4[matrix_at + len(matrix) :]
+
+
+def with_edit_list(mp4: bytes, shown_s: Sequence[tuple[float, float]]) -> bytes:
+    """An MP4 of one track, its index behind its pictures, that shows these parts of it, one after the other.
+
+    Raises:
+        ValueError: there is no edit list to replace.
+    """
+    movie_at, list_at = mp4.rindex(b"moov"), mp4.rindex(b"elst")  # ISO/IEC 14496-12, 8.6.6, version 0
+    (movie_hz,) = struct.unpack_from(">I", mp4, mp4.rindex(b"mvhd") + 16)
+    (media_hz,) = struct.unpack_from(">I", mp4, mp4.rindex(b"mdhd") + 16)
+    (first_at,) = struct.unpack_from(">I", mp4, list_at + 16)
+    edits = [
+        struct.pack(">IIHH", round((stop - start) * movie_hz), first_at + round(start * media_hz), 1, 0)
+        for start, stop in shown_s
+    ]
+    (old_bytes,) = struct.unpack_from(">I", mp4, list_at - 4)
+    changed = bytearray(mp4[: list_at + 8] + struct.pack(">I", len(edits)) + b"".join(edits))
+    changed += mp4[list_at - 4 + old_bytes :]
+    for at in (movie_at, mp4.rindex(b"trak"), mp4.rindex(b"edts"), list_at):
+        (size_bytes,) = struct.unpack_from(">I", mp4, at - 4)
+        struct.pack_into(">I", changed, at - 4, size_bytes + len(changed) - len(mp4))
+    return bytes(changed)

@@ -79,7 +79,7 @@ async def test_frames_are_on_screen_at_their_times_in_one_pass_and_chunk_by_chun
 
 def cut_clip(clips: ClipStore, name: str) -> Clip:
     """A clip whose file holds whole groups of pictures, but whose edit list shows it from 0.9 s on."""
-    return Clip(clips.copy(name, "h264.mp4", "-ss 0.9 -i {} -c copy"), CONSTANT[: 75 - 23], first_number=23)
+    return Clip(clips.copy(name, "h264.mp4", "-ss 0.9 -i {} -c copy"), CONSTANT[: 75 - 23], range(23, 75))
 
 
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mov"])
