@@ -17,7 +17,7 @@ from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
 from media.assembly import BatchAssembler
 from media.budget import Budget, SamplingRate, fit, microseconds
-from media.wire import UNTIMED_FORMATS, DecodePlan
+from media.wire import DecodePlan
 from media_process import MediaProcess
 from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
 
@@ -140,9 +140,7 @@ class FrameExtractor:
     def _plan(
         self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
     ) -> DecodePlan:
-        on_gpu = (
-            self._on_gpu and mode != "keyframes" and info.codec in GPU_CODECS and info.container not in UNTIMED_FORMATS
-        )
+        on_gpu = self._on_gpu and mode != "keyframes" and info.codec in GPU_CODECS and info.seekable
         return DecodePlan(
             path=str(path),
             stream_index=info.stream_index,

@@ -23,10 +23,10 @@ from av.video.stream import VideoStream
 from media.decoders import Converted, Decoders, planned_stream, side_by_side
 from media.groups import needed_pieces
 from media.needed import Instants, Piece, references_of
-from media.packets import Packets
+from media.packets import Packets, is_untimed
 from media.picture import PictureConverter
 from media.source import TimedFrame, decode_frames, open_video
-from media.wire import RECORD, SUMMARY, UNTIMED_FORMATS, DecodePlan
+from media.wire import RECORD, SUMMARY, DecodePlan
 
 SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
 """How far before the wanted time to seek, one after the other: some formats find any packet, not a keyframe."""
@@ -179,7 +179,7 @@ def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid, tally: Ta
     """Decode from where the file is read, all pictures or at least the wanted ones."""
     stream = planned_stream(container, plan, plan.threads)
     context = stream.codec_context
-    if container.format.name in UNTIMED_FORMATS:
+    if is_untimed(stream):
         yield from decode_frames(container, stream)
     elif plan.keyframes_only:
         context.skip_frame = "NONKEY"

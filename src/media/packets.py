@@ -11,7 +11,9 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-AVI = "avi"
+AVI, ASF, MPEG_PROGRAM = "avi", "asf", "mpeg"
+NOT_PUT_IN_ORDER = frozenset(["h264", "mpeg1video", "mpeg2video"])
+"""The codecs of which libav takes the times in an ASF for what they are not; those of MPEG-4 Part 2 it puts right."""
 NEW_CONFIGURATION: Final = "new_extradata"
 """What libav calls the side data of a packet from which on the stream is decoded in another way."""
 RESTART_S = Fraction(1, 10)
@@ -86,8 +88,24 @@ def is_reconfiguring(packet: Packet[VideoStream]) -> bool:
     return packet.has_sidedata(NEW_CONFIGURATION)
 
 
+def has_times_of_decoding(stream: VideoStream) -> bool:
+    """Whether packets say when they are decoded: the set of these times is right for the pictures, their order is not.
+
+    All of an AVI do, and of an ASF those of some codecs, if pictures are shown in another order.
+    """
+    container, context = stream.container.format.name, stream.codec_context
+    if container == ASF:
+        return context.codec.canonical_name in NOT_PUT_IN_ORDER and bool(context.has_b_frames)
+    return container == AVI
+
+
+def is_untimed(stream: VideoStream) -> bool:
+    """Whether not every packet has a time of its own: libav counts on, so only from the file's start is it right."""
+    return stream.container.format.name == MPEG_PROGRAM or has_times_of_decoding(stream)
+
+
 def packet_time(packet: Packet[VideoStream]) -> int | None:
-    """When a packet's picture is shown, in ticks; of an AVI the set of these times is right, their order is not."""
-    if packet.pts is None or packet.stream.container.format.name == AVI:
+    """When a packet's picture is shown, in ticks; but see `has_times_of_decoding`."""
+    if packet.pts is None or has_times_of_decoding(packet.stream):
         return packet.dts
     return packet.pts

@@ -18,7 +18,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from media.packets import AVI, Packets, packet_time
+from media.packets import AVI, Packets, is_untimed, packet_time
 from media.source import (
     END,
     MAX_PICTURE_PIXELS,
@@ -30,7 +30,6 @@ from media.source import (
     orientation,
     picture_stream,
 )
-from media.wire import UNTIMED_FORMATS
 
 CODECS = (
     {"h264", "hevc", "av1", "vp8", "vp9", "theora", "prores", "mjpeg"}
@@ -171,7 +170,7 @@ def _describe(
         "stream_index": stream.index,
         "first_pts": first.pts,
         "time_base_s": str(tick_s),
-        "seekable": times.is_even and container.format.name not in UNTIMED_FORMATS,
+        "seekable": times.is_even and not is_untimed(stream),
     }
 
 

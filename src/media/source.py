@@ -19,7 +19,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from media.packets import AVI, Packets
+from media.packets import Packets, has_times_of_decoding
 
 # Playlists, image sequences and text are formats that read other files: only these are opened.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
@@ -97,7 +97,7 @@ def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[Ti
 
     A frame without a presentation time gets its decoding time; without either it is left out.
     """
-    if container.format.name == AVI:
+    if has_times_of_decoding(stream):
         yield from _decode_untimed(container, stream)
         return
     for packet in chain(Packets(container, stream), END):

@@ -3,8 +3,6 @@
 import struct
 from dataclasses import dataclass
 
-UNTIMED_FORMATS = frozenset(["avi", "mpeg"])
-"""Not every packet has a time of its own; libav counts on from the last one, so only from the start is it right."""
 RECORD = struct.Struct("<qqd?")
 """Header of one picture: index of the first instant it serves, number of instants, its own time in seconds from
 the grid's origin, and whether the decoder made up a part of it. height_px * width_px * 3 bytes of RGB follow. After
