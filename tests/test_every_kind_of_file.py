@@ -1,0 +1,178 @@
+"""Frames are on screen at their times, and lose no pixel, in every codec, container and condition that can be made."""
+
+import asyncio
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from clip_kinds import CODECS, CONDITIONS, CONTAINERS, FIELDS, LEFT_OUT, TAKES, Cell, KindStore, LeftOut, all_cells
+from clips import HEIGHT_PX, WIDTH_PX, Clip, ffmpeg, number_in
+from config import Settings
+from decoding import Decoded, assert_same, decoded_sparsely, decoded_whole, plan_of
+from frame_extractor import FrameExtractor
+from media.scan import scan
+from media.source import END, Packets, open_video, packet_time, picture_stream
+from records import Chunk, Sampling
+
+DENSE_FPS, SPARSE_FPS = Fraction(30), Fraction(10, 3)
+"""More instants than pictures, some on a picture's first moment and some between; and one of seven pictures or so."""
+
+CLOCK_S = 0.0015
+"""Containers' clocks of a thousand ticks a second are as exact as this."""
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> KindStore:
+    return KindStore(tmp_path_factory.mktemp("kinds"))
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a file's own packets and pictures say of it, without the worker's rules."""
+
+    times_s: list[Fraction]
+    """Ascending."""
+    rotation_deg: int
+    pixel_format: str
+    is_interlaced: bool
+    decoded_at: list[int]
+    """When each picture in order of showing is decoded: its packet's number."""
+    keyframes: list[int]
+    """Which pictures in this order are."""
+
+    @property
+    def is_pyramid(self) -> bool:
+        """Two or more pictures, decoded one from the other, wait until some picture is shown."""
+        order = self.decoded_at
+        return any(sum(later < at for later in order[index:]) > 1 for index, at in enumerate(order))
+
+    @property
+    def has_open_group(self) -> bool:
+        """A picture is shown before a keyframe, and decoded after it."""
+        return any(at and self.decoded_at[at - 1] > self.decoded_at[at] for at in self.keyframes)
+
+    def is_of(self, condition: str) -> bool:
+        """Whether the clip has pictures at the times that it should, and what its condition says."""
+        times_s = CONDITIONS[condition].times_s
+        told_s = [time_s - self.times_s[0] for time_s in self.times_s]
+        if told_s != pytest.approx(times_s, abs=CLOCK_S):
+            return False
+        return {
+            "rotated": self.rotation_deg == 90,
+            "starts at 7 s": self.times_s[0] > 6.9,
+            "starts before 0": self.times_s[0] < 0,
+            "B-pyramid": self.is_pyramid,
+            "open GOP": self.has_open_group,
+            "10-bit": "10" in self.pixel_format,
+        }.get(condition, self.is_interlaced == (condition in FIELDS))
+
+
+def observed(path: Path) -> Observed | None:
+    """None: a file that the worker refuses."""
+    described = scan(str(path))
+    if "refused" in described:
+        return None
+    with open_video(str(path)) as container:
+        stream = picture_stream(container)
+        assert stream
+        stream.codec_context.copy_opaque = True
+        times, frames = set(), []
+        for number, packet in enumerate(chain(Packets(container, stream), END)):
+            if packet is not None:
+                packet.opaque = number
+                pts = packet_time(packet)
+                times |= {pts} - {None} if not packet.is_discard else set()
+            frames += stream.codec_context.decode(packet)
+        return Observed(
+            [pts * stream.time_base for pts in sorted(times)],
+            described["rotation_deg"],
+            described["pixel_format"],
+            frames[0].interlaced_frame,
+            [frame.opaque for frame in frames],
+            [index for index, frame in enumerate(frames) if frame.key_frame],
+        )
+
+
+def assert_on_screen(decoded: Decoded, clip: Clip, fps: Fraction, start: int) -> None:
+    """There is a picture for every instant of the clip, and the right one."""
+    shown = [
+        (index, number_in(picture))
+        for (first, stop, _), picture in zip(decoded.shown, decoded.pixels, strict=True)
+        for index in range(first, stop)
+    ]
+    assert shown == [(index, clip.number_at(index / fps)) for index in range(start, start + len(shown))]
+    assert (start + len(shown)) / fps > clip.times_s[-1]
+    assert decoded.damaged == 0
+
+
+@pytest.mark.parametrize("cell", [*all_cells()], ids=str)
+def test_pictures_are_on_screen_at_their_times_and_equal_a_full_decode_s(cell: Cell, kinds: KindStore):
+    clip = kinds.clip(cell)
+    seen = observed(clip.path)
+    assert seen
+    assert seen.is_of(cell.condition)
+
+    assert_on_screen(decoded_sparsely(plan_of(clip.path, DENSE_FPS)), clip, DENSE_FPS, 0)
+    plan = plan_of(clip.path, SPARSE_FPS, start=2)
+    sparse = decoded_sparsely(plan)
+    assert_on_screen(sparse, clip, SPARSE_FPS, plan.start)
+    assert_same(sparse, decoded_whole(plan))
+
+
+@pytest.mark.parametrize("left_out", LEFT_OUT, ids=lambda left_out: left_out.reason)
+def test_what_is_left_out_cannot_be_made(left_out: LeftOut, kinds: KindStore):
+    for cell, path in kinds.attempts([*left_out.examples()]):
+        seen = observed(path)
+        assert not (seen and seen.is_of(cell.condition)), f"{cell} can be made"
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_containers_that_do_not_take_a_codec_refuse_it_or_lose_its_name(codec: str, kinds: KindStore, tmp_path: Path):
+    plain = kinds.clip(Cell(codec, "mkv", "constant rate")).path
+    refusing = [container for container in CONTAINERS if codec not in TAKES[container]]
+    formats = {container: CONTAINERS[container].split()[1] for container in refusing}
+    tee = (
+        "|".join(f"[onfail=ignore:f={name}]{tmp_path}/{container}" for container, name in formats.items())
+        + "|[f=null]-"
+    )
+
+    ffmpeg("-i", plain, "-map", "0:v", "-c", "copy", "-f", "tee", tee)
+
+    assert [path.name for path in tmp_path.iterdir() if scan(str(path)).get("codec") == codec] == []
+
+
+async def test_the_decoder_s_process_sees_one_kind_under_every_condition(kinds: KindStore):
+    """The rest of this file decodes in the tests' own process."""
+    extractor = FrameExtractor(Settings(media_timeout_s=30))
+
+    async def check(cell: Cell) -> None:
+        clip = kinds.clip(cell)
+        info = await extractor.get_video_info(clip.path)
+        sampling = Sampling(info.start_s, DENSE_FPS, HEIGHT_PX, WIDTH_PX)
+        chunk = Chunk(0, info.start_s, info.end_s, info.end_s)
+        batch = await extractor.extract_frames(clip.path, info, sampling, chunk)
+        shown = [number_in(picture) for picture in batch.pixels]
+        assert shown == [clip.number_at(time_s - info.start_s) for time_s in batch.times_s], str(cell)
+        assert len(shown) == len(sampling.indices(chunk))
+
+    one_each = {cell.condition: cell for cell in all_cells()}
+    await asyncio.gather(*map(check, one_each.values()))
+
+
+def test_b_vops_in_a_matroska_that_says_only_when_they_are_decoded(kinds: KindStore, tmp_path: Path):
+    """Packets of an AVI in Matroska's way for Video for Windows, which ffmpeg writes for codecs it has no name for."""
+    clip = kinds.clip(Cell("mpeg4", "avi", "constant rate"))
+    renamed, path = tmp_path / "renamed.avi", tmp_path / "vfw.mkv"
+    renamed.write_bytes(clip.path.read_bytes().replace(b"FMP4", b"WMV2"))
+    ffmpeg("-i", renamed, "-c", "copy", "-write_crc32", "0", path)
+    path.write_bytes(path.read_bytes().replace(b"WMV2", b"FMP4"))
+
+    assert scan(str(path))["codec"] == "mpeg4"
+    assert_on_screen(decoded_sparsely(plan_of(path, DENSE_FPS)), clip, DENSE_FPS, 0)
+    plan = plan_of(path, SPARSE_FPS, start=2)
+    sparse = decoded_sparsely(plan)
+    assert_on_screen(sparse, clip, SPARSE_FPS, plan.start)
+    assert_same(sparse, decoded_whole(plan))
