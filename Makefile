@@ -19,7 +19,7 @@ $(READY): requirements.txt requirements-cpu.txt pyproject.toml .ci/setup $(wildc
 	@touch $@
 
 local: $(READY) ## answer a question about a generated video, on the real engine
-	@$(PYTHON) test_local.py
+	@$(PYTHON) test_local.py --temperature 0
 
 test: $(READY) ## run the tests
 	@$(PYTHON) -m pytest

@@ -28,13 +28,13 @@ from rich.table import Table
 
 from tiny_model.environment import environment
 from tiny_model.footage import true_sightings
-from tiny_model.sample import make_sample, sample_timeline
-from tiny_model.world import Timeline, answer_of, merged
+from tiny_model.sample import SAMPLE_NAME, make_sample, sample_timeline
+from tiny_model.world import Sighting, answer_of, merged
 
 if TYPE_CHECKING:
     import records
 
-SAMPLE = ROOT / ".cache" / "sample.mp4"
+SAMPLES = ROOT / ".cache"
 STAGES = {"download": "fetch", "validate": "read", "chunks": "watch", "synthesis": "merge"}
 
 
@@ -71,7 +71,7 @@ async def run(arguments: argparse.Namespace, video: str, console: Console) -> in
         status = fail(output["error"], console)
     else:
         status = 0
-        show(output, console, None if arguments.video else sample_timeline())
+        show(output, console, [] if arguments.video else shown_in_sample(output, services.settings.chunk_overlap))
         if arguments.json:
             arguments.json.write_text(json.dumps(output, indent=2) + "\n")
     await services.client.shutdown()  # last: a failed job waits here for a model still loading
@@ -154,10 +154,16 @@ async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]
     return output
 
 
-def show(output: dict[str, Any], console: Console, timeline: Timeline | None) -> None:
+def shown_in_sample(output: dict[str, Any], overlap_s: float) -> list[list[Sighting]]:
+    """What the sample really shows, by chunks."""
+    timeline, sample_fps = sample_timeline(), output["sample_fps"]
+    spans_s = ((chunk["start_s"], chunk["end_s"] + overlap_s) for chunk in output["chunk_results"])
+    return [true_sightings(timeline, start_s, seen_end_s, sample_fps) for start_s, seen_end_s in spans_s]
+
+
+def show(output: dict[str, Any], console: Console, truths: list[list[Sighting]]) -> None:
     """Print the chunks, the merged answer and the totals; beside them what a known video really shows."""
     chunks = output["chunk_results"]
-    truths = [true_sightings(timeline, chunk, output["sample_fps"]) for chunk in chunks] if timeline else []
     table = Table(title="Chunks", title_justify="left", pad_edge=False)
     for heading in ("#", "span", "frames", "tokens", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -196,9 +202,11 @@ def show(output: dict[str, Any], console: Console, timeline: Timeline | None) ->
 
 def sample_video(console: Console) -> str:
     """Return the path of the sample, made on the first run."""
-    if not SAMPLE.exists():
+    path = SAMPLES / SAMPLE_NAME
+    if not path.exists():
         console.print("Making the sample video …")
-    return str(make_sample(SAMPLE))
+        make_sample(path)
+    return str(path)
 
 
 def clock(time_s: float) -> str:

@@ -156,6 +156,17 @@ def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
+def test_a_training_that_is_over_is_not_taken_up_again(tmp_path: Path) -> None:
+    processor = build_processor()
+    training = Training(processor, tmp_path)
+    training.step = 7
+    training.say("trained")
+    training.save()
+    training.finish(tmp_path)
+    assert Training(processor, tmp_path).step == 0
+    assert (tmp_path / "training.log").read_text() == "trained\n"
+
+
 @pytest.mark.parametrize("shape", [(256, 128), (32, 96)])
 def test_an_orthogonalised_matrix_has_singular_values_near_one(shape: tuple[int, int]) -> None:
     values = torch.linalg.svdvals(orthogonalised(torch.randn(shape, generator=torch.Generator().manual_seed(0))))

@@ -31,7 +31,7 @@ SEED = 777
 TARGETS = {"scene_accuracy": ">= 0.97", "count_accuracy": ">= 0.95", "start_within_1s": ">= 0.95", "exact": ">= 0.85"}
 OPTIONS = GenerationOptions(max_tokens=160, temperature=0, top_p=1, seed=None)
 UNSEEN_QUESTIONS = ("Say what is on screen, and when.", "What can be watched here? Give the times.")
-SOURCES_PX = ((360, 640), (360, 640), (640, 360), (480, 640), (400, 400), (720, 1280))
+SOURCES_PX = ((360, 640), (720, 1280), (640, 360), (480, 640), (640, 480), (400, 400), (64, 64))
 CAMERA_FPS = 4
 """A multiple of every sampling rate: the frame of an instant is the picture drawn for it."""
 MERGES = 60
@@ -94,10 +94,11 @@ def filmed(group: Group, generator: np.random.Generator, directory: Path) -> Ite
         camera = Camera(height_px, width_px, CAMERA_FPS, grain=float(generator.choice([0, 2, 5])))
         options = ("-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p")
         path = film(timeline, camera, directory / f"{number}.mp4", options, seed=number)
-        offset_s = (
-            random_offset_s(generator) if group.offsets_s is None else float(generator.integers(*group.offsets_s) - 240)
-        )
-        yield Clip(timeline, path, sample_fps, offset_s)
+        if group.offsets_s is None:
+            offset_s = random_offset_s(generator)
+        else:
+            offset_s = float(generator.integers(*group.offsets_s) - 240)
+        yield Clip(timeline, path, sample_fps, offset_s + generator.integers(10) / 10)
 
 
 async def frames_of(services: Services, clip: Clip) -> FrameBatch:

@@ -14,7 +14,7 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
-from tiny_model.vocabulary import TENS_OF_TIME, UNITS_OF_TIME, build_tokenizer
+from tiny_model.vocabulary import HUNDREDS_OF_TIME, UNITS_OF_TIME, build_tokenizer
 
 CHAT_TEMPLATE_FILE = Path(__file__).with_name("chat_template.jinja")
 
@@ -132,7 +132,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3VLForCond
 
 def _embed_numbers(embeddings: torch.Tensor, tokenizer: PreTrainedTokenizerFast, generator: torch.Generator) -> None:
     width = embeddings.shape[1]
-    for numbers in (TENS_OF_TIME, UNITS_OF_TIME):
+    for numbers in (HUNDREDS_OF_TIME, UNITS_OF_TIME):
         codes = torch.randn(3, 10, width, generator=generator)
         for number in numbers:
             digits = number.replace(".", "").rjust(3, "0")

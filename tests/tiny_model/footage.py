@@ -1,10 +1,10 @@
 """Timelines as real video files, and what the worker should say about them."""
 
+import math
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tiny_model.world import Sighting, Timeline
 
 TO_BT709 = "scale=out_color_matrix=bt709"
 """Without this filter ffmpeg converts with BT.601, whatever it writes into the file."""
-COLOURS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+TAGS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p")
 PICTURES_AT_ONCE = 64
 
@@ -50,30 +50,10 @@ def film(
         seed: of the grain.
     """
     height_px, width_px = (camera.height_px, camera.width_px) if turns % 2 == 0 else (camera.width_px, camera.height_px)
-    source = (
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "rgb24",
-        "-s",
-        f"{width_px}x{height_px}",
-        "-r",
-        str(camera.fps),
-        "-i",
-        "pipe:",
-    )
-    command = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        *source,
-        "-vf",
-        ",".join([TO_BT709, *filters]),
-        *COLOURS,
-        *options,
-        str(path),
-    ]
+    size = f"{width_px}x{height_px}"
+    source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(camera.fps), "-i", "pipe:")
+    filtered = ("-vf", ",".join([TO_BT709, *filters]))
+    command = ["ffmpeg", "-v", "error", "-y", *source, *filtered, *TAGS, *options, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stderr
@@ -96,8 +76,8 @@ def _pictures(timeline: Timeline, camera: Camera, seed: int) -> Iterable[np.ndar
         )
 
 
-def true_sightings(timeline: Timeline, chunk: dict[str, Any], sample_fps: float) -> list[Sighting]:
-    """What a chunk of the worker's output should say of a video whose first picture is at 0 s."""
-    first = round(chunk["start_s"] * sample_fps)
-    times_s = [index / sample_fps for index in range(first, first + chunk["num_frames"])]
+def true_sightings(timeline: Timeline, start_s: float, seen_end_s: float, sample_fps: float) -> list[Sighting]:
+    """What the worker should say of a chunk that sees this span of a video whose first picture is at 0 s."""
+    instants = range(math.ceil(start_s * sample_fps), math.ceil(min(seen_end_s, timeline.duration_s) * sample_fps))
+    times_s = [index / sample_fps for index in instants]
     return world.sightings([timeline.subject_at(time_s) for time_s in times_s], world.stamps_s(times_s))

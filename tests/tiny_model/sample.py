@@ -1,5 +1,6 @@
 """The sample video of `make local`: three minutes at 720p, of which every scene is known."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ CAMERA = Camera(360, 640, 12)
 TO_720P = "scale=1280:720"
 # Small and grey: at the size of the test model's frames it is a smear of two pixels.
 CLOCK = "drawtext=text='%{pts\\:hms}':fontsize=22:fontcolor=gray:x=w-tw-24:y=h-th-20"
+SAMPLE_NAME = f"sample-{zlib.crc32(repr((SEED, STARTS_S, CAMERA, TO_720P, CLOCK)).encode()):08x}.mp4"
+"""Another sample has another name: one that was filmed before is not taken for it."""
 
 
 def sample_timeline() -> Timeline:
@@ -22,11 +25,9 @@ def sample_timeline() -> Timeline:
     return world.random_timeline(np.random.default_rng(SEED), STARTS_S, DURATION_S, CAMERA.width_px / CAMERA.height_px)
 
 
-def make_sample(path: Path) -> Path:
-    """Film the sample once; the file stays."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.mp4")
-        film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK])
-        partial.rename(path)
-    return path
+def make_sample(path: Path) -> None:
+    """Film the sample; the file is complete or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.mp4")
+    film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK])
+    partial.rename(path)

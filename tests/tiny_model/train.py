@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import sys
 import time
 import warnings
@@ -31,7 +30,7 @@ from tiny_model.training import SEED, STAGES, Training
 GUIDE_WEIGHTS = (1.0, 0.3)
 """Of the guides' loss, at the beginning and the end of the joint stage."""
 SAVE_EVERY, SCORE_EVERY, PRINT_EVERY = 100, 200, 25
-HELD_OUT = {"1-16 frames": (16, 2), "17-60 frames": (60, 5), "61-120 frames": (120, 5)}
+HELD_OUT = {"4-16 frames": (16, 2), "17-60 frames": (60, 5), "61-120 frames": (120, 5)}
 HELD_OUT_CLIPS = 24
 
 
@@ -137,7 +136,7 @@ def main() -> None:
         train_vision(training)
     train_joint(training)
     save_checkpoint(training.learner.plain_model(), processor, arguments.output)
-    shutil.copy(training.log, arguments.output)
+    training.finish(arguments.output)
 
 
 if __name__ == "__main__":

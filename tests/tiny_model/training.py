@@ -1,6 +1,7 @@
 """The state of a training: the learner, its optimisers and how far it is; kept on disk and taken up again."""
 
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ class Training:
         print(line, flush=True)
         with self.log.open("a") as log:
             log.write(f"{line}\n")
+
+    def finish(self, directory: Path) -> None:
+        """Move the log to the model it tells of; the next training begins from nothing."""
+        shutil.move(self.log, directory / self.log.name)
+        self.file.unlink()
 
     def update(self, loss: torch.Tensor) -> None:
         """Take one step down the loss."""

@@ -13,8 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from tiny_model.wording import TEXTS
 
 SPLIT = r"\d{1,3}(?=\d{2}\.\d)|\d{1,2}\.\d| seconds>| ?[A-Za-z]+|\n| ?[^\sA-Za-z0-9]|\s|\d"
-TENS_OF_TIME = [f"{number}" for number in range(1, 1000)]
-"""Hundreds of seconds."""
+HUNDREDS_OF_TIME = [f"{number}" for number in range(1, 1000)]
 UNITS_OF_TIME = [f"{tenth / 10:.1f}" for tenth in range(100)] + [f"{tenth / 10:04.1f}" for tenth in range(1000)]
 """The rest of a time, with its tenth; below ten seconds with and without a leading zero."""
 SPECIAL_NAMES = """
@@ -29,7 +28,7 @@ def build_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
     """The tokenizer; what is neither a known word nor a known number is spelled in bytes."""
     letters = byte_letters()
     words = sorted({*words_of(TEXTS), *words_of(word.capitalize() for text in TEXTS for word in text.split())})
-    texts = [*TENS_OF_TIME, *UNITS_OF_TIME, " seconds>", *words]
+    texts = [*HUNDREDS_OF_TIME, *UNITS_OF_TIME, " seconds>", *words]
     pieces = dict.fromkeys(["".join(letters[byte] for byte in text.encode()) for text in texts])
     vocab = {piece: index for index, piece in enumerate(dict.fromkeys([*letters, *pieces]))}
     tokenizer = Tokenizer(models.BPE(vocab, merges=[], ignore_merges=True))

@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 
-from answers import prompts
 from answers.prompts import Message
 from tiny_model.world import COLOURS, NOT_SEEN, SHAPES, Subject
 
@@ -40,10 +39,18 @@ after while about above below each one two three some all more please answer bri
 viewer note now here only very also clip film colour colours shape shapes scene scenes person people car street room
 says say give tell look watch see seen shown begins starts ends
 """
+INSTRUCTION_WORDS = """
+You answer questions about videos say only what can be seen and you so when something is not The frames above are one
+part of a longer video time before each pair its position in the whole seconds Use these times happens If this does
+show asked for that it Answer images Below notes on successive parts made by viewer who saw at Times from start
+Neighbouring overlap little end next may tell same event twice once alone keep their where they do
+"""
+"""Of the worker's prompts when the model was trained: a prompt may change without a new model, and its new words are
+spelled in bytes."""
 TEXTS = (
-    prompts.SYSTEM, prompts.CHUNK_LEAD, prompts.IMAGES_LEAD, prompts.MERGE_LEAD, "This part shows Question: part",
-    "This part could not be watched.", "[ seconds] system user assistant", NOT_SEEN, FILLER_WORDS,
-    " ".join(COLOURS), " ".join(SHAPES), *LIST_QUESTIONS, *FIND_QUESTIONS,
+    INSTRUCTION_WORDS, "This part shows Question: part", "This part could not be watched.", "[ seconds]",
+    "system user assistant", NOT_SEEN, FILLER_WORDS, " ".join(COLOURS), " ".join(SHAPES), *LIST_QUESTIONS,
+    *FIND_QUESTIONS,
 )  # fmt: skip
 """Every word in these is one token of the model's."""
 
