@@ -99,11 +99,11 @@ CONDITIONS = {
     "bottom field first": Condition(
         WEAVE.format(first="bottom", order="bff"),
         times_s=TIMES_S[: NUM_PICTURES // 2],
-        numbers=range(1, NUM_PICTURES, 2),
+        numbers=range(0, NUM_PICTURES, 2),
     ),
     "10-bit": Condition("-pix_fmt yuv420p10le"),
 }
-"""Of interlaced clips the upper field's number counts."""
+"""Of interlaced clips the number in the field that is shown first counts."""
 CONTAINERS = {
     "mp4": "-f mp4",
     "fragmented mp4": "-f mp4 -movflags frag_keyframe+empty_moov",

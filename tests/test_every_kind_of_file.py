@@ -13,8 +13,9 @@ from clips import HEIGHT_PX, WIDTH_PX, Clip, ffmpeg, number_in
 from config import Settings
 from decoding import Decoded, assert_same, decoded_sparsely, decoded_whole, plan_of
 from frame_extractor import FrameExtractor
+from media.packets import Packets, packet_time
 from media.scan import scan
-from media.source import END, Packets, open_video, packet_time, picture_stream
+from media.source import END, open_video, picture_stream
 from records import Chunk, Sampling
 
 DENSE_FPS, SPARSE_FPS = Fraction(30), Fraction(10, 3)

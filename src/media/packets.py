@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
@@ -16,6 +17,8 @@ NOT_PUT_IN_ORDER = frozenset(["h264", "mpeg1video", "mpeg2video"])
 """The codecs of which libav takes the times in an ASF for what they are not; those of MPEG-4 Part 2 it puts right."""
 NEW_CONFIGURATION: Final = "new_extradata"
 """What libav calls the side data of a packet from which on the stream is decoded in another way."""
+JOINABLE = frozenset(["mpegts", "mpeg", "flv"])
+"""Containers without an index of the whole: files put one behind the other are such a file again."""
 RESTART_S = Fraction(1, 10)
 """How far decoding times step back where a clock starts anew, at least: the bound of ffmpeg's own program."""
 
@@ -29,7 +32,7 @@ class Packets:
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container, self._stream = container, stream
-        self._clock = _Clock(stream.time_base)
+        self._clock = _Clock(stream)
         self._is_reconfigured = False
         self.is_cut_off = False
         """Whether the file ended too early; known once all packets are read. Not all containers tell."""
@@ -58,11 +61,12 @@ class Packets:
 
 
 class _Clock:
-    """Sets packets to a clock that never starts anew."""
+    """Sets packets to a clock that never starts anew; in other containers times step back for other reasons."""
 
-    def __init__(self, time_base_s: Fraction | None) -> None:
-        assert time_base_s  # libav gives every stream of a file one
-        self._restart_ticks = RESTART_S / time_base_s
+    def __init__(self, stream: VideoStream) -> None:
+        assert stream.time_base  # libav gives every stream of a file one
+        can_restart = stream.container.format.name in JOINABLE
+        self._restart_ticks = RESTART_S / stream.time_base if can_restart else math.inf
         self._offset_ticks = self._interval_ticks = 0
         self._last_dts: int | None = None
         self.has_restarted = False
