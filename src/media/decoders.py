@@ -7,12 +7,12 @@ decoder that has all threads.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,7 @@ class Decoder:
     def __init__(self, plan: DecodePlan, threads: int) -> None:
         # One CUDA context for all streams of a file: each would take hundreds of megabytes beside the engine.
         hwaccel = HWAccel("cuda", options={"primary_ctx": "1"}) if plan.on_gpu else None
-        with open_video(plan.path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
+        with open_video(plan.path, hwaccel) as container:  # not kept: the index of a film of ten hours is 21 MB
             self._decoder = planned_stream(container, plan, threads).codec_context
         self._on_gpu = plan.on_gpu
         self._converter = PictureConverter(plan.height_px, plan.width_px, plan.codec)
@@ -149,8 +149,7 @@ class Decoders:
 
     def __init__(self, plan: DecodePlan, at_once: int) -> None:
         self._plan, self._at_once = plan, at_once
-        self._made = 0
-        self._idle: SimpleQueue[Decoder] = SimpleQueue()
+        self._of_thread = threading.local()
 
     def pictures(self, pieces: Iterator[Piece]) -> Iterator[TimedFrame | Converted]:
         """Decode pieces, in order; of whole groups only the wanted pictures come."""
@@ -162,7 +161,6 @@ class Decoders:
                     size_bytes = piece.pictures_expected * self._plan.picture_bytes
                     while ahead and not ahead.has_room_for(size_bytes):
                         yield from ahead.pictures()
-                    self._make_another()
                     ahead.put(pool.submit(self._wanted_pictures, piece), size_bytes)
                     continue
                 while ahead:
@@ -175,18 +173,8 @@ class Decoders:
         if in_order is not None:
             yield from in_order.rest()
 
-    def _make_another(self) -> None:
-        """Make a decoder for each of the first groups, here: what a pool's thread frees, malloc keeps for that thread.
-
-        To open a file of ten hours takes 40 MB for a moment.
-        """
-        if self._made < self._at_once:
-            self._idle.put(Decoder(self._plan, threads=1))
-            self._made += 1
-
     def _wanted_pictures(self, group: Piece) -> list[Converted]:
-        decoder = self._idle.get()
-        try:
-            return decoder.wanted_pictures(group)
-        finally:
-            self._idle.put(decoder)
+        if not hasattr(self._of_thread, "decoder"):
+            self._of_thread.decoder = Decoder(self._plan, threads=1)
+        decoder: Decoder = self._of_thread.decoder
+        return decoder.wanted_pictures(group)
