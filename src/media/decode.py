@@ -166,7 +166,8 @@ def _pictures_after(
         return
     key_pts = None
     for picture in _pictures(container, plan, grid, tally):
-        if isinstance(picture, Converted):  # of a whole group
+        if isinstance(picture, Converted):  # of a whole group: what follows it starts afresh, too
+            key_pts = picture.pts if key_pts is None else key_pts
             yield picture
             continue
         if key_pts is None and picture.frame.key_frame:
