@@ -57,9 +57,9 @@ def assert_on_screen(batch: FrameBatch, clip: Clip, info: VideoInfo, sampling: S
 
 
 CHUNKED = [
-    "h264.mp4", "h264-one-keyframe.mp4", "h264-fragmented.mp4", "h264-from-zero-dts.mp4", "h264-open-gop.ts", "h264.flv",
-    "h264-open-gop.avi", "hevc.mkv", "av1.webm", "vp8-hidden-pictures.webm", "vp9.webm", "mpeg2.mpg", "msmpeg4.avi",
-    "wmv2.wmv", "theora.ogv", "mjpeg.avi", "variable.mkv", "variable-open-gop.mov", "variable.ts",
+    "h264.mp4", "h264-one-keyframe.mp4", "h264-fragmented.mp4", "h264-from-zero-dts.mp4", "h264-open-gop.ts",
+    "h264.flv", "h264-open-gop.avi", "hevc.mkv", "av1.webm", "vp8-hidden-pictures.webm", "vp9.webm", "mpeg2.mpg",
+    "msmpeg4.avi", "wmv2.wmv", "theora.ogv", "mjpeg.avi", "variable.mkv", "variable-open-gop.mov", "variable.ts",
 ]  # fmt: skip
 
 
