@@ -66,7 +66,7 @@ class _Clock:
     def __init__(self, stream: VideoStream) -> None:
         assert stream.time_base  # libav gives every stream of a file one
         can_restart = stream.container.format.name in JOINABLE
-        self._restart_ticks = RESTART_S / stream.time_base if can_restart else math.inf
+        self._restart_ticks = float(RESTART_S / stream.time_base) if can_restart else math.inf
         self._offset_ticks = self._interval_ticks = 0
         self._last_dts: int | None = None
         self.has_restarted = False
