@@ -134,25 +134,31 @@ class ClipStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._options: dict[str, str] = {}
+
+    def _place(self, name: str, options: str) -> Path:
+        """Where a file is or will be; no other one may have its name."""
+        assert self._options.setdefault(name, options) == options
+        return self._directory / name
 
     def clip(self, name: str) -> Clip:
         """A clip of CONSTANT_RATE or VARIABLE_RATE."""
         options = (CONSTANT_RATE | VARIABLE_RATE)[name]
-        path = self._directory / name
+        path = self._place(name, options)
         if not path.exists():
             ffmpeg(*options.split(), path, pictures=numbered_pictures())
         return Clip(path, CONSTANT if name in CONSTANT_RATE else VARIABLE)
 
     def copy(self, name: str, source: str, options: str) -> Path:
         """Another file with the packets of a clip; `{}` in the options stands for the clip."""
-        path = self._directory / name
+        path = self._place(name, f"{source} {options}")
         if not path.exists():
             ffmpeg(*(str(self.clip(source).path) if word == "{}" else word for word in options.split()), path)
         return path
 
     def encode(self, name: str, options: str, pictures: np.ndarray) -> Path:
         """A file of other pictures, 25 a second."""
-        path = self._directory / name
+        path = self._place(name, f"{pictures.shape} {options}")
         if not path.exists():
             ffmpeg(*options.split(), path, pictures=pictures)
         return path

@@ -10,8 +10,10 @@ import pytest
 
 import handler
 from canary import CanaryWatch
+from clips import ClipStore
 from config import Settings
 from fakes import ScriptedEngine
+from frame_extractor import FrameExtractor
 from gate import Gate, platform_with_worker
 from jobs import media_children, scripted_services
 from media_server import MediaServer
@@ -78,6 +80,18 @@ def twelve_seconds(media_root: Path) -> Path:
     source = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12")
     subprocess.run(["ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", str(path)], check=True)
     return path
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    """Clips whose pictures carry their numbers."""
+    return ClipStore(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def extractor() -> FrameExtractor:
+    """What reads files, with the worker's own settings but for the time it waits."""
+    return FrameExtractor(Settings(media_timeout_s=30))
 
 
 @pytest.fixture(scope="session")

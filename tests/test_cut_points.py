@@ -32,11 +32,6 @@ HEIGHT_PX, WIDTH_PX = 32, 64
 PICTURE_BYTES = HEIGHT_PX * WIDTH_PX * 3
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    return ClipStore(tmp_path_factory.mktemp("clips"))
-
-
 @settings(derandomize=True, deadline=None, max_examples=40)
 @given(
     name=st.sampled_from(CLIPS),

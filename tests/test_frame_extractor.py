@@ -19,16 +19,6 @@ from media.source import DECODERS
 from records import Chunk, Sampling, VideoInfo
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    return ClipStore(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture
-def extractor() -> FrameExtractor:
-    return FrameExtractor(Settings(media_timeout_s=30))
-
-
 def test_a_video_of_too_many_pictures_is_refused(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
     path = str(clips.clip("h264.mp4").path)
     monkeypatch.setattr(scan, "MAX_PICTURES", 75)

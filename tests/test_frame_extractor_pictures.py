@@ -23,7 +23,6 @@ from clips import (
     numbered_pictures,
     with_display_matrix,
 )
-from config import Settings
 from frame_extractor import FrameExtractor
 from media.picture import PictureConverter
 from records import Chunk, Sampling, VideoInfo
@@ -49,16 +48,6 @@ INTERLACED = {
     "odd.ts": (1, f"{TOP_FIRST} {MPEG2}", HEIGHT_PX - 1),
 }
 """The first of the lines that come later, ffmpeg's options and the height, by file name."""
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    return ClipStore(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture
-def extractor() -> FrameExtractor:
-    return FrameExtractor(Settings(media_timeout_s=30))
 
 
 async def picture_of(extractor: FrameExtractor, path: Path, height_px: int, width_px: int) -> np.ndarray:

@@ -14,20 +14,9 @@ from clips import (
     ClipStore,
     number_in,
 )
-from config import Settings
 from errors import NoFrames
 from frame_extractor import FrameExtractor
 from records import Chunk, FrameBatch, Sampling, VideoInfo
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    return ClipStore(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture
-def extractor() -> FrameExtractor:
-    return FrameExtractor(Settings(media_timeout_s=30))
 
 
 def sampling_of(info: VideoInfo, fps: int = 30) -> Sampling:

@@ -16,16 +16,6 @@ FLV_HEADER_BYTES = 13
 CLOSED_GROUPS = f"{H264} -sc_threshold 0"
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    return ClipStore(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture
-def extractor() -> FrameExtractor:
-    return FrameExtractor(Settings(media_timeout_s=30))
-
-
 def sampling_of(info: VideoInfo, fps: int = 25) -> Sampling:
     return Sampling(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
 

@@ -41,11 +41,6 @@ MOST_DECODED = {
 OPEN_GROUPS = ["h264-open-gop.mp4", "h264-open-gop.ts", "hevc.mp4", "hevc.ts", "mpeg2.ts"]
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    return ClipStore(tmp_path_factory.mktemp("clips"))
-
-
 def clip_path(clips: ClipStore, name: str) -> Path:
     return clips.encode(name, GROUPS[name], numbered_pictures()) if name in GROUPS else clips.clip(name).path
 

@@ -17,11 +17,6 @@ START = b"\x00\x00\x01"
 UNKNOWN = Traits()
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    return ClipStore(tmp_path_factory.mktemp("clips"))
-
-
 def packets_of(path: Path) -> list[bytes]:
     """A stream's packets, units behind start codes."""
     with open_video(str(path)) as container:

@@ -150,11 +150,6 @@ def test_chunks_too_long_for_the_budget_are_cut_shorter_and_still_overlap():
     assert_partitioned(plan, video(7200))
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    return ClipStore(tmp_path_factory.mktemp("clips"))
-
-
 async def test_a_video_is_judged_by_its_length(clips: ClipStore):
     source = clips.clip("h264.mp4").path
     local = LocalVideo(source, source.stat().st_size)
