@@ -12,6 +12,7 @@ from config import Settings
 from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
 from media.budget import microseconds
+from media.wire import DECODERS, MAX_STREAMS
 from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
 
 MAX_CHUNKS = 5000
@@ -161,7 +162,8 @@ def _copy_argv(source: Path, info: VideoInfo, chunk: Chunk, target: Path, seek_s
     """
     seek = {} if seek_s is None else {"ss": f"{seek_s:.6f}"}
     demuxer = info.container.partition(",")[0]  # named, so that the file cannot pass for a playlist
-    copy = ffmpeg.input(f"file:{source}", f=demuxer, protocol_whitelist="file", copyts=None, **seek)
+    limits = {"protocol_whitelist": "file", "codec_whitelist": DECODERS, "max_streams": MAX_STREAMS}
+    copy = ffmpeg.input(f"file:{source}", f=demuxer, copyts=None, **limits, **seek)
     end_pts_s = float(info.first_pts * info.time_base_s) + chunk.seen_end_s - info.start_s
     copy = copy[str(info.stream_index)].output(
         f"file:{target}", c="copy", to=f"{end_pts_s:.6f}", avoid_negative_ts="disabled"

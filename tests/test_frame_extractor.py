@@ -15,7 +15,7 @@ from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import NVIDIA_DEVICE, REFUSALS, FrameExtractor
 from media import scan
-from media.source import DECODERS
+from media.wire import DECODERS
 from records import Chunk, Sampling, VideoInfo
 
 

@@ -20,14 +20,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from media.packets import Packets, has_times_of_decoding
+from media.wire import DECODERS, MAX_STREAMS
 
 # Playlists, image sequences and text are formats that read other files: only these are opened.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
-DECODERS = (
-    "h264,hevc,libdav1d,vp8,vp9,theora,prores,mjpeg,mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4,h263,"
-    "wmv1,wmv2,wmv3,vc1,flv,vp6,vp6f"
-)
-"""Those of libav that may look into a file while it is opened: those of media.scan.CODECS, none for sound."""
 MAX_PICTURE_PIXELS = 36_000_000
 """A little more than 8K."""
 DISPLAY_MATRIX = struct.Struct("=5i")
@@ -50,7 +46,7 @@ def open_video(path: str, hwaccel: HWAccel | None = None) -> InputContainer:
         "protocol_whitelist": "file",
         "format_whitelist": FORMATS,
         "codec_whitelist": DECODERS,
-        "max_streams": "64",
+        "max_streams": str(MAX_STREAMS),
     }
     container = av.open(f"file:{path}", options=options, metadata_errors="replace", hwaccel=hwaccel)
     for stream in container.streams.video:

@@ -3,6 +3,13 @@
 import struct
 from dataclasses import dataclass
 
+DECODERS = (
+    "h264,hevc,libdav1d,vp8,vp9,theora,prores,mjpeg,mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4,h263,"
+    "wmv1,wmv2,wmv3,vc1,flv,vp6,vp6f"
+)
+"""Those of libav that may look into a file while it is opened: those of media.scan.CODECS, none for sound."""
+MAX_STREAMS = 64
+"""Of a file that is opened."""
 RECORD = struct.Struct("<qqd?")
 """Header of one picture: index of the first instant it serves, number of instants, its own time in seconds from
 the grid's origin, and whether the decoder made up a part of it. height_px * width_px * 3 bytes of RGB follow. After
