@@ -88,6 +88,10 @@ def main() -> None:
             "psnr_db": psnr_db(fast=False),
             "psnr_fast_db": psnr_db(fast=True),
             "first_chunk_ratio": first_chunk_ratio(),
+            "adaptive_frames": {
+                "moving": asyncio.run(adaptive_share(film(MAIN))),
+                "slides": asyncio.run(adaptive_share(slides())),
+            },
             **memory_figures(),
             "peers_peak_rss_mb": {
                 peer: statistics.median(each[peer]["peak_rss_mb"] for each in main_rounds) for peer in peers
@@ -202,6 +206,25 @@ def _shrunk(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     y, cb, cr = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
     rgb = np.stack([y + 1.5748 * cr, y - 0.1873 * cb - 0.4681 * cr, y + 1.8556 * cb], axis=-1)
     return np.clip(255 * rgb, 0, 255)
+
+
+def slides() -> Path:
+    """Grainy pictures that stand still for seven seconds each."""
+    path = MEDIA / "slides.mp4"
+    if not path.exists():
+        pictures = f"testsrc2=s=1280x720:r=1/7:d=63,fps={FPS},noise=alls=4:allf=t"
+        run_ffmpeg(path, "-filter_complex", pictures, "-pix_fmt", "yuv420p")
+    return path
+
+
+async def adaptive_share(path: Path) -> float:
+    """The share of a film's frames, and so of its tokens, that `adaptive` sampling keeps."""
+    extractor = FrameExtractor(Settings())
+    info = await extractor.get_video_info(path)
+    whole = Chunk(0, 0, CHUNK_S, CHUNK_S)
+    sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+    batch = await extractor.extract_frames(path, info, sampling, whole, mode="adaptive")
+    return len(batch.times_s) / len(sampling.indices(whole))
 
 
 def memory_figures() -> dict[str, float]:
