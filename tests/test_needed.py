@@ -42,7 +42,7 @@ REORDERED = [
     "h264-open-gop.mp4", "h264-one-keyframe.mp4", "h264-from-zero-dts.mp4", "h264-open-gop.ts", "hevc.mkv", "hevc.ts",
     "vp8-hidden-pictures.webm", "mpeg2.ts", *VARIABLE_RATE,
 ]  # fmt: skip
-"""Clips of CONSTANT_RATE and VARIABLE_RATE in which more than the usual is left out; test_every_kind_of_file has all."""
+"""Clips of CONSTANT_RATE and VARIABLE_RATE in which much is left out; test_every_kind_of_file has all."""
 OPEN_GROUPS = ["h264-open-gop.mp4", "h264-open-gop.ts", "hevc.mp4", "hevc.ts", "mpeg2.ts"]
 
 
