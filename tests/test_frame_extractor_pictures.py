@@ -176,13 +176,13 @@ async def test_a_grey_picture_of_odd_size_becomes_rgb_of_the_planned_size(clips:
     assert np.abs(picture.astype(int) - as_ffmpeg_shows(path, 96, 256)).max() <= 2
 
 
-def test_a_converted_picture_is_freed_at_once() -> None:
+def test_converted_pictures_are_freed_at_once() -> None:
     converter, pixels = PictureConverter(32, 32, "h264"), np.zeros((64, 64, 3), np.uint8)
-    converter.convert(VideoFrame.from_ndarray(pixels))  # builds the filter
     gc.collect()
     gc.disable()
     try:
-        converter.convert(VideoFrame.from_ndarray(pixels))
-        assert gc.collect() == 0
+        for _ in range(200):
+            converter.convert(VideoFrame.from_ndarray(pixels))
+        assert gc.collect() < 200  # what other threads leave in the meantime is less
     finally:
         gc.enable()
