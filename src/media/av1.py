@@ -57,7 +57,8 @@ class Sequence:
 class Av1(References):
     """Of one stream; where something is not understood everything is needed from there on."""
 
-    def __init__(self) -> None:
+    def __init__(self, extradata: bytes = b"") -> None:
+        super().__init__(extradata)
         self._sequence: Sequence | None = None
         self._sequence_header = b""
         self._is_understood = True

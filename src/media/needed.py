@@ -140,14 +140,8 @@ def needed_piece(
 
 def references_of(codec: str, extradata: bytes) -> References:
     """The rule for a codec by its name in libav, and the configuration of its stream."""
-    if codec == "h264":
-        return H264(extradata)
-    if codec == "hevc":
-        return Hevc(extradata)
-    if codec == "mpeg4":
-        return Mpeg4(extradata)
     rules: dict[str, type[References]] = {
-        "mjpeg": IntraOnly, "prores": IntraOnly, "mpeg1video": Mpeg2, "mpeg2video": Mpeg2, "vp8": Vp8,
-        "vp9": Vp9, "av1": Av1,
+        "h264": H264, "hevc": Hevc, "mjpeg": IntraOnly, "prores": IntraOnly, "mpeg1video": Mpeg2, "mpeg2video": Mpeg2,
+        "mpeg4": Mpeg4, "vp8": Vp8, "vp9": Vp9, "av1": Av1,
     }  # fmt: skip
-    return rules.get(codec, References)()
+    return rules.get(codec, References)(extradata)

@@ -32,7 +32,14 @@ class Traits:
 
 
 class References:
-    """Of one stream; this one's codec is not understood."""
+    """Of one stream; this one's codec is not understood.
+
+    Args:
+        extradata: the stream's configuration, as its container gives it; most codecs are read without.
+    """
+
+    def __init__(self, extradata: bytes = b"") -> None:
+        pass
 
     def traits(self, _packet: bytes, /) -> Traits:
         """Read the headers of the next packet in decoding order."""
