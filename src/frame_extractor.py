@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-import media_process
 from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
 from media.assembly import BatchAssembler
 from media.budget import Budget, SamplingRate, fit, microseconds
 from media.wire import DecodePlan
-from media_process import MediaProcess
+from media_process import output_of
 from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
+from video_readers import DECODE, SCAN, VideoReaders
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,16 @@ REFUSALS: dict[str, tuple[type[MediaError], str]] = {
 
 
 class FrameExtractor:
-    """Reads videos in child processes; the worker's own process never parses a file from outside."""
+    """Reads videos in child processes; the worker's own process never parses a file from outside.
+
+    Attributes:
+        readers: those processes; to be entered as soon as it is known that a video will come.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._media_timeout_s = settings.media_timeout_s
         self._fast_decode = settings.fast_decode
         self._on_gpu = settings.decoder == "cuda" or (settings.decoder == "auto" and NVIDIA_DEVICE.exists())
+        self.readers = VideoReaders(settings.media_timeout_s, decode_on_gpu=self._on_gpu)
         self._budget = Budget(
             max_frames=settings.max_frames_per_chunk,
             max_video_tokens=settings.max_video_tokens_per_chunk,
@@ -61,7 +65,9 @@ class FrameExtractor:
         Raises:
             MediaError: or one of its kinds; the file cannot be used.
         """
-        output = await media_process.run(media_process.reader(path, "media.scan", str(path)), self._media_timeout_s)
+        scanner = self.readers.take(SCAN)
+        scanner.begin(path, str(path))
+        output = await output_of(scanner)
         scanned = json.loads(output)
         if "refused" in scanned:
             kind, sentence = REFUSALS[scanned["refused"]]
@@ -164,9 +170,9 @@ class FrameExtractor:
         self, plan: DecodePlan, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
     ) -> AsyncGenerator[FrameBatch]:
         """Decode with one process; the error of a decoder that fails is raised."""
-        argv = media_process.reader(plan.path, "media.decode", json.dumps(asdict(plan)), on_gpu=plan.on_gpu)
-        with MediaProcess(argv, self._media_timeout_s, on_gpu=plan.on_gpu) as process:
-            assembler = BatchAssembler(process.read_into, sampling, mode)
+        with self.readers.take(DECODE, on_gpu=plan.on_gpu) as decoder:
+            decoder.begin(Path(plan.path), json.dumps(asdict(plan)))
+            assembler = BatchAssembler(decoder.read_into, sampling, mode)
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
                 yield await asyncio.to_thread(assembler.batch, chunk, following)
 

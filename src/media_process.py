@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import io
+import json
 import logging
 import os
 import selectors
@@ -29,11 +30,6 @@ PIPE_BYTES = 2**20
 """The largest pipe an unprivileged process may ask for: fewer turns between decoder and reader."""
 
 
-def reader(video: Path | str, module: str, argument: str, *, on_gpu: bool = False) -> list[str]:
-    """Return the argv of a program of this worker that reads a video, such as `media.scan`, and can do nothing else."""
-    return [sys.executable, "-s", "-m", "media.confinement", str(video), str(on_gpu), module, argument]
-
-
 class MediaProcess:
     """One child process whose stdout is read with a limit on waiting; leaving the context kills its group.
 
@@ -42,11 +38,13 @@ class MediaProcess:
     a time; any thread may kill.
     """
 
-    def __init__(self, argv: Sequence[str], timeout_s: float, *, on_gpu: bool = False) -> None:
+    def __init__(
+        self, argv: Sequence[str], timeout_s: float, *, on_gpu: bool = False, stdin: int = subprocess.DEVNULL
+    ) -> None:
         self._timeout_s = timeout_s
         self._process = subprocess.Popen(
             [*sandbox.prefix(on_gpu=on_gpu), *argv],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
@@ -129,6 +127,8 @@ class MediaProcess:
             self._process.wait()
         with self._reading:  # a reader sees the end of the output now; no descriptor closes under it
             self._selector.close()
+            if self._process.stdin:
+                self._process.stdin.close()
             self._stdout.close()
             self._stderr.close()
 
@@ -172,6 +172,26 @@ class MediaProcess:
             self._selector.unregister(self._stderr)
 
 
+class Reader(MediaProcess):
+    """A process that reads one video and can do nothing else; until it is told which, it loads its libraries.
+
+    Args:
+        module: what it does with the video: media.scan or media.decode.
+        timeout_s: see MediaProcess.
+        on_gpu: whether it may use the GPU.
+    """
+
+    def __init__(self, module: str, timeout_s: float, *, on_gpu: bool = False) -> None:
+        argv = [sys.executable, "-s", "-m", "media.confinement", module, str(on_gpu)]
+        super().__init__(argv, timeout_s, on_gpu=on_gpu, stdin=subprocess.PIPE)
+
+    def begin(self, video: Path, argument: str) -> None:
+        """Have it read a video, once; the argument is for the module, and far smaller than a pipe."""
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:  # it has failed, and its output tells
+            stdin.write(json.dumps([str(video), argument]).encode())
+
+
 async def run(argv: Sequence[str], timeout_s: float) -> bytes:
     """Run a process to its end and return its output; a cancelled caller kills it.
 
@@ -179,5 +199,10 @@ async def run(argv: Sequence[str], timeout_s: float) -> bytes:
         MediaTimeout: it ran longer than timeout_s.
         MediaError: it failed.
     """
-    with MediaProcess(argv, timeout_s) as process:
+    return await output_of(MediaProcess(argv, timeout_s))
+
+
+async def output_of(process: MediaProcess) -> bytes:
+    """Return the output of a process that was started; see run."""
+    with process:
         return await asyncio.to_thread(process.read_all)

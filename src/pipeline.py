@@ -110,11 +110,12 @@ async def _process(request: JobRequest, services: Services, report: Report, time
     end_s = asyncio.get_running_loop().time() + timeout_s
     chunks_end_s = end_s - SYNTHESIS_SHARE * timeout_s if request.aggregate else end_s
     job = _Job(request, services, report)
-    # The model loads in the background: a cold start goes on while the video arrives.
+    # While the video arrives, the model loads, if it has not, and the processes start that will read the video.
     async with job_directory(services.settings.work_dir) as directory, _model_loading(services.client):
-        async with _deadline(chunks_end_s, "before the first chunk was looked at"):
-            source = await job.prepare(directory)
-        chunks = await job.answer_chunks(source, chunks_end_s)
+        with services.extractor.readers:
+            async with _deadline(chunks_end_s, "before the first chunk was looked at"):
+                source = await job.prepare(directory)
+            chunks = await job.answer_chunks(source, chunks_end_s)
         synthesis, synthesis_error = await job.synthesise(chunks, end_s) if request.aggregate else (None, None)
     watch = job.watch
     return JobResult(source.info, source.plan, tuple(chunks), synthesis, synthesis_error, watch.stages_s, watch.total_s)

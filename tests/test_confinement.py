@@ -94,6 +94,22 @@ async def test_a_decoder_is_confined_in_all_its_threads(tmp_path: Path):
     assert filters == [["2"]] * len(filters)
 
 
+async def test_a_process_that_has_threads_is_refused_since_they_would_be_denied_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    program = f"""if True:
+        import threading
+        from pathlib import Path
+        from media.confinement import confine
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        confine(Path({str(tmp_path)!r}), on_gpu=False)
+    """
+
+    with pytest.raises(MediaError):
+        await media_process.run(python(program), 20)
+    assert "cannot be confined" in caplog.text
+
+
 def mapping(protection: str, size_bytes: int) -> list[str]:
     """A program that maps private memory without filling it."""
     return python(f"import mmap; mmap.mmap(-1, {size_bytes}, mmap.MAP_PRIVATE, {protection}); print('mapped')")

@@ -8,18 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import media_process
 from answers.prompts import Message
 from clips import H264, ffmpeg
 from errors import EngineDead, GenerationFailed
 from fakes import ScriptedEngine
 from jobs import answer, job_input, media_children
+from media_process import Reader
 from media_server import MediaServer, dripping
 from records import FrameBatch
+from video_readers import DECODE, VideoReaders
 
 ServeWith = Callable[..., None]
 LARGE_FRAMES = {"min_frame_tokens": 128, "max_frame_tokens": 256, "max_chunks_in_flight": 1}
 """Those of a chunk fill the pipe several times, so the decoder of a job in work is there to be struck."""
+
+
+def failing_reader() -> Reader:
+    return Reader("media.missing", 30)
 
 
 async def test_a_chunk_that_fails_makes_the_result_partial(twelve_seconds: Path, serve_with: ServeWith) -> None:
@@ -67,14 +72,15 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
 ) -> None:
     """The decoder that is told to use the GPU uses the CPU here, until it is killed."""
     started: list[bool] = []
-    reader = media_process.reader
+    take, begin = VideoReaders.take, Reader.begin
 
-    def without_gpu(video: str, module: str, argument: str, *, on_gpu: bool = False) -> list[str]:
-        if module == "media.decode":
+    def noted(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> Reader:
+        if module == DECODE:
             started.append(on_gpu)
-            if cpu_fails and len(started) == 2:
-                return ["false"]
-        return reader(video, module, argument.replace('"on_gpu": true', '"on_gpu": false'))
+        return failing_reader() if cpu_fails and len(started) == 2 else take(readers, module, on_gpu=on_gpu)
+
+    def begin_without_gpu(reader: Reader, video: Path, argument: str) -> None:
+        begin(reader, video, argument.replace('"on_gpu": true', '"on_gpu": false'))
 
     def strike_the_gpu(_batch: FrameBatch) -> str:
         if started == [True]:
@@ -82,7 +88,8 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
             decoder.kill()
         return "seen"
 
-    monkeypatch.setattr(media_process, "reader", without_gpu)
+    monkeypatch.setattr(VideoReaders, "take", noted)
+    monkeypatch.setattr(Reader, "begin", begin_without_gpu)
     serve_with(ScriptedEngine(strike_the_gpu), **LARGE_FRAMES, decoder="cuda")
     output = await answer(job_input(twelve_seconds))
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", second, "seen"]
@@ -94,16 +101,16 @@ async def test_a_decoder_that_fails_on_the_first_chunk_loses_that_alone(
     faults: int, twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = faults
-    reader = media_process.reader
+    take = VideoReaders.take
 
-    def failing_at_first(video: str, module: str, argument: str, *, on_gpu: bool = False) -> list[str]:
+    def failing_at_first(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> Reader:
         nonlocal left
-        if module != "media.decode" or not left:
-            return reader(video, module, argument, on_gpu=on_gpu)
+        if module != DECODE or not left:
+            return take(readers, module, on_gpu=on_gpu)
         left -= 1
-        return ["false"]
+        return failing_reader()
 
-    monkeypatch.setattr(media_process, "reader", failing_at_first)
+    monkeypatch.setattr(VideoReaders, "take", failing_at_first)
     serve_with(ScriptedEngine(lambda _batch: "seen"), **LARGE_FRAMES)
     output = await answer(job_input(twelve_seconds))
     if faults == 1:
@@ -119,7 +126,7 @@ async def test_a_decoder_that_fails_again_at_once_is_not_started_for_every_chunk
     def strike_for_good(_batch: FrameBatch) -> str:
         (decoder,) = media_children()
         decoder.kill()
-        monkeypatch.setattr("media_process.reader", lambda *_, **__: ["false"])
+        monkeypatch.setattr(VideoReaders, "take", lambda *_, **__: failing_reader())
         return "seen"
 
     serve_with(ScriptedEngine(strike_for_good), **LARGE_FRAMES)
@@ -233,6 +240,18 @@ async def test_a_dead_engine_ends_all_jobs_whatever_they_wait_for(twelve_seconds
         for ended in (await fetching, await answer(job_input(twelve_seconds))):
             assert ended["error"].startswith("ENGINE_DEAD: ")
             assert ended["refresh_worker"]
+
+
+async def test_what_reads_the_video_is_started_while_it_arrives_and_goes_with_the_job(serve_with: ServeWith) -> None:
+    serve_with(ScriptedEngine(lambda _batch: "seen"), download_allow_private=("127.0.0.1",))
+    with MediaServer() as server:
+        job = asyncio.create_task(answer(job_input(server.answer(dripping(b"", b"")))))
+        async with asyncio.timeout(10):
+            while len(media_children()) < 2:
+                await asyncio.sleep(0.01)
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+    assert media_children() == []
 
 
 async def test_a_fault_of_our_own_is_coded_and_tells_nothing(twelve_seconds: Path, serve_with: ServeWith) -> None:

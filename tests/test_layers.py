@@ -28,6 +28,7 @@ LAYERS = [
     ["media.source"],
     ["media.packets", "media.budget", "media.wire", "media.bits", "media.tone"],
     ["engine.chat", "engine.pulse"],
+    ["video_readers"],
     ["answers.prompts", "media_process", "chunk_gate"],
     ["media.sandbox"],
     ["media.confinement", "free_memory"],
@@ -129,5 +130,6 @@ def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:
 
 def test_only_config_reads_the_environment() -> None:
     readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text()}
-    # The engine writes for vLLM, media_process passes PATH on, the handler asks whether it runs on the platform.
-    assert readers == {"engine.async_engine", "media_process", "handler"}
+    # The engine writes for vLLM and media.confinement for NumPy, media_process passes PATH on, the handler asks whether
+    # it runs on the platform.
+    assert readers == {"engine.async_engine", "media.confinement", "media_process", "handler"}

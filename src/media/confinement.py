@@ -1,14 +1,17 @@
-"""Program: `python -m media.confinement PATH ON_GPU MODULE ARGUMENT…` runs a program that may only read one video.
+"""Program: `python -m media.confinement MODULE ON_GPU` loads a module and has it read the one video that stdin names.
 
-First it gives up, for itself and all threads to come, what reading a video needs nothing of: all other files, by
-media.landlock; sockets, other programs and signals to others, by a filter on system calls. What opens a video is
-started in this way alone.
+stdin holds JSON: the video's path, and the argument of the module's `main`. Before that is called, the process gives
+up, for itself and all threads to come, what reading a video needs nothing of: all other files, by media.landlock;
+sockets, other programs and signals to others, by a filter on system calls. What opens a video is started in this way
+alone.
 """
 
 import ctypes
 import errno
+import importlib
+import json
+import os
 import platform
-import runpy
 import struct
 import sys
 from pathlib import Path
@@ -20,6 +23,7 @@ OF_PYTHON = tuple(Path(path) for path in {sys.prefix, sys.base_prefix, *sys.path
 OF_CUDA = (Path("/proc"), Path("/sys"), Path("/etc"))
 DEVICES = Path("/dev")
 KERNEL_SUPPORT = Path("/proc/sys/kernel/seccomp")
+THREADS = Path("/proc/self/task")
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_… of linux/audit.h by the names of uname."""
@@ -63,12 +67,18 @@ def layers() -> list[str]:
 
 
 def confine(video: Path, *, on_gpu: bool) -> None:
-    """Deny other files, and the calls, from now on, where that is supported; not in a process that has threads.
+    """Deny other files, and the calls, from now on, where that is supported.
 
     Args:
         video: the file that stays readable.
         on_gpu: whether the driver's files are needed.
+
+    Raises:
+        OSError: the kernel refused.
+        RuntimeError: there are threads already, which nothing would be denied.
     """
+    if len(list(THREADS.iterdir())) > 1:
+        raise RuntimeError("A process that has threads cannot be confined.")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # without it neither of the two is allowed
     landlock.restrict([video, *OF_PYTHON, *(OF_CUDA if on_gpu else ())], [DEVICES] if on_gpu else [])
@@ -100,11 +110,14 @@ def _instruction(code: int, if_true: int, if_false: int, operand: int) -> bytes:
 
 
 def main() -> None:
-    """Run the program."""
-    video, on_gpu, module, *arguments = sys.argv[1:]
-    confine(Path(video), on_gpu=on_gpu == str(True))
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__")
+    """Load, wait, and read; without an order end at once."""
+    name, on_gpu = sys.argv[1:]
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's library starts threads when it is loaded
+    module = importlib.import_module(name)
+    if order := sys.stdin.read():
+        video, argument = json.loads(order)
+        confine(Path(video), on_gpu=on_gpu == str(True))
+        module.main(argument)
 
 
 if __name__ == "__main__":

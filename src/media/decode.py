@@ -1,7 +1,6 @@
-"""Program: `python -m media.decode PLAN` writes the pictures on screen at a grid of instants to stdout.
+"""Writes the pictures on screen at a grid of instants to stdout; run by media.confinement.
 
-PLAN is the JSON of a DecodePlan; media.wire describes both sides. Records leave in time order, and
-decoding waits while nobody reads.
+media.wire describes plan and records. Records leave in time order, and decoding waits while nobody reads.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -193,9 +191,9 @@ def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid, tally: Ta
         yield from decoders.pictures(tally.decoding(pieces))
 
 
-def main() -> None:
-    """Write the planned pictures to stdout."""
-    plan = DecodePlan(**json.loads(sys.argv[1]))
+def main(argument: str) -> None:
+    """Write the pictures of a DecodePlan, given as JSON, to stdout."""
+    plan = DecodePlan(**json.loads(argument))
     grid, tally = Grid(plan), Tally()
     pair = keyframes_in_intervals if plan.keyframes_only else shown_at_instants
     converter = PictureConverter(plan.height_px, plan.width_px, plan.codec)
@@ -210,7 +208,3 @@ def main() -> None:
 def _write(part: bytes | memoryview) -> None:
     while part:
         part = part[os.write(1, part) :]
-
-
-if __name__ == "__main__":
-    main()

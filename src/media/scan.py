@@ -1,4 +1,4 @@
-"""Program: `python -m media.scan PATH` prints one JSON object that describes a video.
+"""Prints one JSON object that describes a video; run by media.confinement.
 
 It reads every packet and decodes the first picture, because headers lie. Of a file that cannot
 be used it prints {"refused": reason}; the reasons are the keys of frame_extractor.REFUSALS.
@@ -222,10 +222,6 @@ def _rate_fps(stream: VideoStream, times: PacketTimes, duration_s: Fraction) -> 
     return measured_fps.limit_denominator(1_000_000)
 
 
-def main() -> None:
-    """Print the scan of the file named on the command line."""
-    json.dump(scan(sys.argv[1]), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+def main(path: str) -> None:
+    """Print the scan of a file."""
+    json.dump(scan(path), sys.stdout)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import media_process
 from config import Settings
 from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
 from free_memory import free_memory_bytes
+from media_process import Reader, output_of
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
@@ -93,7 +93,9 @@ def _model(settings: Settings) -> tuple[bool, str]:
 
 async def _video_reader() -> tuple[bool, str]:
     try:
-        output = await media_process.run(media_process.reader(os.devnull, "media.scan", os.devnull), MEDIA_TIMEOUT_S)
+        scanner = Reader("media.scan", MEDIA_TIMEOUT_S)
+        scanner.begin(Path(os.devnull), os.devnull)
+        output = await output_of(scanner)
     except (MediaError, OSError) as exc:
         return False, f"The process that reads videos does not run: {exc}"
     return json.loads(output) == {"refused": "unreadable"}, "its processes run"

@@ -62,8 +62,12 @@ def worker(*, fast: bool = False, most_chunks: int | None = None) -> Callable[[F
         from records import Chunk, Sampling
 
         async def run() -> list[int]:
-            extractor, counts = FrameExtractor(Settings(fast_decode=fast)), []
-            path, spans = Path(film.path), film.spans()
+            extractor = FrameExtractor(Settings(fast_decode=fast))
+            with extractor.readers:
+                return await chunk_sizes(extractor)
+
+        async def chunk_sizes(extractor: FrameExtractor) -> list[int]:
+            counts, path, spans = [], Path(film.path), film.spans()
             info = await extractor.get_video_info(path)
             ends_s = [min(span[0] + CHUNK_S, info.end_s) for span in spans]
             chunks = [
