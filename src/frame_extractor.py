@@ -44,7 +44,7 @@ class FrameExtractor:
     """Reads videos in child processes; the worker's own process never parses a file from outside.
 
     Attributes:
-        readers: those processes; to be entered as soon as it is known that a video will come.
+        readers: starts those processes, early for whoever asks it to.
     """
 
     def __init__(self, settings: Settings) -> None:

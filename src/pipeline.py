@@ -112,7 +112,7 @@ async def _process(request: JobRequest, services: Services, report: Report, time
     job = _Job(request, services, report)
     # While the video arrives, the model loads, if it has not, and the processes start that will read the video.
     async with job_directory(services.settings.work_dir) as directory, _model_loading(services.client):
-        with services.extractor.readers:
+        with services.extractor.readers.started_early():
             async with _deadline(chunks_end_s, "before the first chunk was looked at"):
                 source = await job.prepare(directory)
             chunks = await job.answer_chunks(source, chunks_end_s)

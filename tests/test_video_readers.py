@@ -22,7 +22,7 @@ def tasks() -> list[str]:
 
 async def test_a_reader_that_was_started_early_reads_the_video(readers: VideoReaders, clips: ClipStore):
     path = clips.clip("h264.mp4").path
-    with readers:
+    with readers.started_early():
         (early,) = [child.pid for child in media_children() if SCAN in child.cmdline()]
         scanner = readers.take(SCAN)
         scanner.begin(path, str(path))
@@ -30,10 +30,10 @@ async def test_a_reader_that_was_started_early_reads_the_video(readers: VideoRea
         assert json.loads(await output_of(scanner))["codec"] == "h264"
 
 
-def test_there_are_as_many_as_are_inside_and_none_behind_the_last(readers: VideoReaders):
-    with readers:
+def test_there_are_as_many_as_jobs_and_none_after_the_last(readers: VideoReaders):
+    with readers.started_early():
         assert tasks() == [DECODE, SCAN]
-        with readers:
+        with readers.started_early():
             assert tasks() == [DECODE, DECODE, SCAN, SCAN]
             readers.take(DECODE).kill()
             assert tasks() == [DECODE, SCAN, SCAN]
@@ -42,13 +42,13 @@ def test_there_are_as_many_as_are_inside_and_none_behind_the_last(readers: Video
 
 
 def test_a_job_that_fails_leaves_none(readers: VideoReaders):
-    with pytest.raises(ValueError, match="no video"), readers:
+    with pytest.raises(ValueError, match="no video"), readers.started_early():
         raise ValueError("no video")
     assert tasks() == []
 
 
 def test_one_that_is_taken_outside_or_again_or_of_another_kind_is_started_then(readers: VideoReaders):
-    with readers.take(SCAN), readers:
+    with readers.take(SCAN), readers.started_early():
         readers.take(DECODE).kill()
         readers.take(DECODE).kill()
         with readers.take(DECODE, on_gpu=True):
