@@ -25,12 +25,11 @@ class VideoReaders:
 
     @contextmanager
     def started_early(self) -> Iterator[None]:
-        """Start one of each kind for a job whose video will come; of those left over, as many go as jobs do."""
+        """Start one of each kind for a job whose video will come; when it ends, no more are left than other jobs."""
         self._jobs += 1
         try:
             for kind in self._kinds:
-                while len(self._early[kind]) < self._jobs:
-                    self._early[kind].append(self._start(kind))
+                self._early[kind].append(self._start(kind))
             yield
         finally:
             self._jobs -= 1

@@ -41,6 +41,14 @@ def test_there_are_as_many_as_jobs_and_none_after_the_last(readers: VideoReaders
     assert tasks() == []
 
 
+def test_for_a_job_that_has_its_own_none_is_started_again(readers: VideoReaders):
+    with readers.started_early(), readers.take(SCAN), readers.take(DECODE):
+        with readers.started_early():
+            assert tasks() == [DECODE, DECODE, SCAN, SCAN]
+        assert tasks() == [DECODE, DECODE, SCAN, SCAN]
+    assert tasks() == []
+
+
 def test_a_job_that_fails_leaves_none(readers: VideoReaders):
     with pytest.raises(ValueError, match="no video"), readers.started_early():
         raise ValueError("no video")

@@ -112,7 +112,7 @@ def _instruction(code: int, if_true: int, if_false: int, operand: int) -> bytes:
 def main() -> None:
     """Load, wait, and read; without an order end at once."""
     name, on_gpu = sys.argv[1:]
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's library starts threads when it is loaded
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy would start threads, too early to confine them
     module = importlib.import_module(name)
     if order := sys.stdin.read():
         video, argument = json.loads(order)

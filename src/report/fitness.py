@@ -15,6 +15,7 @@ from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
 from free_memory import free_memory_bytes
 from media_process import Reader, output_of
+from video_readers import SCAN
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
@@ -93,7 +94,7 @@ def _model(settings: Settings) -> tuple[bool, str]:
 
 async def _video_reader() -> tuple[bool, str]:
     try:
-        scanner = Reader("media.scan", MEDIA_TIMEOUT_S)
+        scanner = Reader(SCAN, MEDIA_TIMEOUT_S)
         scanner.begin(Path(os.devnull), os.devnull)
         output = await output_of(scanner)
     except (MediaError, OSError) as exc:
