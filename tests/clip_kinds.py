@@ -158,6 +158,11 @@ class Cell:
         return f"{self.codec}, {self.container}, {self.condition}"
 
     @property
+    def shares_times(self) -> bool:
+        """Only the first of several small pictures has a time in its container."""
+        return self.container == "mpg" and self.codec in {"h264", "hevc"}
+
+    @property
     def options(self) -> list[str]:
         """ffmpeg's for its output."""
         condition = CONDITIONS[self.condition].options
@@ -213,7 +218,6 @@ LEFT_OUT = [
     LeftOut("no times, only an order", ["starts at 7 s"], containers=["avi"]),
     LeftOut("no edit list to say it", ["starts at 7 s"], containers=["fragmented mp4"]),
     LeftOut("no clock that comes round", ["starts before 0"], containers=containers_but("ts", "mpg")),
-    LeftOut("several pictures share a time", [*CONDITIONS], ["h264", "hevc"], ["mpg"]),
     LeftOut("several pictures share a time", ["variable rate"], containers=["mpg"]),
     LeftOut("times of decoding, not of showing", ["variable rate"], REORDERING, ["avi"]),
     LeftOut("times of decoding, not of showing", ["variable rate"], ["h264", "mpeg2video", "mpeg1video"], ["wmv"]),

@@ -26,7 +26,7 @@ LAYERS = [
     ["media.references"],
     ["media.thinning"],
     ["media.source"],
-    ["media.packets", "media.budget", "media.wire", "media.bits", "media.tone"],
+    ["media.packets", "media.budget", "media.wire", "media.bits", "media.tone", "media.untimed"],
     ["engine.chat", "engine.pulse"],
     ["video_readers"],
     ["answers.prompts", "media_process", "chunk_gate"],
@@ -41,7 +41,7 @@ RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 MODULES = {".".join(path.relative_to(SRC).with_suffix("").parts): path for path in SRC.rglob("*.py")}
 CHILDREN_ONLY = {
     "media.scan", "media.decode", "media.picture", "media.needed", "media.nal", "media.references", "media.source",
-    "media.packets", "media.groups", "media.bits", "media.decoders", "media.tone", "media.av1",
+    "media.packets", "media.groups", "media.bits", "media.decoders", "media.tone", "media.av1", "media.untimed",
 }  # fmt: skip
 """The programs that open files, and what they alone import."""
 PARSERS = {"av", "cv2", "decord", "imageio", "imageio_ffmpeg", "torchcodec"}

@@ -15,6 +15,7 @@ from itertools import chain, islice
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -117,7 +118,7 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
     None: there are too many.
     """
     times, durations = array("q"), array("q")
-    packets = Packets(container, stream)
+    packets, lacks_times, untimed_last = Packets(container, stream), False, 0
     for packet in packets:
         pts = packet_time(packet)
         if pts is not None and pts >= first.pts and not packet.is_discard:
@@ -125,10 +126,14 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
             durations.append(packet.duration or 0)
             if len(times) > MAX_PICTURES:
                 return None
+        lacks_times |= pts is None
+        untimed_last = untimed_last + 1 if pts is None else 0
     if not times:
         times.append(first.pts)
         durations.append(first.frame.duration)
     ordered = np.unique(times)
+    if lacks_times and is_untimed(stream):
+        return _of_constant_rate(ordered, max(durations), untimed_last, packets)
     intervals = np.diff(ordered)
     last_ticks = durations[int(np.argmax(times))]
     span_ticks = int(ordered[-1] - ordered[0])
@@ -139,6 +144,17 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
     variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
     end_pts = int(ordered[-1]) + max(last_ticks, shortest_ticks)
     return PacketTimes(len(ordered), end_pts, bool(variable), packets.is_cut_off, packets.is_even)
+
+
+def _of_constant_rate(
+    known: npt.NDArray[np.int64], told_ticks: int, untimed_last: int, packets: Packets
+) -> PacketTimes:
+    """Of pictures that have no time between those that do, and behind them: their rate is taken for constant."""
+    periods_ticks = [told_ticks, *np.diff(known)]
+    period_ticks = int(min(filter(None, periods_ticks), default=1))
+    count = round((known[-1] - known[0]) / period_ticks) + 1 + untimed_last
+    end_pts = int(known[0]) + count * period_ticks
+    return PacketTimes(count, end_pts, variable=False, is_cut_off=packets.is_cut_off, is_even=packets.is_even)
 
 
 def _describe(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, starmap
 from typing import Final, Literal
 
 import av
@@ -19,7 +19,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from media.packets import Packets, has_times_of_decoding
+from media.packets import Packets, has_times_of_decoding, is_untimed
+from media.untimed import between_known_times
 from media.wire import DECODERS, MAX_STREAMS
 
 # Playlists, image sequences and text are formats that read other files: only these are opened.
@@ -91,13 +92,16 @@ def is_field(frame: VideoFrame, codec: str) -> bool:
 def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
     """Decode what can be decoded, in presentation order; damaged packets are passed over.
 
-    A frame without a presentation time gets its decoding time; without either it is left out.
+    A frame without a presentation time gets its decoding time; without either it is left out, where times are the rule.
     """
+    packets = chain(Packets(container, stream), END)
     if has_times_of_decoding(stream):
-        yield from _decode_untimed(container, stream)
-        return
-    for packet in chain(Packets(container, stream), END):
-        yield from decode_packet(stream.codec_context, packet)
+        yield from _in_order_of_times(packets, stream.codec_context)
+    elif is_untimed(stream):
+        frames = chain.from_iterable(_decode(stream.codec_context, packet) for packet in packets)
+        yield from starmap(TimedFrame, between_known_times(frames))
+    else:
+        yield from chain.from_iterable(decode_packet(stream.codec_context, packet) for packet in packets)
 
 
 def decode_packet(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> Iterator[TimedFrame]:
@@ -108,16 +112,18 @@ def decode_packet(decoder: VideoCodecContext, packet: Packet[VideoStream] | None
             yield TimedFrame(frame, pts)
 
 
-def _decode_untimed(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
+def _in_order_of_times(
+    packets: Iterable[Packet[VideoStream] | None], decoder: VideoCodecContext
+) -> Iterator[TimedFrame]:
     """Give the packets' times, earliest first, to the pictures in the order in which the decoder shows them."""
-    stream.codec_context.copy_opaque = True
+    decoder.copy_opaque = True
     times: list[int] = []
     latest = 0
-    for packet in chain(Packets(container, stream), END):
+    for packet in packets:
         if packet is not None and packet.dts is not None:
             heapq.heappush(times, packet.dts)
             packet.opaque = packet.dts
-        for frame in _decode(stream.codec_context, packet):
+        for frame in _decode(decoder, packet):
             if isinstance(frame.opaque, int):
                 latest = max(latest, frame.opaque)
             if frame.key_frame:  # all that was coded before it has been shown, or is lost
