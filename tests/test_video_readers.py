@@ -2,12 +2,34 @@
 
 import json
 
+import psutil
 import pytest
 
 from clips import ClipStore
-from jobs import media_children
 from media_process import Reader, output_of
 from video_readers import DECODE, SCAN, VideoReaders
+
+
+class Started(list[tuple[str, int]]):
+    """The readers that were started, with their processes."""
+
+    @property
+    def running(self) -> list[str]:
+        """What each reader that runs is for."""
+        return sorted(module for module, pid in self if psutil.pid_exists(pid))
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    noted = Started()
+
+    class Noted(Reader):
+        def __init__(self, module: str, timeout_s: float, *, on_gpu: bool = False) -> None:
+            super().__init__(module, timeout_s, on_gpu=on_gpu)
+            noted.append((module, self.pid))
+
+    monkeypatch.setattr("video_readers.Reader", Noted)
+    return noted
 
 
 @pytest.fixture
@@ -15,53 +37,51 @@ def readers() -> VideoReaders:
     return VideoReaders(20, decode_on_gpu=False)
 
 
-def tasks() -> list[str]:
-    """What each running reader is for."""
-    return sorted(word for child in media_children() for word in child.cmdline() if word in (SCAN, DECODE))
-
-
-async def test_a_reader_that_was_started_early_reads_the_video(readers: VideoReaders, clips: ClipStore):
+async def test_a_reader_that_was_started_early_reads_the_video(
+    readers: VideoReaders, started: Started, clips: ClipStore
+):
     path = clips.clip("h264.mp4").path
     with readers.started_early():
-        (early,) = [child.pid for child in media_children() if SCAN in child.cmdline()]
+        early = [pid for module, pid in started if module == SCAN]
         scanner = readers.take(SCAN)
         scanner.begin(path, str(path))
-        assert scanner.pid == early
+        assert [scanner.pid] == early
         assert json.loads(await output_of(scanner))["codec"] == "h264"
 
 
-def test_there_are_as_many_as_jobs_and_none_after_the_last(readers: VideoReaders):
+def test_there_are_as_many_as_jobs_and_none_after_the_last(readers: VideoReaders, started: Started):
     with readers.started_early():
-        assert tasks() == [DECODE, SCAN]
+        assert started.running == [DECODE, SCAN]
         with readers.started_early():
-            assert tasks() == [DECODE, DECODE, SCAN, SCAN]
+            assert started.running == [DECODE, DECODE, SCAN, SCAN]
             readers.take(DECODE).kill()
-            assert tasks() == [DECODE, SCAN, SCAN]
-        assert tasks() == [DECODE, SCAN]
-    assert tasks() == []
+            assert started.running == [DECODE, SCAN, SCAN]
+        assert started.running == [DECODE, SCAN]
+    assert started.running == []
 
 
-def test_for_a_job_that_has_its_own_none_is_started_again(readers: VideoReaders):
+def test_for_a_job_that_has_its_own_none_is_started_again(readers: VideoReaders, started: Started):
     with readers.started_early(), readers.take(SCAN), readers.take(DECODE):
         with readers.started_early():
-            assert tasks() == [DECODE, DECODE, SCAN, SCAN]
-        assert tasks() == [DECODE, DECODE, SCAN, SCAN]
-    assert tasks() == []
+            assert started.running == [DECODE, DECODE, SCAN, SCAN]
+        assert started.running == [DECODE, DECODE, SCAN, SCAN]
+    assert started.running == []
 
 
-def test_a_job_that_fails_leaves_none(readers: VideoReaders):
+def test_a_job_that_fails_leaves_none(readers: VideoReaders, started: Started):
     with pytest.raises(ValueError, match="no video"), readers.started_early():
         raise ValueError("no video")
-    assert tasks() == []
+    assert len(started) == 2
+    assert started.running == []
 
 
-def test_one_that_is_taken_outside_or_again_or_of_another_kind_is_started_then(readers: VideoReaders):
+def test_one_that_is_taken_outside_or_again_or_of_another_kind_is_started_then(readers: VideoReaders, started: Started):
     with readers.take(SCAN), readers.started_early():
         readers.take(DECODE).kill()
         readers.take(DECODE).kill()
         with readers.take(DECODE, on_gpu=True):
-            assert tasks() == [DECODE, SCAN, SCAN]
-    assert tasks() == []
+            assert started.running == [DECODE, SCAN, SCAN]
+    assert started.running == []
 
 
 async def test_one_that_is_told_nothing_ends_without_a_word():
