@@ -16,10 +16,10 @@ from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
 from media.assembly import BatchAssembler
 from media.budget import Budget, SamplingRate, fit, microseconds
+from media.readers import DECODE, SCAN, VideoReaders
 from media.wire import DecodePlan
 from media_process import output_of
 from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
-from video_readers import DECODE, SCAN, VideoReaders
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from clips import H264, ffmpeg
 from errors import EngineDead, GenerationFailed
 from fakes import ScriptedEngine
 from jobs import answer, job_input, media_children
+from media.readers import DECODE, VideoReaders
 from media_process import Reader
 from media_server import MediaServer, dripping
 from records import FrameBatch
-from video_readers import DECODE, VideoReaders
 
 ServeWith = Callable[..., None]
 LARGE_FRAMES = {"min_frame_tokens": 128, "max_frame_tokens": 256, "max_chunks_in_flight": 1}

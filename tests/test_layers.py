@@ -28,7 +28,7 @@ LAYERS = [
     ["media.source"],
     ["media.packets", "media.budget", "media.wire", "media.bits", "media.tone", "media.untimed"],
     ["engine.chat", "engine.pulse"],
-    ["video_readers"],
+    ["media.readers"],
     ["answers.prompts", "media_process", "chunk_gate"],
     ["media.sandbox"],
     ["media.confinement", "free_memory"],

@@ -14,8 +14,8 @@ from config import Settings
 from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
 from free_memory import free_memory_bytes
+from media.readers import SCAN
 from media_process import Reader, output_of
-from video_readers import SCAN
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB

@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from clips import ClipStore
+from media.readers import DECODE, SCAN, VideoReaders
 from media_process import Reader, output_of
-from video_readers import DECODE, SCAN, VideoReaders
 
 
 class Started(list[tuple[str, int]]):
@@ -28,7 +28,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
             super().__init__(module, timeout_s, on_gpu=on_gpu)
             noted.append((module, self.pid))
 
-    monkeypatch.setattr("video_readers.Reader", Noted)
+    monkeypatch.setattr("media.readers.Reader", Noted)
     return noted
 
 
