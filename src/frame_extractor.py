@@ -18,7 +18,6 @@ from media.assembly import BatchAssembler
 from media.budget import Budget, SamplingRate, fit, microseconds
 from media.readers import DECODE, SCAN, VideoReaders
 from media.wire import DecodePlan
-from media_process import output_of
 from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
 
 log = logging.getLogger(__name__)
@@ -65,10 +64,9 @@ class FrameExtractor:
         Raises:
             MediaError: or one of its kinds; the file cannot be used.
         """
-        scanner = self.readers.take(SCAN)
-        scanner.begin(path, str(path))
-        output = await output_of(scanner)
-        scanned = json.loads(output)
+        with self.readers.take(SCAN) as scanner:
+            scanner.begin(path, str(path))
+            scanned = json.loads(await asyncio.to_thread(scanner.read_all))
         if "refused" in scanned:
             kind, sentence = REFUSALS[scanned["refused"]]
             raise kind(sentence)

@@ -199,10 +199,5 @@ async def run(argv: Sequence[str], timeout_s: float) -> bytes:
         MediaTimeout: it ran longer than timeout_s.
         MediaError: it failed.
     """
-    return await output_of(MediaProcess(argv, timeout_s))
-
-
-async def output_of(process: MediaProcess) -> bytes:
-    """Return the output of a process that was started; see run."""
-    with process:
+    with MediaProcess(argv, timeout_s) as process:
         return await asyncio.to_thread(process.read_all)

@@ -7,7 +7,7 @@ import pytest
 
 from clips import ClipStore
 from media.readers import DECODE, SCAN, VideoReaders
-from media_process import Reader, output_of
+from media_process import Reader
 
 
 class Started(list[tuple[str, int]]):
@@ -37,16 +37,14 @@ def readers() -> VideoReaders:
     return VideoReaders(20, decode_on_gpu=False)
 
 
-async def test_a_reader_that_was_started_early_reads_the_video(
-    readers: VideoReaders, started: Started, clips: ClipStore
-):
+def test_a_reader_that_was_started_early_reads_the_video(readers: VideoReaders, started: Started, clips: ClipStore):
     path = clips.clip("h264.mp4").path
     with readers.started_early():
         early = [pid for module, pid in started if module == SCAN]
-        scanner = readers.take(SCAN)
-        scanner.begin(path, str(path))
-        assert [scanner.pid] == early
-        assert json.loads(await output_of(scanner))["codec"] == "h264"
+        with readers.take(SCAN) as scanner:
+            scanner.begin(path, str(path))
+            assert [scanner.pid] == early
+            assert json.loads(scanner.read_all())["codec"] == "h264"
 
 
 def test_there_are_as_many_as_jobs_and_none_after_the_last(readers: VideoReaders, started: Started):
@@ -84,8 +82,8 @@ def test_one_that_is_taken_outside_or_again_or_of_another_kind_is_started_then(r
     assert started.running == []
 
 
-async def test_one_that_is_told_nothing_ends_without_a_word():
-    reader = Reader(SCAN, 20)
-    assert reader._process.stdin
-    reader._process.stdin.close()
-    assert await output_of(reader) == b""
+def test_one_that_is_told_nothing_ends_without_a_word():
+    with Reader(SCAN, 20) as reader:
+        assert reader._process.stdin
+        reader._process.stdin.close()
+        assert reader.read_all() == b""

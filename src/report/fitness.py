@@ -3,6 +3,7 @@
 A CUDA context in this process would take GPU memory from the engine, which is a process of its own.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
 from free_memory import free_memory_bytes
 from media.readers import SCAN
-from media_process import Reader, output_of
+from media_process import Reader
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
@@ -94,9 +95,9 @@ def _model(settings: Settings) -> tuple[bool, str]:
 
 async def _video_reader() -> tuple[bool, str]:
     try:
-        scanner = Reader(SCAN, MEDIA_TIMEOUT_S)
-        scanner.begin(Path(os.devnull), os.devnull)
-        output = await output_of(scanner)
+        with Reader(SCAN, MEDIA_TIMEOUT_S) as scanner:
+            scanner.begin(Path(os.devnull), os.devnull)
+            output = await asyncio.to_thread(scanner.read_all)
     except (MediaError, OSError) as exc:
         return False, f"The process that reads videos does not run: {exc}"
     return json.loads(output) == {"refused": "unreadable"}, "its processes run"
