@@ -1,14 +1,20 @@
 """Pictures without a time of their own come at the times that their neighbours leave them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clips import H264, ClipStore, numbered_pictures
+from media.scan import scan
 from media.untimed import MAX_HELD, between_known_times
 
 PERIOD = 3600
+PES_OF_PICTURES = re.compile(rb"\x00\x00\x01[\xe0-\xef]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +75,25 @@ def test_a_stream_that_never_has_a_time_again_goes_on_and_is_not_held():
         assert pts == PERIOD * frame.number
         assert len(taken) - frame.number <= MAX_HELD + 2
     assert frame.number == taken[-1]
+
+
+def with_time(program_stream: bytes, which: int, pts: int) -> bytes:
+    """Change one of the times of a program stream, ISO/IEC 13818-1, 2.4.3.7."""
+    starts = [found.start() for found in PES_OF_PICTURES.finditer(program_stream)]
+    timed = [start + 9 for start in starts if program_stream[start + 7] & 0x80]
+    at, marker = timed[which], program_stream[timed[which]] & 0xF0
+    fields = (marker | pts >> 29 & 14 | 1, pts >> 22 & 255, pts >> 14 & 254 | 1, pts >> 7 & 255, pts << 1 & 254 | 1)
+    return program_stream[:at] + bytes(fields) + program_stream[at + 5 :]
+
+
+@pytest.mark.parametrize("ticks_behind", [0, 1, 100])
+def test_the_rate_is_that_of_most_pictures_whatever_one_time_says(ticks_behind: int, clips: ClipStore, tmp_path: Path):
+    """Times a tick apart would be 90,000 pictures a second."""
+    whole = clips.encode("h264.mpg", f"{H264} -f vob", numbered_pictures())
+    described = scan(str(whole))
+    changed = tmp_path / "changed.mpg"
+    first_pts = int(str(described["first_pts"]))
+    changed.write_bytes(with_time(whole.read_bytes(), 3, first_pts + ticks_behind))
+    changed_description = scan(str(changed))
+    assert changed_description["fps"] == described["fps"]
+    assert int(str(changed_description["num_frames"])) <= int(str(described["num_frames"]))

@@ -9,6 +9,7 @@ import math
 import re
 import sys
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
@@ -118,23 +119,25 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
     None: there are too many.
     """
     times, durations = array("q"), array("q")
-    packets, lacks_times, untimed_last = Packets(container, stream), False, 0
+    packets, untimed, untimed_last = Packets(container, stream), 0, 0
     for packet in packets:
         pts = packet_time(packet)
         if pts is not None and pts >= first.pts and not packet.is_discard:
             times.append(pts)
             durations.append(packet.duration or 0)
-            if len(times) > MAX_PICTURES:
-                return None
-        lacks_times |= pts is None
-        untimed_last = untimed_last + 1 if pts is None else 0
+        untimed, untimed_last = (untimed, 0) if pts is not None else (untimed + 1, untimed_last + 1)
+        if len(times) + untimed > MAX_PICTURES:
+            return None
     if not times:
         times.append(first.pts)
         durations.append(first.frame.duration)
     ordered = np.unique(times)
-    if lacks_times and is_untimed(stream):
-        return _of_constant_rate(ordered, max(durations), untimed_last, packets)
     intervals = np.diff(ordered)
+    if untimed and is_untimed(stream):
+        period_ticks = _constant_period_ticks(intervals, durations)
+        count = 1 + round((ordered[-1] - ordered[0]) / period_ticks) + untimed_last
+        end_pts = int(ordered[-1]) + (1 + untimed_last) * period_ticks
+        return PacketTimes(min(count, len(times) + untimed), end_pts, False, packets.is_cut_off, packets.is_even)
     last_ticks = durations[int(np.argmax(times))]
     span_ticks = int(ordered[-1] - ordered[0])
     guessed = abs(sum(durations) - last_ticks - span_ticks) > span_ticks * DURATION_TOLERANCE
@@ -146,15 +149,10 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
     return PacketTimes(len(ordered), end_pts, bool(variable), packets.is_cut_off, packets.is_even)
 
 
-def _of_constant_rate(
-    known: npt.NDArray[np.int64], told_ticks: int, untimed_last: int, packets: Packets
-) -> PacketTimes:
-    """Of pictures that have no time between those that do, and behind them: their rate is taken for constant."""
-    periods_ticks = [told_ticks, *np.diff(known)]
-    period_ticks = int(min(filter(None, periods_ticks), default=1))
-    count = round((known[-1] - known[0]) / period_ticks) + 1 + untimed_last
-    end_pts = int(known[0]) + count * period_ticks
-    return PacketTimes(count, end_pts, variable=False, is_cut_off=packets.is_cut_off, is_even=packets.is_even)
+def _constant_period_ticks(intervals: npt.NDArray[np.int64], durations: Sequence[int]) -> int:
+    """From one picture to the next, of pictures that partly have no time: no more than libav takes it for."""
+    told_ticks, measured_ticks = max(durations), int(np.median(intervals)) if len(intervals) else 0
+    return min(filter(None, (told_ticks, measured_ticks)), default=1)
 
 
 def _describe(
