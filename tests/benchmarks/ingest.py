@@ -26,7 +26,7 @@ from records import Chunk, Sampling
 
 MEDIA, PEERS = ROOT / ".cache" / "bench_ingest", ROOT / ".cache" / "peers"
 FPS = 30
-ROUNDS, RIVALS_ROUNDS = 3, 2
+ROUNDS, RIVALS_ROUNDS = 5, 2
 # Moving, grainy pictures with a cut every seven seconds: more like a camera's than like a test card.
 PICTURES = "testsrc2=s={size}:r={fps}:d={duration_s},scroll=h=0.002:v=0.001,hue=h='60*floor(t/7)',noise=alls=4:allf=t"
 FULL_HD, UHD = "1920x1080", "3840x2160"
@@ -130,11 +130,12 @@ def measured(contender: str, path: Path, duration_s: float) -> dict[str, float]:
     program = Path(__file__).with_name("peers.py")
     run = subprocess.run(
         [sys.executable, program, contender, str(path), str(duration_s), str(FPS)],
-        check=False, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(PEERS)},
+        check=False, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(PEERS)},
     )  # fmt: skip
     if run.returncode and contender in RIVALS:
         return {"wall_s": math.inf}
-    run.check_returncode()
+    if run.returncode:
+        sys.exit(f"{contender} failed on {path.name}:\n{run.stderr}")
     figures: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
     return figures
 
@@ -144,12 +145,12 @@ Round = dict[str, dict[str, float]]
 
 
 def rounds(name: str, contenders: Sequence[str]) -> list[Round]:
-    """Every contender's run on a film, by turns."""
+    """Every contender's run on a film, by turns, there and back: some leave the machine slower to the next."""
     path = film(name)
     done: list[Round] = []
     for number in range(ROUNDS if name == MAIN else RIVALS_ROUNDS):
         done.append({})
-        for contender in contenders:
+        for contender in contenders[:: -1 if number % 2 else 1]:
             done[-1][contender] = measured(contender, path, duration_of(name))
             print(f"{name}, round {number + 1}, {contender}: {done[-1][contender]['wall_s']:.2f} s", flush=True)
     return done
