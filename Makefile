@@ -7,7 +7,7 @@ SOURCES := src tests test_local.py example_usage.py
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup local test check format bench bench-worker bench-ingest bench-download bench-soak bench-tiny-model tiny-model clean
+.PHONY: help setup local test check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench-ingest: $(READY) .cache/peers/.ready ## measure getting frames from files,
 .cache/peers/.ready: tests/benchmarks/peers.txt $(READY)
 	@.venv/bin/uv pip install --quiet --no-deps --target $(@D) -r $<
 	@touch $@
+
+bench-gpu: ## measure the worker on a GPU, in its image, with random weights; ten minutes
+	@python3 tests/benchmarks/gpu.py
 
 bench-download: $(READY) ## measure what the guards cost, beside plain requests
 	@$(PYTHON) tests/benchmarks/download.py
