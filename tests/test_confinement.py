@@ -74,6 +74,29 @@ async def test_on_a_gpu_the_drivers_files_are_open_and_the_secrets_are_not(tmp_p
     assert await media_process.run(python(program), 20) == b"denied\n"
 
 
+async def test_on_a_gpu_threads_are_named_as_the_driver_does_it_and_nothing_else_is_written(tmp_path: Path):
+    program = f"""if True:
+        import threading
+        from pathlib import Path
+        from media.confinement import confine
+        confine(Path({str(tmp_path)!r}), on_gpu=True)
+        def name_itself():
+            name = Path(f"/proc/self/task/{{threading.get_native_id()}}/comm")
+            name.write_text("cuda")
+            print(name.read_text().strip())
+        thread = threading.Thread(target=name_itself)
+        thread.start()
+        thread.join()
+        for path in ("/proc/self/oom_score_adj", {str(tmp_path / "left")!r}):
+            try:
+                Path(path).write_text("1000")
+            except PermissionError:
+                print("denied")
+    """
+
+    assert await media_process.run(python(program), 20) == b"cuda\ndenied\ndenied\n"
+
+
 def filters_of_threads(pid: int) -> list[list[str]]:
     """For each thread of a process, the mode of its filter on system calls: 2 if it has one."""
     threads = Path(f"/proc/{pid}/task").iterdir()

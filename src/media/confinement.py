@@ -20,10 +20,11 @@ from media import landlock
 
 OF_PYTHON = tuple(Path(path) for path in {sys.prefix, sys.base_prefix, *sys.path, "/usr", "/lib", "/lib64"} if path)
 """Where modules and libraries lie."""
-OF_CUDA = (Path("/proc"), Path("/sys"), Path("/etc"))
-DEVICES = Path("/dev")
-KERNEL_SUPPORT = Path("/proc/sys/kernel/seccomp")
 THREADS = Path("/proc/self/task")
+OF_CUDA = (Path("/proc"), Path("/sys"), Path("/etc"))
+WRITTEN_BY_CUDA = (Path("/dev"), THREADS)
+"""The driver does not start when it cannot name its threads, in /proc/self/task/…/comm (an H200, driver 580)."""
+KERNEL_SUPPORT = Path("/proc/sys/kernel/seccomp")
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_… of linux/audit.h by the names of uname."""
@@ -81,7 +82,7 @@ def confine(video: Path, *, on_gpu: bool) -> None:
         raise RuntimeError("A process that has threads cannot be confined.")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # without it neither of the two is allowed
-    landlock.restrict([video, *OF_PYTHON, *(OF_CUDA if on_gpu else ())], [DEVICES] if on_gpu else [])
+    landlock.restrict([video, *OF_PYTHON, *(OF_CUDA if on_gpu else ())], WRITTEN_BY_CUDA if on_gpu else ())
     if not is_supported():
         return
     machine = platform.machine()

@@ -13,7 +13,7 @@ from pathlib import Path
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """Numbers of the system calls, the same on all processors."""
 VERSION_FLAG, RULE_PATH_BENEATH = 1, 1
-WRITE_FILE, READ_FILE, READ_DIR = 1 << 1, 1 << 2, 1 << 3
+WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 14
 RIGHTS_OF_VERSION = (0, 13, 14, 15)
 """How many rights on files the versions know: reading, writing, making, moving, cutting."""
 
@@ -40,7 +40,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path] = ()) -> None:
         for path in readable:
             _allow(ruleset, path, READ_FILE | READ_DIR)
         for path in writable:
-            _allow(ruleset, path, READ_FILE | READ_DIR | WRITE_FILE)
+            _allow(ruleset, path, rights & (READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE))
         _checked(_libc().syscall(RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
