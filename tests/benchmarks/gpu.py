@@ -1,19 +1,18 @@
 """`make bench-gpu`: the worker on a GPU with Qwen3-VL-8B's true shapes and random weights: true speed, noise for words.
 
-Every stage runs in a process of its own, and what it found is kept when a later one fails.
+Every stage runs in a process of its own and leaves its log in .cache/bench_gpu, with what it had found if it failed.
 """
 
 import asyncio
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,13 @@ import numpy as np
 import psutil
 
 from benchmarks.ingest import MAIN, duration_of, film, ratio, rounds, run_ffmpeg
-from benchmarks.report import RESULTS, publish
+from benchmarks.qwen3_vl_8b import write_checkpoint
+from benchmarks.report import publish
 from errors import EngineDead
 from frames import frame_batch
 from records import Chunk, FrameBatch, GenerationOptions
-from tiny_model.environment import CHECKPOINT
 
 WORK = ROOT / ".cache" / "bench_gpu"
-STAGE_TIMEOUT_S = 420
 FRAMES, HEIGHT_PX, WIDTH_PX = 120, 320, 640
 """A minute at two frames a second: 12,000 vision tokens, nearly all that a chunk may have."""
 TEXT_TOKENS = 12_000
@@ -41,134 +39,56 @@ HOUR_S = 3600
 ANSWER_TOKENS = 128
 DECODERS = ("worker", "worker_fast", "full_decode", "pyav", "opencv", "ffmpeg_pipe")
 """Of the ingest benchmark's contenders those that need no package but what vLLM brings."""
-VISION = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "out_hidden_size": 4096,
-          "num_position_embeddings": 2304, "deepstack_visual_indexes": [8, 16, 24], "dtype": "bfloat16"}  # fmt: skip
-LANGUAGE = {"num_hidden_layers": 36, "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8,
-            "head_dim": 128, "intermediate_size": 12288, "vocab_size": 151936, "tie_word_embeddings": False,
-            "dtype": "bfloat16"}  # fmt: skip
-MROPE_SECTION = [24, 20, 20]
-"""These three: config.json of Qwen3-VL-8B-Instruct."""
-FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
-"""As in the -FP8 checkpoint, which leaves out the vision tower and the last layer."""
-TARGETS = {"hour: wall_s": "<= 60", "hour: gpu_waits": "<= 0.05"}
-VARIANTS = {
-    "eager": {},
-    "eager_8192_tokens_a_step": {"MAX_NUM_BATCHED_TOKENS": "8192"},
-    "eager_32768_tokens_a_step": {"MAX_NUM_BATCHED_TOKENS": "32768"},
-    "eager_fp8_kv_cache": {"KV_CACHE_DTYPE": "fp8"},
-    "eager_bf16_weights": {"MODEL_NAME": str(WORK / "bf16")},
-}
-"""Without compiled graphs, which prefill does not need: an engine starts in half the time."""
+TARGETS = {"engine: hour: wall_s": "<= 60", "engine: hour: gpu_waits": "<= 0.05"}
 
 
 def main() -> None:
-    """Run the stages named in the arguments, or all; with `stage NAME`, one of them in this process."""
+    """Run all stages; with `stage NAME`, one of them in this process."""
     if sys.argv[1:2] == ["stage"]:
         figures = STAGES[sys.argv[2]]()
         _results(sys.argv[2]).write_text(json.dumps(figures))
         return
     WORK.mkdir(parents=True, exist_ok=True)
-    for name, quantization in (("fp8", FP8), ("bf16", None)):
-        write_checkpoint(WORK / name, quantization)
-    figures, failed = {}, []
-    for name in sys.argv[1:] or STAGES:
-        found = _measured(name)
-        if found is None:
-            failed.append(name)
-        else:
-            figures[name] = found
-            print(json.dumps({name: found}), flush=True)
-    earlier = RESULTS / "gpu.json"
-    if sys.argv[1:] and earlier.exists():
-        figures = json.loads(earlier.read_text())["figures"] | figures
+    write_checkpoint(WORK / "checkpoint")
+    figures = {}
+    for name in STAGES:
+        figures[name] = _measured(name)
+        print(json.dumps({name: figures[name]}), flush=True)
     publish("gpu", figures, TARGETS)
-    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 def _results(name: str) -> Path:
     return WORK / f"{name}.json"
 
 
-def _measured(name: str) -> dict[str, Any] | None:
-    """A stage's figures; its log stays beside them, its end is shown if it failed."""
-    _results(name).unlink(missing_ok=True)
+def _measured(name: str) -> dict[str, Any]:
+    """A stage's figures; its log stays beside them."""
     environment = {
-        "MODEL_NAME": str(WORK / "fp8"), "LOAD_FORMAT": "dummy", "VIDEO_ROOTS": str(ROOT / ".cache"),
+        "MODEL_NAME": str(WORK / "checkpoint"), "LOAD_FORMAT": "dummy", "VIDEO_ROOTS": str(ROOT / ".cache"),
         "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "MAX_CHUNKS_IN_FLIGHT": str(max(IN_FLIGHT)),
     }  # fmt: skip
-    if name in VARIANTS:
-        environment |= {"ENFORCE_EAGER": "true"} | VARIANTS[name]
-    log = WORK / f"{name}.log"
-    command = [sys.executable, __file__, "stage", name]
-    with log.open("w") as output:
-        try:
-            subprocess.run(
-                command, env=environment | os.environ, check=True, stdout=output, stderr=output, timeout=STAGE_TIMEOUT_S
-            )
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
-            print(f"{name}: {exc}\n" + "\n".join(log.read_text().splitlines()[-25:]), flush=True)
-            return None
+    with (WORK / f"{name}.log").open("w") as log:
+        command = [sys.executable, __file__, "stage", name]
+        subprocess.run(command, check=True, env=environment | os.environ, stdout=log, stderr=log)
     figures: dict[str, Any] = json.loads(_results(name).read_text())
     return figures
-
-
-def write_checkpoint(directory: Path, quantization: Mapping[str, Any] | None) -> None:
-    """Everything of a checkpoint but its weights; words and their ids are the test model's."""
-    shutil.copytree(CHECKPOINT, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
-    config = json.loads((CHECKPOINT / "config.json").read_text())
-    config |= {"dtype": "bfloat16", "tie_word_embeddings": False}
-    config["text_config"] |= LANGUAGE
-    config["text_config"]["rope_parameters"]["mrope_section"] = MROPE_SECTION
-    config["vision_config"] |= VISION
-    if quantization:
-        config["quantization_config"] = {**quantization, "modules_to_not_convert": ["lm_head", *vision_layers()]}
-    (directory / "config.json").write_text(json.dumps(config, indent=2))
-
-
-def vision_layers() -> list[str]:
-    """The vision tower's linear layers, by their names in the checkpoint."""
-    blocks = [
-        f"blocks.{block}.{layer}"
-        for block in range(VISION["depth"])
-        for layer in ("attn.qkv", "attn.proj", "mlp.linear_fc1", "mlp.linear_fc2")
-    ]
-    mergers = ["merger", *(f"deepstack_merger_list.{number}" for number in range(3))]
-    merging = [f"{merger}.{layer}" for merger in mergers for layer in ("linear_fc1", "linear_fc2")]
-    return [f"model.visual.{layer}" for layer in ["patch_embed.proj", *blocks, *merging]]
 
 
 def decoding_figures() -> dict[str, Any]:
     """The ingest benchmark's main film on this machine's cores, and through the GPU's decoder."""
     some = rounds(MAIN, DECODERS)
+    os.environ["DECODER"] = "cuda"
+    with gpu_use() as use:
+        on_gpu = rounds(MAIN, ["worker"])
+    worker_s, on_gpu_s = (statistics.median(each["worker"]["wall_s"] for each in done) for done in (some, on_gpu))
     return {
         "vs_full_decode": ratio(some, "worker", "full_decode"),
         "vs_full_decode_fast": ratio(some, "worker_fast", "full_decode"),
         "speedup": {peer: ratio(some, peer, "worker") for peer in DECODERS[3:]},
-        "realtime_factor": duration_of(MAIN) / statistics.median(each["worker"]["wall_s"] for each in some),
-        "on_gpu": asyncio.run(gpu_decoding_figures()),
+        "video_s_a_s": duration_of(MAIN) / worker_s,
+        "on_gpu_vs_cpu": on_gpu_s / worker_s,
+        "gpu_decoder_busy": use["decoder_busy"],
     }
-
-
-async def gpu_decoding_figures() -> dict[str, Any]:
-    """The worker with each setting of DECODER, which falls back to the CPU and says so in its log."""
-    from config import Settings
-    from frame_extractor import FrameExtractor
-    from video_processor import VideoProcessor
-
-    figures: dict[str, Any] = {}
-    for decoder in ("cpu", "cuda"):
-        settings = Settings(decoder=decoder)
-        extractor = FrameExtractor(settings)
-        started_s = time.perf_counter()
-        info = await extractor.get_video_info(film(MAIN))
-        plan = VideoProcessor(settings, extractor).calculate_optimal_chunks(info)
-        with gpu_use() as use:
-            batches = [b async for b in extractor.stream_frames(film(MAIN), info, plan.sampling, plan.chunks)]
-        figures[f"{decoder}_s"] = time.perf_counter() - started_s
-        figures[f"{decoder}_decoder_busy"] = use["decoder_busy"]
-        figures[f"{decoder}_frames"] = sum(len(batch.pixels) for batch in batches)
-        print(decoder, asdict(batches[0])["decoding"], batches[0].fault)
-    return figures
 
 
 def engine_figures() -> dict[str, Any]:
@@ -186,9 +106,6 @@ async def _engine_figures() -> dict[str, Any]:
     for in_flight in IN_FLIGHT:
         figures[f"prefill_{in_flight}"] = await prefill_figures(client, chunks, in_flight)
         keep(figures)
-    for seconds in (30, 60, 120):
-        figures[f"chunk_{seconds}_s"] = await chunk_length_figures(client, seconds)
-    keep(figures)
     figures["text_tokens_a_s"] = await text_tokens_a_s(client)
     keep(figures)
     figures["decode_tokens_a_s"] = await decode_tokens_a_s(client, chunks)
@@ -202,35 +119,6 @@ async def _engine_figures() -> dict[str, Any]:
 def keep(figures: Mapping[str, Any]) -> None:
     """Show what is known already: a stage that runs out of time leaves its log."""
     print(json.dumps(figures), flush=True)
-
-
-def start_figures() -> dict[str, Any]:
-    """Another start, with the compiled kernels of the first in the caches."""
-
-    async def started() -> dict[str, float]:
-        import handler
-
-        figures = {"start_s": await started_s()}
-        await handler.services().client.shutdown()
-        return figures
-
-    return asyncio.run(started())
-
-
-def variant_figures() -> dict[str, Any]:
-    """Prefill of sixteen chunks, with the settings in the environment."""
-
-    async def figures() -> dict[str, float]:
-        import handler
-
-        figures = {"start_s": await started_s()}
-        client, chunks = handler.services().client, new_chunks()
-        await answered_s(client, [next(chunks) for _ in range(2)])
-        figures |= await prefill_figures(client, chunks, 16, count=3)
-        await client.shutdown()
-        return figures
-
-    return asyncio.run(figures())
 
 
 async def started_s() -> float:
@@ -251,14 +139,20 @@ def _is_older_vllm() -> bool:
 
 
 def speak_to_older_vllm() -> None:
-    """Let a machine whose PyTorch is one of vLLM 0.26's measure too: two things have another name there."""
+    """Let a machine whose PyTorch is vLLM 0.26's measure too.
+
+    Two things have another name there, and it normalises pixels before they go to the engine, as floats: here it
+    leaves them as they are, as later versions do until they are on the GPU. Noise stays noise.
+    """
     import vllm.exceptions
 
     from engine import async_engine
 
     def arguments(*given: Any) -> dict[str, Any]:
         found = engine_arguments(*given)
-        del found["mm_processor_kwargs"]["videos_kwargs"]["do_sample_frames"]  # it comes with the metadata
+        of_videos = found["mm_processor_kwargs"]["videos_kwargs"]
+        del of_videos["do_sample_frames"]  # it comes with the metadata
+        of_videos |= {"do_rescale": False, "do_normalize": False}
         return found
 
     engine_arguments = async_engine.engine_arguments
@@ -297,31 +191,16 @@ async def answered_s(client: Any, batches: list[FrameBatch], max_tokens: int = 1
     return wall_s, sum(one.prompt_tokens for one in generations), sum(one.completion_tokens for one in generations)
 
 
-async def prefill_figures(
-    client: Any, chunks: Iterator[FrameBatch], in_flight: int, count: int = ROUNDS
-) -> dict[str, float]:
+async def prefill_figures(client: Any, chunks: Iterator[FrameBatch], in_flight: int) -> dict[str, float]:
     """Tokens a second of so many chunks at once, and the share of time in which the GPU computed nothing."""
-    rates = []
-    waits = []
-    for _ in range(count):
+    rates, waits = [], []
+    for _ in range(ROUNDS):
         batches = [next(chunks) for _ in range(in_flight)]
         with gpu_use() as use:
             wall_s, prompt_tokens, _ = await answered_s(client, batches)
         rates.append(prompt_tokens / wall_s)
         waits.append(1 - use["busy"])
     return {"tokens_a_s": statistics.median(rates), "gpu_waits": statistics.median(waits)}
-
-
-async def chunk_length_figures(client: Any, seconds: int) -> float:
-    """Tokens a second of eight minutes of video in chunks of some length, each with all the tokens it may have."""
-    frames = 2 * seconds
-    height_px, width_px = {30: (448, 896), 60: (320, 640), 120: (224, 448)}[seconds]
-    chunks = new_chunks(frames, height_px, width_px)
-    rates = []
-    for _ in range(3):
-        wall_s, prompt_tokens, _ = await answered_s(client, [next(chunks) for _ in range(480 // seconds)])
-        rates.append(prompt_tokens / wall_s)
-    return statistics.median(rates)
 
 
 async def text_tokens_a_s(client: Any) -> float:
@@ -415,8 +294,6 @@ def gpu_use() -> Iterator[dict[str, float]]:
 STAGES = {
     "decoding": decoding_figures,
     "engine": engine_figures,
-    "engine_again": start_figures,
-    **dict.fromkeys(VARIANTS, variant_figures),
 }
 
 if __name__ == "__main__":
