@@ -33,12 +33,12 @@ format: $(READY) ## format the code
 	@.venv/bin/ruff format $(SOURCES)
 	@.venv/bin/ruff check --fix $(SOURCES)
 
-bench: bench-worker bench-ingest bench-download bench-soak bench-tiny-model ## run all benchmarks
+bench: bench-worker bench-ingest bench-download bench-soak bench-tiny-model ## run all benchmarks that need no GPU
 
 bench-worker: $(READY) ## measure batching, overhead, memory and import time
 	@$(PYTHON) tests/benchmarks/worker.py
 
-bench-ingest: $(READY) .cache/peers/.ready ## measure getting frames from files, against other readers; half an hour
+bench-ingest: $(READY) .cache/peers/.ready ## measure getting frames from files, against other readers; forty minutes
 	@$(PYTHON) tests/benchmarks/ingest.py
 
 .cache/peers/.ready: tests/benchmarks/peers.txt $(READY)

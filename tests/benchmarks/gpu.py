@@ -91,12 +91,8 @@ def decoding_figures() -> dict[str, Any]:
     }
 
 
-def engine_figures() -> dict[str, Any]:
+async def engine_figures() -> dict[str, Any]:
     """Everything that one engine, as configured for production, is asked for."""
-    return asyncio.run(_engine_figures())
-
-
-async def _engine_figures() -> dict[str, Any]:
     import handler
 
     figures: dict[str, Any] = {"start_s": await started_s()}
@@ -125,17 +121,13 @@ async def started_s() -> float:
     """Start the worker's engine, the imports of vLLM and torch included."""
     import handler
 
-    if _is_older_vllm():
-        speak_to_older_vllm()
     started_s = time.perf_counter()
-    await handler.services().client.initialize_model()
-    return time.perf_counter() - started_s
-
-
-def _is_older_vllm() -> bool:
     import vllm
 
-    return vllm.__version__ < "0.32"
+    if vllm.__version__ < "0.32":
+        speak_to_older_vllm()
+    await handler.services().client.initialize_model()
+    return time.perf_counter() - started_s
 
 
 def speak_to_older_vllm() -> None:
@@ -165,9 +157,9 @@ def options(max_tokens: int) -> GenerationOptions:
     return GenerationOptions(max_tokens=max_tokens, temperature=0, top_p=1, seed=None)
 
 
-def new_chunks(frames: int = FRAMES, height_px: int = HEIGHT_PX, width_px: int = WIDTH_PX) -> Iterator[FrameBatch]:
+def new_chunks() -> Iterator[FrameBatch]:
     """Endless chunks of which no two are the same, so that no cache knows them."""
-    noise = frame_batch(frames, height_px, width_px)
+    noise = frame_batch(FRAMES, HEIGHT_PX, WIDTH_PX)
     number = int.from_bytes(os.urandom(4))
     while True:
         number += 1
@@ -231,10 +223,10 @@ async def decode_tokens_a_s(client: Any, chunks: Iterator[FrameBatch]) -> float:
 async def hour_figures(handler: Any) -> dict[str, Any]:
     """A job on an hour of 1080p H.264, and its frames alone."""
     video, services = hour_of_video(), handler.services()
-    job = {"id": "hour", "input": {"video_url": str(video), "prompt": "What happens?", "max_tokens": ANSWER_TOKENS}}
+    asked = {"video_url": str(video), "prompt": "What happens?", "max_tokens": ANSWER_TOKENS, "temperature": 0}
     with gpu_use() as use:
         started_s = time.perf_counter()
-        output = await handler.answer_job(job | {"input": {**job["input"], "temperature": 0}}, lambda _progress: None)
+        output = await handler.answer_job({"id": "hour", "input": asked}, lambda _progress: None)
         wall_s = time.perf_counter() - started_s
     assert output.get("coverage") == 1, output.get("error")
     info = await services.extractor.get_video_info(video)
@@ -291,10 +283,7 @@ def gpu_use() -> Iterator[dict[str, float]]:
                 use[key] = statistics.fmean(shares) if shares else 0.0
 
 
-STAGES = {
-    "decoding": decoding_figures,
-    "engine": engine_figures,
-}
+STAGES = {"decoding": decoding_figures, "engine": lambda: asyncio.run(engine_figures())}
 
 if __name__ == "__main__":
     main()
