@@ -46,6 +46,7 @@ bench-ingest: $(READY) .cache/peers/.ready ## measure getting frames from files,
 	@touch $@
 
 bench-gpu: ## measure the worker on a GPU, in its image, with random weights; ten minutes
+	@command -v nvidia-smi >/dev/null || { echo "bench-gpu: no NVIDIA driver on this machine." >&2; exit 1; }
 	@python3 tests/benchmarks/gpu.py
 
 bench-download: $(READY) ## measure what the guards cost, beside plain requests
