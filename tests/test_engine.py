@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from answers.prompts import Message
 from config import Settings
 from engine.async_engine import AsyncEngine
+from engine_process import engine_process
 from errors import EngineDead, EngineStartFailed, PromptTooLong
 from frames import frame_batch, moving_square
 from media.budget import video_prompt_tokens
@@ -142,7 +142,7 @@ async def test_a_model_that_cannot_be_read_is_one_coded_error(client: VLLMClient
 
 
 async def test_an_engine_that_hangs_is_given_up(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    [core] = [child for child in psutil.Process().children(recursive=True) if "EngineCore" in " ".join(child.cmdline())]
+    core = engine_process()
     monkeypatch.setattr(engine, "_stall_timeout_s", 2.0)
     core.suspend()
     try:

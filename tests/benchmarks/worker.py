@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks.memory import peak_memory
 from benchmarks.report import publish
+from engine_process import engine_process
 from frames import frame_batch
 from records import FrameBatch, GenerationOptions
 from tiny_model.environment import environment
@@ -131,8 +132,7 @@ def give_the_engine_a_core_of_its_own() -> None:
     """Let the engine run on one core and all else on the others, as if it had a GPU."""
     engine_core, *others = sorted(os.sched_getaffinity(0))
     this = psutil.Process()
-    (engine,) = (child for child in this.children(recursive=True) if "EngineCore" in child.name())
-    for process, cores in ((engine, [engine_core]), (this, others or [engine_core])):
+    for process, cores in ((engine_process(), [engine_core]), (this, others or [engine_core])):
         for thread in process.threads():
             os.sched_setaffinity(thread.id, cores)
 
