@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -37,7 +39,7 @@ def _rows(figures: Figures, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 
 def machine() -> dict[str, object]:
-    """Processor, memory and versions: what a figure depends on."""
+    """Processors, memory and versions: what a figure depends on."""
     model = next(
         line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     )
@@ -48,6 +50,7 @@ def machine() -> dict[str, object]:
         except ModuleNotFoundError:
             continue
     return {
+        **({"gpu": gpu()} if shutil.which("nvidia-smi") else {}),
         "processor": model,
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -55,3 +58,9 @@ def machine() -> dict[str, object]:
         "python": sys.version.partition(" ")[0],
         **versions,
     }
+
+
+def gpu() -> str:
+    """The card's name and its driver's version."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return subprocess.run(query, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
