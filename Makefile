@@ -36,10 +36,10 @@ format: $(READY) ## format the code
 bench: bench-worker bench-ingest bench-download bench-soak bench-tiny-model ## run all benchmarks that need no GPU
 
 bench-worker: $(READY) ## measure batching, overhead, memory and import time
-	@$(PYTHON) tests/benchmarks/worker.py
+	@$(PYTHON) tests/benchmarks/bench_worker.py
 
 bench-ingest: $(READY) .cache/peers/.ready ## measure getting frames from files, against other readers; forty minutes
-	@$(PYTHON) tests/benchmarks/ingest.py
+	@$(PYTHON) tests/benchmarks/bench_ingest.py
 
 .cache/peers/.ready: tests/benchmarks/peers.txt $(READY)
 	@.venv/bin/uv pip install --quiet --no-deps --target $(@D) -r $<
@@ -47,16 +47,16 @@ bench-ingest: $(READY) .cache/peers/.ready ## measure getting frames from files,
 
 bench-gpu: ## measure the worker on a GPU, in its image, with random weights; ten minutes
 	@command -v nvidia-smi >/dev/null || { echo "bench-gpu: no NVIDIA driver on this machine." >&2; exit 1; }
-	@python3 tests/benchmarks/gpu.py
+	@python3 tests/benchmarks/bench_gpu.py
 
 bench-download: $(READY) ## measure what the guards cost, beside plain requests
-	@$(PYTHON) tests/benchmarks/download.py
+	@$(PYTHON) tests/benchmarks/bench_download.py
 
 bench-soak: $(READY) ## send a thousand mixed jobs, a fifth of them hostile, through one worker
-	@$(PYTHON) tests/benchmarks/soak.py
+	@$(PYTHON) tests/benchmarks/bench_soak.py
 
 bench-tiny-model: $(READY) ## measure how well the test model reads clips it never saw
-	@$(PYTHON) tests/benchmarks/reading.py
+	@$(PYTHON) tests/benchmarks/bench_tiny_model.py
 
 tiny-model: $(READY) ## train the test model again from nothing: an hour and a half on two cores, resumed if interrupted
 	@$(PYTHON) tests/tiny_model/train.py

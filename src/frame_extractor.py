@@ -14,11 +14,11 @@ import numpy as np
 
 from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
-from media.assembly import BatchAssembler
-from media.budget import Budget, SamplingRate, fit, microseconds
-from media.readers import DECODE, SCAN, VideoReaders
-from media.wire import DecodePlan
+from frames.assembly import BatchAssembler
+from frames.reader_pool import DECODE, SCAN, VideoReaders
+from protocol import DecodePlan
 from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
+from vision import Budget, SamplingRate, fit, microseconds
 
 log = logging.getLogger(__name__)
 

@@ -9,18 +9,17 @@ import sys
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from pydantic import ValidationError
-
+from api.output import job_output
+from api.progress import ProgressSender
+from api.request import validate_input
+from api.size_limit import deliverable
 from config import Settings, load_settings
-from errors import InputError, WorkerError, to_response
+from errors import WorkerError, to_response
 from job_directory import sweep
+from ops.fitness import examine
+from ops.redaction import SECRET_NAME, RedactingFormatter
 from pipeline import Report, Services, process_video_job
-from records import JobRequest, Progress
-from report.delivery import deliverable
-from report.fitness import examine
-from report.output import job_output
-from report.progress import ProgressSender
-from report.redaction import SECRET_NAME, RedactingFormatter
+from records import Progress
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +29,6 @@ DELIVERY_SHARE = 0.1
 """Of the platform's own limit on a job, kept for delivering the result."""
 EXIT_GRACE_S = 5.0
 """After the engine died: time for running jobs to deliver their errors before the process ends."""
-MAX_SENTENCE_CHARACTERS = 1000
-"""Of one that repeats the caller's own words, such as unknown fields."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -68,21 +65,6 @@ async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
         return to_response(exc)
     log.info("job %s: %d chunks in %.1f s", job_id, len(result.chunks), result.total_s)
     return output
-
-
-def validate_input(job_input: object) -> JobRequest:
-    """Check a job's input.
-
-    Raises:
-        InputError: names every wrong field.
-    """
-    if not isinstance(job_input, dict):
-        raise InputError("The job's input must be an object.")
-    try:
-        return JobRequest.model_validate(job_input)
-    except ValidationError as exc:
-        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors(include_input=False))
-        raise InputError("; ".join(faults)[:MAX_SENTENCE_CHARACTERS]) from exc
 
 
 def time_limit_s(job: dict[str, Any], settings: Settings) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn, Self
 
+from api.request import JobRequest
 from config import Settings
 from download import download
 from errors import AllChunksFailed, EngineDead, JobTimeout, WorkerError
@@ -17,7 +18,6 @@ from job_directory import job_directory
 from records import (
     ChunkResult,
     GenerationOptions,
-    JobRequest,
     JobResult,
     LocalVideo,
     Progress,

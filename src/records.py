@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -19,27 +17,6 @@ if TYPE_CHECKING:
 SamplingMode = Literal["uniform", "keyframes", "adaptive"]
 """Which pictures a chunk is looked at by: those on screen at all instants; keyframes alone, which are decoded fastest;
 or those at the instants around which the picture changes."""
-
-
-class JobRequest(BaseModel):
-    """A job's checked input. A default of None is filled from Settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    video_url: str = Field(min_length=1, max_length=8192)
-    prompt: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
-    max_tokens: int = Field(512, ge=1, le=32_768)
-    """The most tokens generated per chunk, and again for the synthesis."""
-    temperature: float = Field(0.7, ge=0, le=2)
-    """0 is greedy decoding."""
-    top_p: float = Field(0.8, gt=0, le=1)
-    chunk_duration: float | None = Field(None, ge=1, le=86_400)
-    """Seconds of video per chunk."""
-    aggregate: bool = True
-    sample_fps: float | None = Field(None, gt=0, le=60)
-    """Frames looked at per second of video."""
-    sampling: SamplingMode = "uniform"
-    seed: int | None = Field(None, ge=0, lt=2**63)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import ffmpeg
 
-import media_process
 from config import Settings
 from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
-from media.budget import microseconds
-from media.wire import DECODERS, MAX_STREAMS
+from protocol import DECODERS, MAX_STREAMS
 from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
+from sandbox import process
+from vision import microseconds
 
 MAX_CHUNKS = 5000
 """Results of more would be larger than the platform takes, their texts left out."""
@@ -122,7 +122,7 @@ class VideoProcessor:
         seeks_s = [chunk.start_s - retreat_s for retreat_s in SEEK_RETREATS_S]
         for seek_s in [*(seek_s for seek_s in seeks_s if seek_s > info.start_s), None]:
             argv = _copy_argv(source, info, chunk, target, seek_s)
-            await media_process.run(argv, self._settings.media_timeout_s)
+            await process.run(argv, self._settings.media_timeout_s)
             try:
                 copied = await self._extractor.get_video_info(target)
             except MediaError:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from answers import prompts, synthesis
 from answers.prompts import Message
-from chunk_gate import ChunkGate
 from config import Settings
 from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
 from errors import EngineStartFailed, InputError, NoFrames, WorkerError
-from media.budget import MIN_FRAMES, frame_size
+from limits.chunk_limiter import ChunkGate
 from records import ChunkResult, FrameBatch, Generation, GenerationOptions, Synthesis
+from vision import MIN_FRAMES, frame_size
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from report.redaction import RedactingFormatter
+from ops.redaction import RedactingFormatter
 
 CANARY = "canary-7f3a"
 

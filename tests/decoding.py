@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from clips import HEIGHT_PX, WIDTH_PX
-from media import decode
-from media.decode import Grid, Picture, Tally, shown_at_instants
-from media.decoders import Converted, planned_stream
-from media.picture import PictureConverter
-from media.scan import scan
-from media.source import decode_frames, open_video
-from media.wire import DecodePlan
+from decoder import decode
+from decoder.container.open import decode_frames, open_video
+from decoder.convert.rgb import PictureConverter
+from decoder.decode import Grid, Picture, Tally, shown_at_instants
+from decoder.gop.pool import Converted, planned_stream
+from decoder.probe import scan
+from protocol import DecodePlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,6 @@ def media_children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it ended just now
-            if any(word in " ".join(child.cmdline()) for word in ("media.", "ffmpeg")):
+            if any(word in " ".join(child.cmdline()) for word in ("sandbox.confine", "ffmpeg")):
                 found.append(child)
     return found

@@ -43,7 +43,7 @@ async def decoder_at_work() -> psutil.Process:
         while True:
             for child in media_children():
                 with suppress(psutil.NoSuchProcess):  # the one that read the packets ended just now
-                    if "media.decode" in child.cmdline() and is_at_work(child):
+                    if "decoder.decode" in child.cmdline() and is_at_work(child):
                         return child
             await asyncio.sleep(0.01)
 

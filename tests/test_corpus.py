@@ -13,10 +13,10 @@ from typing import Self
 import pytest
 
 from config import Settings
+from decoder.probe import scan
 from decoding import assert_same, decoded_sparsely, decoded_whole, plan_of
 from errors import MediaError
 from frame_extractor import FrameExtractor
-from media.scan import scan
 
 CORPUS = Path(os.environ.get("MEDIA_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
 FPS, LONGEST_S = 2, 30

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from api.request import JobRequest
 from config import Settings, load_settings
 from errors import WorkerError
-from records import JobRequest
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -12,10 +12,10 @@ from PIL import Image
 
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
 from config import Settings
+from decoder import probe as scan
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import NVIDIA_DEVICE, REFUSALS, FrameExtractor
-from media import scan
-from media.wire import DECODERS
+from protocol import DECODERS
 from records import Chunk, Sampling, VideoInfo
 
 
@@ -240,7 +240,7 @@ def decoders() -> list[int]:
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in children.read_text().split():
             command = Path(f"/proc/{pid}/cmdline")
-            if command.exists() and b"media.decode" in command.read_bytes():
+            if command.exists() and b"decoder.decode" in command.read_bytes():
                 found.append(int(pid))
     return found
 

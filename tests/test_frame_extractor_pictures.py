@@ -23,8 +23,8 @@ from clips import (
     numbered_pictures,
     with_display_matrix,
 )
+from decoder.convert.rgb import PictureConverter
 from frame_extractor import FrameExtractor
-from media.picture import PictureConverter
 from records import Chunk, Sampling, VideoInfo
 
 # Each of the eight ways to lay a picture down, and the clockwise turn after a mirroring or none.

@@ -12,11 +12,11 @@ from answers.prompts import Message
 from clips import H264, ffmpeg
 from errors import EngineDead, GenerationFailed
 from fakes import ScriptedEngine
+from frames.reader_pool import DECODE, VideoReaders
 from jobs import answer, job_input, media_children
-from media.readers import DECODE, VideoReaders
-from media_process import Reader
 from media_server import MediaServer, dripping
 from records import FrameBatch
+from sandbox.process import Reader
 
 ServeWith = Callable[..., None]
 LARGE_FRAMES = {"min_frame_tokens": 128, "max_frame_tokens": 256, "max_chunks_in_flight": 1}
@@ -24,7 +24,7 @@ LARGE_FRAMES = {"min_frame_tokens": 128, "max_frame_tokens": 256, "max_chunks_in
 
 
 def failing_reader() -> Reader:
-    return Reader("media.missing", 30)
+    return Reader("decoder.missing", 30)
 
 
 async def test_a_chunk_that_fails_makes_the_result_partial(twelve_seconds: Path, serve_with: ServeWith) -> None:

@@ -12,37 +12,42 @@ SRC = Path(__file__).parents[1] / "src"
 # The top first. Files of one line are peers and do not import each other, but for the named exceptions.
 LAYERS = [
     ["handler"],
-    ["report.delivery", "report.fitness"],
-    ["report.output", "report.progress", "report.redaction"],
+    ["api.size_limit", "ops.fitness"],
+    ["api.output", "api.progress", "ops.redaction"],
     ["pipeline"],
+    ["api.request"],
     ["vllm_client", "download", "video_processor", "job_directory"],
     ["engine.async_engine", "answers.synthesis", "sources.http", "frame_extractor"],
     ["sources.address_guard", "sources.local", "engine.arguments"],
     ["sources.url", "sources.presigned"],
-    ["media.scan", "media.decode", "media.assembly"],
-    ["media.decoders", "media.groups"],
-    ["media.picture", "media.needed"],
-    ["media.nal", "media.av1"],
-    ["media.references"],
-    ["media.thinning"],
-    ["media.source"],
-    ["media.packets", "media.budget", "media.wire", "media.bits", "media.tone", "media.untimed"],
-    ["engine.chat", "engine.pulse"],
-    ["media.readers"],
-    ["answers.prompts", "media_process", "chunk_gate"],
-    ["media.sandbox"],
-    ["media.confinement", "free_memory"],
-    ["media.landlock"],
+    ["decoder.probe", "decoder.decode", "frames.assembly"],
+    ["decoder.gop.pool", "decoder.gop.split"],
+    ["decoder.convert.rgb", "decoder.gop.select"],
+    ["decoder.bitstream.h26x", "decoder.bitstream.av1"],
+    ["decoder.bitstream.base"],
+    ["frames.static"],
+    ["decoder.container.open"],
+    [
+        "decoder.container.packets",
+        "vision",
+        "protocol",
+        "decoder.bitstream.bits",
+        "decoder.convert.tone_map",
+        "decoder.container.pts",
+    ],
+    ["engine.chat", "engine.watchdog"],
+    ["frames.reader_pool"],
+    ["answers.prompts", "sandbox.process", "limits.chunk_limiter"],
+    ["sandbox.limits"],
+    ["sandbox.confine", "limits.free_memory"],
+    ["sandbox.landlock"],
     ["config"],
     ["records"],
     ["errors"],
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 MODULES = {".".join(path.relative_to(SRC).with_suffix("").parts): path for path in SRC.rglob("*.py")}
-CHILDREN_ONLY = {
-    "media.scan", "media.decode", "media.picture", "media.needed", "media.nal", "media.references", "media.source",
-    "media.packets", "media.groups", "media.bits", "media.decoders", "media.tone", "media.av1", "media.untimed",
-}  # fmt: skip
+CHILDREN_ONLY = {name for name in MODULES if name.startswith("decoder.")} - {name for name in MODULES if name.endswith("__init__")}  # fmt: skip
 """The programs that open files, and what they alone import."""
 PARSERS = {"av", "cv2", "decord", "imageio", "imageio_ffmpeg", "torchcodec"}
 """Packages that read media inside the process that imports them."""
@@ -97,7 +102,7 @@ def test_of_the_models_own_reader_of_videos_only_arithmetic_is_used() -> None:
 def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
     code = (
         f"import importlib, sys; [importlib.import_module(name) for name in {sorted(RANK.keys() - CHILDREN_ONLY)}];"
-        "import media.budget; media.budget.frame_size(180, 320, 4, 9);"  # imports qwen-vl-utils
+        "import vision; vision.frame_size(180, 320, 4, 9);"  # imports qwen-vl-utils
         f"print(sorted({{name.partition('.')[0] for name in sys.modules}} & {PARSERS}))"
     )
     output = subprocess.run([sys.executable, "-c", code], cwd=SRC, check=True, capture_output=True, text=True).stdout
@@ -106,7 +111,7 @@ def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
 
 def test_programs_are_started_only_where_they_are_limited() -> None:
     starters = {name for name, path in MODULES.items() if any(word in path.read_text() for word in STARTS)}
-    assert starters == {"media_process", "media.sandbox"}
+    assert starters == {"sandbox.process", "sandbox.limits"}
 
 
 def test_vllm_is_imported_only_behind_the_client_and_runpod_only_in_the_handler() -> None:
@@ -130,6 +135,6 @@ def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:
 
 def test_only_config_reads_the_environment() -> None:
     readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text()}
-    # The engine writes for vLLM and media.confinement for NumPy, media_process passes PATH on, the handler asks whether
+    # The engine writes for vLLM and sandbox.confine for NumPy, media_process passes PATH on, the handler asks whether
     # it runs on the platform.
-    assert readers == {"engine.async_engine", "media.confinement", "media_process", "handler"}
+    assert readers == {"engine.async_engine", "sandbox.confine", "sandbox.process", "handler"}

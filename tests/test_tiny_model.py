@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration
 
-from benchmarks.reading import card_rows
+from benchmarks.bench_tiny_model import card_rows
 from benchmarks.report import RESULTS
 from tiny_model import world
 from tiny_model.architecture import build_config, build_model, build_processor

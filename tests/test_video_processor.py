@@ -14,9 +14,9 @@ from clips import CONSTANT, HEIGHT_PX, WIDTH_PX, Clip, ClipStore, number_in, wit
 from config import Settings
 from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
-from media.budget import video_tokens
 from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
 from video_processor import MAX_CHUNKS, ChunkFile, VideoProcessor
+from vision import video_tokens
 
 deterministic = hypothesis_settings(derandomize=True, deadline=None, max_examples=150)
 durations_s = st.floats(0.001, 86_400) | st.integers(1, 86_400).map(float) | st.decimals(0, 9, places=3).map(float)

@@ -10,8 +10,8 @@ import pytest
 from config import Settings
 from errors import EngineDead, EngineStartFailed, GenerationFailed, InputError, PromptTooLong
 from fakes import ScriptedEngine, generation
-from frames import frame_batch
 from records import ChunkResult, FrameBatch, GenerationOptions
+from synthetic_frames import frame_batch
 from vllm_client import VLLMClient
 
 OPTIONS = GenerationOptions(max_tokens=16, temperature=0, top_p=1, seed=None)

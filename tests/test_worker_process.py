@@ -20,10 +20,10 @@ import psutil
 import pytest
 import runpod
 
+from api.output import ChunkOutput, JobOutput
 from canary import CANARY
 from jobs import QUESTION, job_input
 from media_server import Exchange, MediaServer, dripping
-from report.output import ChunkOutput, JobOutput
 from tiny_model.environment import environment
 from worker_process import COMMAND, ROOT, START_TIMEOUT_S, Worker, running_worker
 
@@ -168,7 +168,7 @@ def test_a_cancelled_job_ends_its_decoder_and_its_files_and_the_next_job_is_answ
     job = worker.run_until_decoding(f"{server.serve(two_minutes)}?signature={CANARY}")
     assert not worker.descendants(CANARY)
     worker.wait_for_ping(job, running=True)
-    decoders = worker.descendants("media.decode")
+    decoders = worker.descendants("decoder.decode")
     assert len(decoders) == 1
     assert [path.name for path in worker.work_dir.glob("*/*")] == ["source"]
     worker.platform.cancel(job.id)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config import Settings
-from media.budget import FRAME_FACTOR_PX, FRAMES_PER_PAIR
+from vision import FRAME_FACTOR_PX, FRAMES_PER_PAIR
 
 SMALL_CARD_BYTES = 40 * 2**30
 CPU_KV_CACHE_BYTES = 128 * 2**20

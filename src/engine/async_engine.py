@@ -15,7 +15,7 @@ from answers.prompts import Message
 from config import Settings
 from engine.arguments import Gpu, engine_arguments
 from engine.chat import chat_text, video_metadata
-from engine.pulse import Pulse
+from engine.watchdog import Pulse
 from errors import EngineDead, EngineStartFailed, GenerationFailed, PromptTooLong
 from records import FrameBatch, Generation, GenerationOptions
 

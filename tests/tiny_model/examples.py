@@ -12,12 +12,12 @@ from av.video.reformatter import VideoReformatter
 
 from answers import prompts
 from engine.chat import chat_text, video_metadata
-from media.budget import frame_size
 from records import Chunk, FrameBatch
 from tiny_model import world
 from tiny_model.environment import MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from tiny_model.wording import random_question, reworded
 from tiny_model.world import SUBJECTS, Sighting, Subject
+from vision import frame_size
 
 SOURCES_PX = ((720, 1280), (720, 1280), (1080, 1920), (1280, 720), (480, 640), (640, 480), (500, 500), (64, 64))
 """Height and width of the videos whose planned frame sizes are trained on."""

@@ -1,0 +1,1 @@
+"""What callers send and receive: request, progress, output."""

@@ -1,0 +1,1 @@
+"""Opening a container, its packets and their presentation times."""

@@ -1,0 +1,1 @@
+"""Decoded pictures to RGB pixels as displayed."""

@@ -1,0 +1,1 @@
+"""Groups of pictures: splitting, selecting what is needed, decoding in parallel."""

@@ -1,0 +1,112 @@
+"""Turns what the decoder writes into the frames of chunks."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from errors import MediaError
+from frames.static import changing_pairs
+from protocol import RECORD, SUMMARY
+from records import Chunk, Decoding, FrameBatch, Sampling, SamplingMode
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Picture:
+    """A decoded picture and the instants [first, stop) that it still has to serve."""
+
+    first: int
+    stop: int
+    time_s: float
+    is_damaged: bool
+    pixels: npt.NDArray[np.uint8] | None = None
+    """None while they are still in the pipe."""
+
+
+class BatchAssembler:
+    """Reads the decoder's pictures into batches; keeps those that the next chunk sees again.
+
+    Args:
+        read_into: fills a buffer with the decoder's next bytes, blocking; False at their end.
+        sampling: the plan's.
+        mode: see FrameExtractor.stream_frames.
+    """
+
+    def __init__(self, read_into: Callable[[memoryview], bool], sampling: Sampling, mode: SamplingMode) -> None:
+        self._read_into = read_into
+        self._sampling = sampling
+        self._mode = mode
+        self._waiting: list[Picture] = []
+        self._ended = False
+        self._decoding: Decoding | None = None
+
+    def batch(self, chunk: Chunk, following: Chunk | None) -> FrameBatch:
+        """Read until the chunk is complete; blocks while the decoder works."""
+        started_s = time.monotonic()
+        sampling, wanted = self._sampling, self._sampling.indices(chunk)
+        places = 2 * len(wanted) if self._mode == "keyframes" else len(wanted)
+        pixels = np.empty((places, sampling.height_px, sampling.width_px, 3), np.uint8)
+        times_s, is_damaged = np.empty(places, np.float64), np.empty(places, np.bool_)
+        keep_from = sampling.indices(following).start if following else None
+        kept: list[Picture] = []
+        filled, seen_until_s = 0, chunk.start_s
+        while picture := self._next_before(wanted.stop):
+            served = range(max(picture.first, wanted.start), min(picture.stop, wanted.stop))
+            if self._mode == "keyframes":
+                frames_s = [picture.time_s] * 2 if picture.first in served else []
+            else:
+                frames_s = [sampling.instant_s(index) for index in served]
+            place = pixels[filled] if frames_s else np.empty_like(pixels, shape=pixels.shape[1:])
+            self._read_pixels(picture, place)
+            pixels[filled + 1 : filled + len(frames_s)] = place
+            times_s[filled : filled + len(frames_s)] = frames_s
+            is_damaged[filled : filled + len(frames_s)] = picture.is_damaged
+            filled += len(frames_s)
+            if filled:
+                seen_until_s = sampling.instant_s(served.stop)
+            if keep_from is not None and picture.stop > keep_from:
+                kept.append(replace(picture, pixels=place.copy()))
+        self._waiting = kept + self._waiting
+        decode_s = time.monotonic() - started_s
+        decoding, self._decoding = self._decoding, None
+        batch = FrameBatch(chunk, pixels, times_s, is_damaged, sampling.fps, seen_until_s, decode_s, decoding=decoding)
+        batch = batch.chosen(slice(filled))
+        return batch.chosen(changing_pairs(batch.pixels)) if self._mode == "adaptive" else batch
+
+    def _next_before(self, stop: int) -> Picture | None:
+        """Take the next picture, if it serves an instant before `stop`."""
+        if not self._waiting and not self._ended:
+            self._read_header()
+        if not self._waiting or self._waiting[0].first >= stop:
+            return None
+        return self._waiting.pop(0)
+
+    def _read_header(self) -> None:
+        first, count, time_s, is_damaged = RECORD.unpack(self._read(RECORD.size))
+        if count:
+            self._waiting.append(Picture(first, first + count, self._sampling.origin_s + time_s, is_damaged))
+            return
+        self._ended = True
+        packets, decoded, groups = SUMMARY.unpack(self._read(SUMMARY.size))
+        if packets:
+            self._decoding = Decoding("needed", packets, decoded, groups)
+        else:
+            self._decoding = Decoding("keyframes" if self._mode == "keyframes" else "all")
+        log.info("decoded: %s", self._decoding)
+
+    def _read_pixels(self, picture: Picture, place: npt.NDArray[np.uint8]) -> None:
+        if picture.pixels is not None:
+            place[:] = picture.pixels
+        elif not self._read_into(place.data.cast("B")):
+            raise MediaError("The decoder stopped before a picture.")
+
+    def _read(self, size_bytes: int) -> bytes:
+        part = bytearray(size_bytes)
+        if not self._read_into(memoryview(part)):
+            raise MediaError("The decoder stopped too early.")
+        return bytes(part)

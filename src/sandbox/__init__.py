@@ -1,0 +1,1 @@
+"""Starting, limiting and confining the processes that read files from outside."""

@@ -1,0 +1,203 @@
+"""The only file that starts ffmpeg and the media child processes: environment, timeouts, stderr, killing."""
+
+import asyncio
+import contextlib
+import fcntl
+import io
+import json
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+from errors import MediaError, MediaTimeout
+from sandbox import limits
+
+log = logging.getLogger(__name__)
+
+STDERR_TAIL_BYTES = 2048
+MAX_OUTPUT_BYTES = 2**22
+"""Of a process whose output is kept whole; a description has one kilobyte."""
+PIPE_BYTES = 2**20
+"""The largest pipe an unprivileged process may ask for: fewer turns between decoder and reader."""
+
+
+class MediaProcess:
+    """One child process whose stdout is read with a limit on waiting; leaving the context kills its group.
+
+    It gets no secret of the worker: of the environment it sees PATH alone; sandbox.limits limits it, and the
+    kernel kills it when the thread ends that started it. Reading blocks, so it is done in threads, one at
+    a time; any thread may kill.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], timeout_s: float, *, on_gpu: bool = False, stdin: int = subprocess.DEVNULL
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._process = subprocess.Popen(
+            [*limits.prefix(on_gpu=on_gpu), *argv],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=Path(__file__).parents[1],
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            start_new_session=True,
+        )
+        self._stdout = cast("io.FileIO", self._process.stdout)
+        self._stderr = cast("io.FileIO", self._process.stderr)
+        self._stderr_tail = b""
+        with contextlib.suppress(OSError):  # all pipes of a user together have a limit too
+            fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._stdout, selectors.EVENT_READ)
+        self._selector.register(self._stderr, selectors.EVENT_READ)
+        self._reading = threading.Lock()
+        self._ended = False
+        self._killed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The process, and the group of all that it starts."""
+        return self._process.pid
+
+    def read_into(self, buffer: memoryview) -> bool:
+        """Fill the buffer from stdout, blocking; False at the end of the output.
+
+        Raises:
+            MediaTimeout: nothing came for timeout_s.
+            MediaError: the output ended inside the buffer, or the process failed.
+        """
+        filled = 0
+        with self._reading:
+            while filled < len(buffer) and not self._ended:
+                if not self._wait_for_output(time.monotonic() + self._timeout_s):
+                    raise MediaTimeout(f"The decoder gave nothing for {self._timeout_s:g} s.")
+                count = self._stdout.readinto(buffer[filled:])
+                filled += count
+                if count == 0:
+                    self._wait_for_success()
+        if 0 < filled < len(buffer):
+            raise MediaError("The decoder stopped in the middle of a picture.")
+        return filled == len(buffer)
+
+    def read_all(self) -> bytes:
+        """Return the whole output of a process that ends by itself, blocking.
+
+        Raises:
+            MediaTimeout: it ran longer than timeout_s.
+            MediaError: it failed, or told more than MAX_OUTPUT_BYTES.
+        """
+        deadline_s = time.monotonic() + self._timeout_s
+        output = bytearray()
+        with self._reading:
+            while not self._ended:
+                if not self._wait_for_output(deadline_s):
+                    raise MediaTimeout(f"Reading the video took longer than {self._timeout_s:g} s.")
+                part = self._stdout.read(PIPE_BYTES)
+                output += part
+                if len(output) > MAX_OUTPUT_BYTES:
+                    raise MediaError("What was read from the video is too much.")
+                if not part:
+                    self._wait_for_success()
+        return bytes(output)
+
+    def kill(self) -> None:
+        """Kill the process and all it started, wait for it, and close its pipes; safe to call again."""
+        self._killed = True
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        with self._reading:  # a reader sees the end of the output now; no descriptor closes under it
+            self._selector.close()
+            if self._process.stdin:
+                self._process.stdin.close()
+            self._stdout.close()
+            self._stderr.close()
+
+    def _wait_for_output(self, deadline_s: float) -> bool:
+        """Wait until stdout has something or ends, and keep the tail of stderr; False at the deadline."""
+        while (left_s := deadline_s - time.monotonic()) > 0 and (ready := self._selector.select(left_s)):
+            files = [key.fileobj for key, _ in ready]
+            if self._stderr in files:
+                self._keep_stderr()
+            if self._stdout in files:
+                return True
+        return False
+
+    def _wait_for_success(self) -> None:
+        """Wait for the process after the end of its output.
+
+        Raises:
+            MediaTimeout: it goes on without output.
+            MediaError: it failed.
+        """
+        self._ended = True
+        deadline_s = time.monotonic() + self._timeout_s
+        self._selector.unregister(self._stdout)
+        while self._selector.get_map() and self._selector.select(max(0.0, deadline_s - time.monotonic())):
+            self._keep_stderr()
+        try:
+            status = self._process.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired as exc:
+            raise MediaTimeout(f"The decoder did not end within {self._timeout_s:g} s.") from exc
+        if status != 0:
+            if not self._killed:
+                tail = self._stderr_tail.decode("utf-8", "replace").strip()
+                log.warning("media process ended with %s: %s", status, tail)
+            raise MediaError("The video could not be decoded.")
+
+    def _keep_stderr(self) -> None:
+        part = self._stderr.read(PIPE_BYTES)
+        if part:
+            self._stderr_tail = (self._stderr_tail + part)[-STDERR_TAIL_BYTES:]
+        else:
+            self._selector.unregister(self._stderr)
+
+
+class Reader(MediaProcess):
+    """A process that reads one video and can do nothing else; until it is told which, it loads its libraries.
+
+    Args:
+        module: what it does with the video: decoder.probe or decoder.decode.
+        timeout_s: see MediaProcess.
+        on_gpu: whether it may use the GPU.
+    """
+
+    def __init__(self, module: str, timeout_s: float, *, on_gpu: bool = False) -> None:
+        argv = [sys.executable, "-s", "-m", "sandbox.confine", module, str(on_gpu)]
+        super().__init__(argv, timeout_s, on_gpu=on_gpu, stdin=subprocess.PIPE)
+
+    def begin(self, video: Path, argument: str) -> None:
+        """Have it read a video, once; the argument is for the module, and far smaller than a pipe."""
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:  # it has failed, and its output tells
+            stdin.write(json.dumps([str(video), argument]).encode())
+
+
+async def run(argv: Sequence[str], timeout_s: float) -> bytes:
+    """Run a process to its end and return its output; a cancelled caller kills it.
+
+    Raises:
+        MediaTimeout: it ran longer than timeout_s.
+        MediaError: it failed.
+    """
+    with MediaProcess(argv, timeout_s) as process:
+        return await asyncio.to_thread(process.read_all)

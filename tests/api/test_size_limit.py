@@ -1,0 +1,85 @@
+"""A result that the platform would drop is made smaller, and says so; any other is left as it is."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from api import size_limit as delivery
+from api.output import ChunkOutput, JobOutput, Usage, VideoInfoOutput
+from api.size_limit import CUT, deliverable
+from video_processor import MAX_CHUNKS
+
+INFO = VideoInfoOutput(
+    duration=60, fps=25, start=0, num_frames=1500, width=64, height=64, rotation=0, codec="h264",
+    pixel_format="yuv420p", container="mov", bit_rate=1, variable_frame_rate=False, truncated=False, missing=0,
+    size_bytes=1,
+)  # fmt: skip
+
+
+def output_of(texts: list[str | None]) -> JobOutput:
+    chunks = [
+        ChunkOutput(
+            index=index, start_s=index, end_s=index + 1, text=text, error=None if text else "lost",
+            finish_reason="stop", num_frames=4, damaged_frames=0, sample_fps=2, prompt_tokens=1,
+            completion_tokens=1, timings={},
+        )
+        for index, text in enumerate(texts)
+    ]  # fmt: skip
+    return JobOutput(
+        status="complete", coverage=1, video_info=INFO, num_chunks=len(chunks), chunk_results=chunks,
+        aggregated_response="merged", aggregation_error=None, total_processing_time=1, sample_fps=2,
+        frame_size=(64, 64), concessions=["one"], decoding=None, timings={},
+        usage=Usage(prompt_tokens=1, completion_tokens=1),
+    )  # fmt: skip
+
+
+def size_bytes(output: JobOutput) -> int:
+    return len(json.dumps(output.model_dump(mode="json")))
+
+
+@hypothesis_settings(derandomize=True, deadline=None, max_examples=100)
+@given(
+    st.lists(st.none() | st.text("aé\n\U0001f600", max_size=4000), min_size=1, max_size=12),
+    st.integers(6000, 20_000),
+)
+@example(["\U0001f600" * 2000 + "a" * 8000] * 3, 6000)
+def test_what_is_delivered_fits_and_loses_no_more_than_it_must(texts: list[str | None], most_bytes: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delivery, "MAX_RESULT_BYTES", most_bytes)
+        whole = output_of(texts)
+        delivered = deliverable(whole)
+    assert size_bytes(delivered) <= most_bytes
+    if size_bytes(whole) <= most_bytes:
+        assert delivered == whole
+        return
+    assert delivered.concessions[:-1] == whole.concessions
+    assert delivered.aggregated_response == "merged"
+    kept = [chunk.text for chunk in delivered.chunk_results]
+    uncut = [len(json.dumps(text)) for text, now in zip(texts, kept, strict=True) if text and text == now]
+    for text, now in zip(texts, kept, strict=True):
+        if text == now:
+            continue
+        assert text
+        assert now
+        assert now.endswith(CUT)
+        assert text.startswith(now.removesuffix(CUT))
+        assert len(json.dumps(text)) >= max(uncut, default=0)
+
+
+def test_an_unknown_field_is_not_repeated_at_length():
+    from api.request import validate_input
+    from errors import InputError
+
+    with pytest.raises(InputError) as refusal:
+        validate_input({"video_url": "x", "prompt": "x", "k" * 100_000: 1})
+    assert len(str(refusal.value)) < 1100
+
+
+def test_the_most_chunks_that_a_plan_may_have_fit_with_their_texts_cut():
+    whole = output_of(["a" * 8000, None] * (MAX_CHUNKS // 2))
+    delivered = deliverable(whole)
+    assert size_bytes(delivered) <= delivery.MAX_RESULT_BYTES
+    assert {chunk.text for chunk in delivered.chunk_results[1::2]} == {None}

@@ -1,0 +1,87 @@
+"""`make bench-download`: what the guard and the sandbox cost, beside a plain `requests` download of the same file."""
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import requests
+
+from benchmarks.report import publish
+from config import Settings
+from download import download
+from media_server import MediaServer
+from sandbox import limits as sandbox
+from sources.http import PART_BYTES
+
+LARGE_BYTES, SMALL_BYTES = 10**9, 1000
+ROUNDS, SMALL_ROUNDS = 5, 50
+IN_MEMORY = "/dev/shm"
+"""A disk that writes back what one of the two left would decide."""
+TARGETS = {"vs_requests": ">= 0.80", "guard_ms + sandbox_ms": "<= 60"}
+
+
+def main() -> None:
+    """Measure by turns: the worker's download and a plain one, a sandboxed process and a plain one."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory, MediaServer() as server:
+        large, small = (of_zeros(Path(directory) / str(size), size) for size in (LARGE_BYTES, SMALL_BYTES))
+        rounds = [(own_s(server, large), plain_s(server, large)) for _ in range(ROUNDS)]
+        guards_s = [own_s(server, small) - plain_s(server, small) for _ in range(SMALL_ROUNDS)]
+    sandboxes_s = [process_s(*sandbox.prefix()) - process_s() for _ in range(SMALL_ROUNDS)]
+    guard_ms, sandbox_ms = 1000 * statistics.median(guards_s), 1000 * statistics.median(sandboxes_s)
+    publish(
+        "download",
+        {
+            "vs_requests": statistics.median(plain / own for own, plain in rounds),
+            "guard_ms": guard_ms,
+            "sandbox_ms": sandbox_ms,
+            "guard_ms + sandbox_ms": guard_ms + 2 * sandbox_ms,  # one process reads the packets, one decodes
+            "mb_per_s": LARGE_BYTES / 1e6 / statistics.median(own for own, _ in rounds),
+        },
+        TARGETS,
+    )
+
+
+def of_zeros(path: Path, size_bytes: int) -> Path:
+    """A file that takes no place."""
+    with path.open("wb") as file:
+        file.truncate(size_bytes)
+    return path
+
+
+def own_s(server: MediaServer, path: Path) -> float:
+    """Seconds of the worker's download."""
+    settings = Settings(download_allow_private=("127.0.0.1",))
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
+        started_s = time.perf_counter()
+        asyncio.run(download(server.serve(path), Path(directory), settings))
+        return time.perf_counter() - started_s
+
+
+def plain_s(server: MediaServer, path: Path) -> float:
+    """Seconds of a download as the documentation of requests writes it, with the same part size."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
+        started_s = time.perf_counter()
+        with (
+            requests.get(server.serve(path), stream=True, timeout=30) as answer,
+            Path(directory, "a").open("wb") as file,
+        ):
+            file.writelines(answer.iter_content(PART_BYTES))
+        return time.perf_counter() - started_s
+
+
+def process_s(*prefix: str) -> float:
+    """Seconds of a process that does nothing."""
+    started_s = time.perf_counter()
+    subprocess.run([*prefix, "true"], check=True)
+    return time.perf_counter() - started_s
+
+
+if __name__ == "__main__":
+    main()

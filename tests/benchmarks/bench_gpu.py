@@ -1,0 +1,288 @@
+"""`make bench-gpu`: the worker on a GPU with Qwen3-VL-8B's true shapes and random weights: true speed, noise for words.
+
+Every stage runs in a process of its own and leaves its log in .cache/bench_gpu, with what it had found if it failed.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import numpy as np
+from benchmarks.ingest import MAIN, duration_of, film, ratio, rounds, run_ffmpeg
+
+from benchmarks.qwen3_vl_8b import write_checkpoint
+from benchmarks.report import publish
+from engine_process import engine_process
+from errors import EngineDead
+from records import Chunk, FrameBatch, GenerationOptions
+from synthetic_frames import frame_batch
+
+WORK = ROOT / ".cache" / "bench_gpu"
+FRAMES, HEIGHT_PX, WIDTH_PX = 120, 320, 640
+"""A minute at two frames a second: 12,000 vision tokens, nearly all that a chunk may have."""
+TEXT_TOKENS = 12_000
+ROUNDS = 5
+IN_FLIGHT = (1, 4, 16, 32)
+HOUR_S = 3600
+ANSWER_TOKENS = 128
+DECODERS = ("worker", "worker_fast", "full_decode", "pyav", "opencv", "ffmpeg_pipe")
+"""Of the ingest benchmark's contenders those that need no package but what vLLM brings."""
+TARGETS = {"engine: hour: wall_s": "<= 60", "engine: hour: gpu_waits": "<= 0.05"}
+
+
+def main() -> None:
+    """Run all stages; with `stage NAME`, one of them in this process."""
+    if sys.argv[1:2] == ["stage"]:
+        figures = STAGES[sys.argv[2]]()
+        _results(sys.argv[2]).write_text(json.dumps(figures))
+        return
+    WORK.mkdir(parents=True, exist_ok=True)
+    write_checkpoint(WORK / "checkpoint")
+    figures = {}
+    for name in STAGES:
+        figures[name] = _measured(name)
+        print(json.dumps({name: figures[name]}), flush=True)
+    publish("gpu", figures, TARGETS)
+
+
+def _results(name: str) -> Path:
+    return WORK / f"{name}.json"
+
+
+def _measured(name: str) -> dict[str, Any]:
+    """A stage's figures; its log stays beside them."""
+    environment = {
+        "MODEL_NAME": str(WORK / "checkpoint"), "LOAD_FORMAT": "dummy", "VIDEO_ROOTS": str(ROOT / ".cache"),
+        "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "MAX_CHUNKS_IN_FLIGHT": str(max(IN_FLIGHT)),
+    }  # fmt: skip
+    with (WORK / f"{name}.log").open("w") as log:
+        command = [sys.executable, __file__, "stage", name]
+        subprocess.run(command, check=True, env=environment | os.environ, stdout=log, stderr=log)
+    figures: dict[str, Any] = json.loads(_results(name).read_text())
+    return figures
+
+
+def decoding_figures() -> dict[str, Any]:
+    """The ingest benchmark's main film on this machine's cores, and through the GPU's decoder."""
+    some = rounds(MAIN, DECODERS)
+    os.environ["DECODER"] = "cuda"
+    with gpu_use() as use:
+        on_gpu = rounds(MAIN, ["worker"])
+    worker_s, on_gpu_s = (statistics.median(each["worker"]["wall_s"] for each in done) for done in (some, on_gpu))
+    return {
+        "vs_full_decode": ratio(some, "worker", "full_decode"),
+        "vs_full_decode_fast": ratio(some, "worker_fast", "full_decode"),
+        "speedup": {peer: ratio(some, peer, "worker") for peer in DECODERS[3:]},
+        "video_s_a_s": duration_of(MAIN) / worker_s,
+        "on_gpu_vs_cpu": on_gpu_s / worker_s,
+        "gpu_decoder_busy": use["decoder_busy"],
+    }
+
+
+async def engine_figures() -> dict[str, Any]:
+    """Everything that one engine is asked for, configured as in production but for more chunks in flight."""
+    import handler
+
+    figures: dict[str, Any] = {"start_s": await start_engine_s()}
+    client, chunks = handler.services().client, new_chunks()
+    await answered_s(client, [next(chunks) for _ in range(2)])  # warms up
+    keep(figures)
+    for in_flight in IN_FLIGHT:
+        figures[f"prefill_{in_flight}"] = await prefill_figures(client, chunks, in_flight)
+        keep(figures)
+    figures["text_tokens_a_s"] = await text_tokens_a_s(client)
+    keep(figures)
+    figures["decode_tokens_a_s"] = await decode_tokens_a_s(client, chunks)
+    keep(figures)
+    figures["hour"] = await hour_figures(handler)
+    keep(figures)
+    figures["death_noticed_s"] = await death_noticed_s(client, next(chunks))
+    return figures
+
+
+def keep(figures: Mapping[str, Any]) -> None:
+    """Show what is known already: a stage that runs out of time leaves its log."""
+    print(json.dumps(figures), flush=True)
+
+
+async def start_engine_s() -> float:
+    """Start the worker's engine, the imports of vLLM and torch included."""
+    import handler
+
+    started_s = time.perf_counter()
+    import vllm
+
+    if vllm.__version__ < "0.32":
+        speak_to_older_vllm()
+    await handler.services().client.initialize_model()
+    return time.perf_counter() - started_s
+
+
+def speak_to_older_vllm() -> None:
+    """Let a machine whose PyTorch is vLLM 0.26's measure too.
+
+    Two things have another name there, and it normalises pixels before they go to the engine, as floats: here it
+    leaves them as they are, as later versions do until they are on the GPU. Noise stays noise.
+    """
+    import vllm.exceptions
+
+    from engine import async_engine
+
+    def arguments(*given: Any) -> dict[str, Any]:
+        found = engine_arguments(*given)
+        of_videos = found["mm_processor_kwargs"]["videos_kwargs"]
+        del of_videos["do_sample_frames"]  # it comes with the metadata
+        of_videos |= {"do_rescale": False, "do_normalize": False}
+        return found
+
+    engine_arguments = async_engine.engine_arguments
+    async_engine.engine_arguments = arguments
+    vllm.exceptions.VLLMError = ValueError
+
+
+def options(max_tokens: int) -> GenerationOptions:
+    """Greedy."""
+    return GenerationOptions(max_tokens=max_tokens, temperature=0, top_p=1, seed=None)
+
+
+def new_chunks() -> Iterator[FrameBatch]:
+    """Endless chunks of which no two are the same, so that no cache knows them."""
+    noise = frame_batch(FRAMES, HEIGHT_PX, WIDTH_PX)
+    number = int.from_bytes(os.urandom(4))
+    while True:
+        number += 1
+        pixels = noise.pixels.copy()
+        pixels[0, 0, :16, 0] = np.frombuffer(number.to_bytes(16), np.uint8)
+        yield replace(noise, pixels=pixels)
+
+
+async def answered_s(client: Any, batches: list[FrameBatch], max_tokens: int = 1) -> tuple[float, int, int]:
+    """Seconds for chunks given at once, and the tokens read and written."""
+
+    async def stream() -> AsyncGenerator[FrameBatch]:
+        for index, batch in enumerate(batches):
+            yield replace(batch, chunk=Chunk(index, 0, 60, 60))
+
+    started_s = time.perf_counter()
+    results = await client.process_chunks_parallel("What?", stream(), options(max_tokens), lambda _result: None)
+    wall_s = time.perf_counter() - started_s
+    assert not any(result.error for result in results), [result.error for result in results]
+    generations = [result.generation for result in results]
+    return wall_s, sum(one.prompt_tokens for one in generations), sum(one.completion_tokens for one in generations)
+
+
+async def prefill_figures(client: Any, chunks: Iterator[FrameBatch], in_flight: int) -> dict[str, float]:
+    """Tokens a second of so many chunks at once, and the share of time in which the GPU computed nothing."""
+    rates, waits = [], []
+    for _ in range(ROUNDS):
+        batches = [next(chunks) for _ in range(in_flight)]
+        with gpu_use() as use:
+            wall_s, prompt_tokens, _ = await answered_s(client, batches)
+        rates.append(prompt_tokens / wall_s)
+        waits.append(1 - use["busy"])
+    return {"tokens_a_s": statistics.median(rates), "gpu_waits": statistics.median(waits)}
+
+
+async def text_tokens_a_s(client: Any) -> float:
+    """Tokens a second of prompts as long as a chunk's, without pictures: the language model alone."""
+    from answers.prompts import Message
+
+    engine = await client.initialize_model()
+    word_tokens = engine.count_tokens(" white cross" * 100) / 100
+    rates = []
+    for number in range(ROUNDS):
+        words = " white cross" * int(TEXT_TOKENS / word_tokens)
+        messages = [Message(f"{number} {part}", words) for part in range(8)]
+        started_s = time.perf_counter()
+        generations = await asyncio.gather(*(engine.generate_on_text(message, options(1)) for message in messages))
+        rates.append(sum(one.prompt_tokens for one in generations) / (time.perf_counter() - started_s))
+    return statistics.median(rates)
+
+
+async def decode_tokens_a_s(client: Any, chunks: Iterator[FrameBatch]) -> float:
+    """Tokens written a second by sixteen chunks at once, their prefill taken off."""
+    batches = [next(chunks) for _ in range(16)]
+    await answered_s(client, batches)
+    short_s, _, _ = await answered_s(client, batches)  # from the prefix cache, as the next
+    long_s, _, completion_tokens = await answered_s(client, batches, max_tokens=257)
+    return (completion_tokens - 16) / (long_s - short_s)
+
+
+async def hour_figures(handler: Any) -> dict[str, Any]:
+    """A job on an hour of 1080p H.264, and its frames alone."""
+    video, services = hour_of_video(), handler.services()
+    asked = {"video_url": str(video), "prompt": "What happens?", "max_tokens": ANSWER_TOKENS, "temperature": 0}
+    with gpu_use() as use:
+        started_s = time.perf_counter()
+        output = await handler.answer_job({"id": "hour", "input": asked}, lambda _progress: None)
+        wall_s = time.perf_counter() - started_s
+    assert output.get("coverage") == 1, output.get("error")
+    info = await services.extractor.get_video_info(video)
+    plan = services.processor.calculate_optimal_chunks(info)
+    started_s = time.perf_counter()
+    async for batch in services.extractor.stream_frames(video, info, plan.sampling, plan.chunks):
+        del batch
+    return {
+        "wall_s": wall_s,
+        "gpu_waits": 1 - use["busy"],
+        "chunks": len(output["chunk_results"]),
+        "prompt_tokens": output["usage"]["prompt_tokens"],
+        "frames_alone_s": time.perf_counter() - started_s,
+        **{stage: seconds for stage, seconds in output["timings"].items() if isinstance(seconds, float)},
+    }
+
+
+def hour_of_video() -> Path:
+    """The ingest benchmark's main film, repeated."""
+    video = WORK / "hour.mp4"
+    if not video.exists():
+        times = HOUR_S // duration_of(MAIN)
+        run_ffmpeg(video, "-stream_loop", str(times), "-i", str(film(MAIN)), "-t", str(HOUR_S), "-c", "copy")
+    return video
+
+
+async def death_noticed_s(client: Any, batch: FrameBatch) -> float:
+    """Seconds from the engine process's death to the typed error of a chunk that it was answering."""
+    answering = asyncio.create_task(client.process_video_chunk("What?", batch, options(4096)))
+    await asyncio.sleep(3)  # rendered and begun
+    engine_process().kill()
+    started_s = time.perf_counter()
+    try:
+        await answering
+    except EngineDead:
+        return time.perf_counter() - started_s
+    raise AssertionError("the chunk was answered by a dead engine")
+
+
+@contextmanager
+def gpu_use() -> Iterator[dict[str, float]]:
+    """Watch the shares of time in which the GPU computed and its decoder decoded, as the driver counts them."""
+    query = ["nvidia-smi", "--query-gpu=utilization.gpu,utilization.decoder", "--format=csv,noheader,nounits"]
+    use = {"busy": 0.0, "decoder_busy": 0.0}
+    with subprocess.Popen([*query, "-lms", "100"], stdout=subprocess.PIPE, text=True) as watcher:
+        try:
+            yield use
+        finally:
+            watcher.terminate()
+            samples = [line.split(",") for line in watcher.communicate()[0].splitlines() if line.count(",") == 1]
+            for column, key in enumerate(use):
+                shares = [float(sample[column]) / 100 for sample in samples if sample[column].strip().isdigit()]
+                use[key] = statistics.fmean(shares) if shares else 0.0
+
+
+STAGES = {"decoding": decoding_figures, "engine": lambda: asyncio.run(engine_figures())}
+
+if __name__ == "__main__":
+    main()

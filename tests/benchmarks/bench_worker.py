@@ -1,0 +1,238 @@
+"""`make bench-worker`: what the worker itself costs; README.md beside this file says what each key means."""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import psutil
+
+from benchmarks.memory import peak_memory
+from benchmarks.report import publish
+from engine_process import engine_process
+from records import FrameBatch, GenerationOptions
+from synthetic_frames import frame_batch
+from tiny_model.environment import environment
+
+TARGETS = {
+    "batched_speedup": ">= 1.5",
+    "overhead_ms": "<= 100",
+    "max_loop_block_ms": "<= 50",
+    "end_to_end_ratio": "<= 1.15",
+    "rss_growth": "<= 0.10",
+    "import_s": "< 2",
+}
+ROUNDS = 5
+CHUNKS = 8
+OPTIONS = GenerationOptions(max_tokens=48, temperature=0, top_p=1, seed=None)
+SHORT_S, LONG_S, TWENTY_CHUNKS_S = 300, 7200, 1200
+
+
+def main() -> None:
+    """Measure everything; with `memory VIDEO`, run one job and print its peak memory."""
+    if sys.argv[1:2] == ["memory"]:
+        print(asyncio.run(peak_bytes_of_job(Path(sys.argv[2]))))
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        os.environ |= environment() | {"VIDEO_ROOTS": directory}
+        figures = {"import_s": import_s()}
+        figures |= memory_figures(Path(directory))
+        figures |= asyncio.run(engine_figures(Path(directory)))
+    publish("worker", figures, TARGETS)
+
+
+def import_s() -> float:
+    """Seconds to import the handler, less those of an empty program."""
+
+    def run_s(code: str) -> float:
+        started_s = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", check=True)
+        return time.perf_counter() - started_s
+
+    return statistics.median(run_s("import handler") - run_s("") for _ in range(ROUNDS))
+
+
+def memory_figures(directory: Path) -> dict[str, float]:
+    """Peak memory of a short and a long video's job, each in a new process.
+
+    The bound on chunks in flight is one that the short video's five chunks reach too.
+    """
+    image = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
+    bounded = os.environ | image | {"MAX_CHUNKS_IN_FLIGHT": "4"}
+    peaks = []
+    for duration_s in (SHORT_S, LONG_S):
+        video = synthetic_video(directory, duration_s)
+        command = [sys.executable, __file__, "memory", str(video)]
+        peaks.append(int(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=bounded).stdout))
+    return {"rss_growth": peaks[1] / peaks[0] - 1, "peak_rss_mb": peaks[1] / 1e6}
+
+
+def synthetic_video(directory: Path, duration_s: int) -> Path:
+    """A video of the given length in small moving pictures: one minute encoded, then repeated."""
+    minute, video = directory / "minute.mp4", directory / f"{duration_s}s.mp4"
+    ffmpeg = ["ffmpeg", "-v", "error", "-y"]
+    if not minute.exists():
+        source = ("-f", "lavfi", "-i", "testsrc2=size=640x360:rate=10:duration=60")
+        subprocess.run([*ffmpeg, *source, "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(minute)], check=True)
+    repeated = ("-stream_loop", str(duration_s // 60 - 1), "-i", str(minute), "-c", "copy", str(video))
+    subprocess.run([*ffmpeg, *repeated], check=True)
+    return video
+
+
+async def peak_bytes_of_job(video: Path) -> int:
+    """Run a job and return the most memory that the process and its children had together."""
+    import handler
+
+    with peak_memory() as peak:
+        output = await handler.answer_job(job(video, max_tokens=4), lambda _progress: None)
+        await handler.services().client.shutdown()
+    assert output["coverage"] == 1, output
+    return peak[0]
+
+
+async def engine_figures(directory: Path) -> dict[str, float]:
+    """Batching, overhead and the event loop's longest pause, on one engine."""
+    import handler
+
+    services = handler.services()
+    engine: Any = await services.client.initialize_model()
+    figures = {"batched_speedup": await batched_speedup(services.client)}
+    video = synthetic_video(directory, SHORT_S)
+    await handler.answer_job(job(video), lambda _progress: None)  # the planner's first call imports for seconds
+    overheads_ms, probes_ms = [], []
+    with longest_pause() as pause:
+        for _ in range(ROUNDS):
+            overhead_ms, probe_ms = await overhead_of_job(engine, video)
+            overheads_ms.append(overhead_ms)
+            probes_ms.append(probe_ms)
+    figures |= {
+        "overhead_ms": statistics.median(overheads_ms),
+        "probe_ms": statistics.median(probes_ms),
+        "max_loop_block_ms": pause[0] * 1000,
+    }
+    twenty_chunks = synthetic_video(directory, TWENTY_CHUNKS_S)
+    figures["on_shared_cores"] = await end_to_end_ratio(services, twenty_chunks)
+    give_the_engine_a_core_of_its_own()
+    figures["end_to_end_ratio"] = await end_to_end_ratio(services, twenty_chunks)
+    await services.client.shutdown()
+    return figures
+
+
+def give_the_engine_a_core_of_its_own() -> None:
+    """Let the engine run on one core and all else on the others, as if it had a GPU."""
+    engine_core, *others = sorted(os.sched_getaffinity(0))
+    this = psutil.Process()
+    for process, cores in ((engine_process(), [engine_core]), (this, others or [engine_core])):
+        for thread in process.threads():
+            os.sched_setaffinity(thread.id, cores)
+
+
+async def batched_speedup(client: Any) -> float:
+    """Seconds for chunks one at a time over seconds for as many at once; no chunk is seen twice."""
+    seeds = iter(range(10_000))
+
+    def fresh() -> list[FrameBatch]:
+        return [frame_batch(32, 64, 96, seed=next(seeds), index=index) for index in range(CHUNKS)]
+
+    async def stream(batches: list[FrameBatch]) -> AsyncGenerator[FrameBatch]:
+        for batch in batches:
+            yield batch
+
+    ratios = []
+    for _ in range(ROUNDS + 1):
+        one_by_one, at_once = fresh(), fresh()
+        started_s = time.perf_counter()
+        for batch in one_by_one:
+            await client.process_video_chunk("What happens?", batch, OPTIONS)
+        middle_s = time.perf_counter()
+        await client.process_chunks_parallel("What happens?", stream(at_once), OPTIONS, lambda _result: None)
+        ratios.append((middle_s - started_s) / (time.perf_counter() - middle_s))
+    return statistics.median(ratios[1:])  # the first round warms up
+
+
+async def end_to_end_ratio(services: Any, video: Path) -> float:
+    """Seconds of a job's chunks over those of the longer of its two parts alone: decoding, and answering."""
+    info = await services.extractor.get_video_info(video)
+    plan = services.processor.calculate_optimal_chunks(info)
+
+    def decoded() -> AsyncGenerator[FrameBatch]:
+        return services.extractor.stream_frames(video, info, plan.sampling, plan.chunks)
+
+    async def held() -> AsyncGenerator[FrameBatch]:
+        for batch in batches:
+            yield batch
+
+    async def answered_s(stream: AsyncGenerator[FrameBatch]) -> float:
+        await engine._engine.reset_prefix_cache()
+        await engine._engine.reset_encoder_cache()
+        started_s = time.perf_counter()
+        await services.client.process_chunks_parallel("What happens?", stream, OPTIONS, lambda _result: None)
+        return time.perf_counter() - started_s
+
+    engine = await services.client.initialize_model()
+    ratios = []
+    for _ in range(ROUNDS):
+        started_s = time.perf_counter()
+        batches = [batch async for batch in decoded()]
+        decoding_s = time.perf_counter() - started_s
+        ratios.append(await answered_s(decoded()) / max(decoding_s, await answered_s(held())))
+    return statistics.median(ratios)
+
+
+async def overhead_of_job(engine: Any, video: Path) -> tuple[float, float]:
+    """Milliseconds from the job to its first request in vLLM, less reading the source; and those of the probe."""
+    import handler
+
+    generate = engine._engine.generate
+    first_request_s = float("inf")
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        nonlocal first_request_s
+        first_request_s = min(first_request_s, time.perf_counter())
+        return generate(*arguments, **options)
+
+    engine._engine.generate = timed
+    started_s = time.perf_counter()
+    output = await handler.answer_job(job(video), lambda _progress: None)
+    engine._engine.generate = generate
+    timings, first_chunk = output["timings"], output["chunk_results"][0]["timings"]
+    reading_s = timings["download_s"] + timings["validate_s"] + first_chunk["decode_s"]
+    return 1000 * (first_request_s - started_s - reading_s), 1000 * timings["validate_s"]
+
+
+@contextmanager
+def longest_pause() -> Iterator[list[float]]:
+    """Measure how late the event loop's timers are; the list's one item is the longest delay in seconds."""
+    pause = [0.0]
+
+    async def tick() -> None:
+        period_s = 0.002
+        while True:
+            due_s = time.perf_counter() + period_s
+            await asyncio.sleep(period_s)
+            pause[0] = max(pause[0], time.perf_counter() - due_s)
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield pause
+    finally:
+        ticking.cancel()
+
+
+def job(video: Path, max_tokens: int = 8) -> dict[str, Any]:
+    """A job on a local video."""
+    return {"id": "bench", "input": {"video_url": str(video), "prompt": "What happens?", "max_tokens": max_tokens}}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Pictures without a time of their own come at the times that their neighbours leave them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clips import H264, ClipStore, numbered_pictures
+from decoder.container.pts import MAX_HELD, between_known_times
+from decoder.probe import scan
+
+PERIOD = 3600
+PES_OF_PICTURES = re.compile(rb"\x00\x00\x01[\xe0-\xef]")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """As much of a decoded picture as its time needs."""
+
+    number: int
+    pts: int | None
+
+
+def shown(frames: Iterable[Frame]) -> list[tuple[int, int]]:
+    """The number of each picture that comes, and its time."""
+    return [(frame.number, pts) for frame, pts in between_known_times(frames)]
+
+
+@given(st.lists(st.booleans(), max_size=200), st.integers(0, 2**33))
+def test_of_a_constant_rate_every_picture_comes_at_its_time(lacks: list[bool], start: int):
+    times = [start + PERIOD * number for number in range(len(lacks) + 2)]
+    untimed = [False, False, *lacks]
+    frames = [Frame(number, None if untimed[number] else pts) for number, pts in enumerate(times)]
+    assert shown(frames) == [*enumerate(times)]
+
+
+@given(st.lists(st.integers(0, MAX_HELD - 2), min_size=2, max_size=20), st.data())
+def test_a_picture_that_has_the_time_of_a_later_one_comes_at_its_own(runs: list[int], data: st.DataObject):
+    """As libav gives it, where several pictures begin in the packet that has the time."""
+    timed = [0]
+    for run in runs:
+        timed.append(timed[-1] + run + 1)
+    owner = data.draw(st.integers(1, len(timed) - 1))
+    thief = data.draw(st.integers(timed[owner - 1] + 1, timed[owner]))
+    frames = [Frame(number, PERIOD * number if number in timed else None) for number in range(timed[-1] + 1)]
+    if thief < timed[owner]:
+        frames[thief] = Frame(thief, PERIOD * timed[owner])
+    assert shown(frames) == [(number, PERIOD * number) for number in range(timed[-1] + 1)]
+
+
+def test_of_a_variable_rate_the_known_times_stay_and_the_others_are_even():
+    times = [0, None, 900, None, None, 1800]
+    frames = [Frame(number, pts) for number, pts in enumerate(times)]
+    assert shown(frames) == [(0, 0), (1, 450), (2, 900), (3, 1200), (4, 1500), (5, 1800)]
+
+
+def test_before_the_first_time_nothing_comes_and_without_a_second_one_only_that():
+    assert shown([Frame(0, None), Frame(1, 100), Frame(2, None)]) == [(1, 100)]
+    assert shown([Frame(0, None)]) == []
+
+
+def test_a_stream_that_never_has_a_time_again_goes_on_and_is_not_held():
+    taken: list[int] = []
+
+    def frames() -> Iterable[Frame]:
+        for number in range(1000):
+            taken.append(number)
+            yield Frame(number, PERIOD * number if number < 2 else None)
+
+    for frame, pts in between_known_times(frames()):
+        assert pts == PERIOD * frame.number
+        assert len(taken) - frame.number <= MAX_HELD + 2
+    assert frame.number == taken[-1]
+
+
+def with_time(program_stream: bytes, which: int, pts: int) -> bytes:
+    """Change one of the times of a program stream, ISO/IEC 13818-1, 2.4.3.7."""
+    starts = [found.start() for found in PES_OF_PICTURES.finditer(program_stream)]
+    timed = [start + 9 for start in starts if program_stream[start + 7] & 0x80]
+    at, marker = timed[which], program_stream[timed[which]] & 0xF0
+    fields = (marker | pts >> 29 & 14 | 1, pts >> 22 & 255, pts >> 14 & 254 | 1, pts >> 7 & 255, pts << 1 & 254 | 1)
+    return program_stream[:at] + bytes(fields) + program_stream[at + 5 :]
+
+
+@pytest.mark.parametrize("ticks_behind", [0, 1, 100])
+def test_the_rate_is_that_of_most_pictures_whatever_one_time_says(ticks_behind: int, clips: ClipStore, tmp_path: Path):
+    """Times a tick apart would be 90,000 pictures a second."""
+    whole = clips.encode("h264.mpg", f"{H264} -f vob", numbered_pictures())
+    described = scan(str(whole))
+    changed = tmp_path / "changed.mpg"
+    first_pts = int(str(described["first_pts"]))
+    changed.write_bytes(with_time(whole.read_bytes(), 3, first_pts + ticks_behind))
+    changed_description = scan(str(changed))
+    assert changed_description["fps"] == described["fps"]
+    assert int(str(changed_description["num_frames"])) <= int(str(described["num_frames"]))

@@ -1,0 +1,67 @@
+"""Of a standstill few frames are looked at, of what changes all, and no pair is torn apart."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures
+from config import Settings
+from frame_extractor import FrameExtractor
+from frames.static import MAX_SKIPPED_PAIRS, changing_pairs
+from records import Chunk, Sampling
+
+STANDSTILLS = ((0, 40), (40, 41), (41, 100))
+"""First and last instant of each picture of a clip, 2 a second."""
+
+
+def noisy(pictures: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 5, pictures.shape)
+    return (pictures + noise).clip(0, 255).astype(np.uint8)
+
+
+def test_noise_is_no_change():
+    chosen = changing_pairs(noisy(np.full((40, 64, 96, 3), 90)))
+    assert np.flatnonzero(chosen).tolist() == [0, 1, 38, 39]
+
+
+def test_a_small_thing_that_appears_is_a_change():
+    pictures = np.full((30, 64, 96, 3), 90)
+    pictures[13:, 40:52, 20:32] += 60
+    assert np.flatnonzero(changing_pairs(noisy(pictures))).tolist() == [0, 1, 12, 13]
+
+
+def test_a_slow_drift_is_told_from_the_last_chosen_frame_and_not_from_the_one_before():
+    pictures = np.arange(0, 100, 2)[:, None, None, None] + np.zeros((50, 32, 32, 3), int)
+    chosen = np.flatnonzero(changing_pairs(pictures.astype(np.uint8)))
+    assert 10 <= len(chosen) <= 20
+    assert np.diff(chosen).max() <= 9
+
+
+def test_a_long_standstill_is_looked_at_again_and_again():
+    chosen = np.flatnonzero(changing_pairs(np.zeros((200, 32, 32, 3), np.uint8)))
+    assert np.diff(chosen).max() == 2 * MAX_SKIPPED_PAIRS + 1
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 3, 5])
+def test_a_short_chunk_keeps_what_the_model_needs(frames: int):
+    chosen = changing_pairs(np.zeros((frames, 32, 32, 3), np.uint8))
+    assert chosen.sum() == min(frames, 3 if frames % 2 else 4)
+
+
+async def test_every_scene_of_a_slide_show_is_seen_in_a_quarter_of_the_frames(tmp_path: Path):
+    shown = [index for index, (first, stop) in enumerate(STANDSTILLS) for _ in range(first, stop)]
+    every_half_second = numbered_pictures(3)[shown]
+    path = ClipStore(tmp_path).encode("slides.mp4", f"-vf setpts=N/2/TB -r 2 {H264}", every_half_second)
+    extractor = FrameExtractor(Settings(media_timeout_s=30))
+    info = await extractor.get_video_info(path)
+    sampling, chunk = Sampling(0, Fraction(2), HEIGHT_PX, WIDTH_PX), Chunk(0, 0, info.end_s, info.end_s)
+
+    every = await extractor.extract_frames(path, info, sampling, chunk)
+    changing = await extractor.extract_frames(path, info, sampling, chunk, mode="adaptive")
+
+    first_seen_s = dict(reversed([(number_in(p), t) for p, t in zip(changing.pixels, changing.times_s, strict=True)]))
+    assert first_seen_s == {0: 0.0, 1: 20.0, 2: 20.5}
+    assert len(changing.pixels) <= len(every.pixels) / 4
+    assert changing.seen_until_s == every.seen_until_s == info.end_s

@@ -1,0 +1,155 @@
+"""What opens a video can read that file, take a bounded amount of memory, and do nothing else."""
+
+import re
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from clips import HEIGHT_PX, WIDTH_PX, ClipStore
+from config import Settings
+from errors import MediaError
+from frame_extractor import FrameExtractor
+from jobs import media_children
+from records import Chunk, Sampling
+from sandbox import limits as sandbox
+from sandbox import process
+from sandbox.process import MediaProcess
+
+WRITABLE, READ_ONLY = "mmap.PROT_READ | mmap.PROT_WRITE", "mmap.PROT_READ"
+ESCAPES = {
+    "socket": "socket.socket()",
+    "program": "os.execv('/bin/true', ['true'])",
+    "child": "subprocess.run(['true'])",
+    "signal": "os.kill(os.getppid(), 0)",
+    "secrets": "open(f'/proc/{os.getppid()}/environ').read()",
+    "file": "open('/etc/hostname').read()",
+    "directory": "os.listdir(Path(sys.argv[1]).parent)",
+    "writing": "open(sys.argv[1], 'a')",
+    "leaving": "open(Path(sys.argv[1]).with_name('left'), 'w')",
+}
+
+
+def python(program: str) -> list[str]:
+    return [sys.executable, "-c", program]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+async def test_what_opens_a_video_can_do_nothing_else(escape: str, tmp_path: Path):
+    video = tmp_path / "source"
+    video.write_text("video")
+    program = f"""if True:
+        import os, socket, subprocess, sys
+        from concurrent.futures import ThreadPoolExecutor
+        from pathlib import Path
+        from sandbox.confine import confine
+        confine(Path(sys.argv[1]), on_gpu=False)
+        def escape():
+            {ESCAPES[escape]}
+        with ThreadPoolExecutor() as pool:
+            try:
+                pool.submit(escape).result()
+            except PermissionError:
+                print("denied, but for the", open(sys.argv[1]).read())
+    """
+
+    assert await process.run([*python(program), str(video)], 20) == b"denied, but for the video\n"
+
+
+async def test_on_a_gpu_the_drivers_files_are_open_and_the_secrets_are_not(tmp_path: Path):
+    program = f"""if True:
+        import os
+        from pathlib import Path
+        from sandbox.confine import confine
+        confine(Path({str(tmp_path)!r}), on_gpu=True)
+        os.open("/dev/null", os.O_RDWR)
+        Path("/proc/cpuinfo").read_text()
+        try:
+            Path(f"/proc/{{os.getppid()}}/environ").read_text()
+        except PermissionError:
+            print("denied")
+    """
+
+    assert await process.run(python(program), 20) == b"denied\n"
+
+
+async def test_on_a_gpu_threads_are_named_as_the_driver_does_it_and_nothing_else_is_written(tmp_path: Path):
+    program = f"""if True:
+        import threading
+        from pathlib import Path
+        from sandbox.confine import confine
+        confine(Path({str(tmp_path)!r}), on_gpu=True)
+        def name_itself():
+            name = Path(f"/proc/self/task/{{threading.get_native_id()}}/comm")
+            name.write_text("cuda")
+            print(name.read_text().strip())
+        thread = threading.Thread(target=name_itself)
+        thread.start()
+        thread.join()
+        for path in ("/proc/self/oom_score_adj", {str(tmp_path / "left")!r}):
+            try:
+                Path(path).write_text("1000")
+            except PermissionError:
+                print("denied")
+    """
+
+    assert await process.run(python(program), 20) == b"cuda\ndenied\ndenied\n"
+
+
+def filters_of_threads(pid: int) -> list[list[str]]:
+    """For each thread of a process, the mode of its filter on system calls: 2 if it has one."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [re.findall("Seccomp:\t(.)", (thread / "status").read_text()) for thread in threads]
+
+
+async def test_a_decoder_is_confined_in_all_its_threads(tmp_path: Path):
+    path, extractor = ClipStore(tmp_path).clip("h264.mp4").path, FrameExtractor(Settings(media_timeout_s=30))
+    sampling, chunks = Sampling(0, Fraction(25), HEIGHT_PX, WIDTH_PX), [Chunk(0, 0, 1, 1), Chunk(1, 1, 3, 3)]
+    stream = extractor.stream_frames(path, await extractor.get_video_info(path), sampling, chunks)
+
+    await anext(stream)  # the second chunk is larger than the pipe, so its decoder waits
+    (decoder,) = media_children()
+    filters = filters_of_threads(decoder.pid)
+    await stream.aclose()
+
+    assert len(filters) > 1
+    assert filters == [["2"]] * len(filters)
+
+
+async def test_a_process_that_has_threads_is_refused_since_they_would_be_denied_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    program = f"""if True:
+        import threading
+        from pathlib import Path
+        from sandbox.confine import confine
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        confine(Path({str(tmp_path)!r}), on_gpu=False)
+    """
+
+    with pytest.raises(MediaError):
+        await process.run(python(program), 20)
+    assert "cannot be confined" in caplog.text
+
+
+def mapping(protection: str, size_bytes: int) -> list[str]:
+    """A program that maps private memory without filling it."""
+    return python(f"import mmap; mmap.mmap(-1, {size_bytes}, mmap.MAP_PRIVATE, {protection}); print('mapped')")
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_child_cannot_fill_the_memory(caplog: pytest.LogCaptureFixture, *, on_gpu: bool):
+    greedy = mapping(WRITABLE, sandbox.MAX_ADDRESS_SPACE_BYTES)
+
+    with MediaProcess(greedy, 20, on_gpu=on_gpu) as process, pytest.raises(MediaError):
+        process.read_all()
+
+    assert "Cannot allocate memory" in caplog.text
+
+
+def test_a_child_on_a_gpu_may_reserve_what_it_does_not_fill():
+    reserving = mapping(READ_ONLY, 2 * sandbox.MAX_ADDRESS_SPACE_BYTES)
+
+    with MediaProcess(reserving, 20, on_gpu=True) as process:
+        assert process.read_all() == b"mapped\n"

@@ -1,0 +1,219 @@
+"""What a download may connect to: names and routes are stood in for, sockets and servers are real."""
+
+import json
+import socket
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import Settings
+from download import download
+from errors import DownloadError, UrlBlocked
+from sources import address_guard, http
+from sources.address_guard import is_public
+
+BAD_URLS = json.loads(Path(__file__).parents[1].joinpath("bad_urls.json").read_text())
+PUBLIC = "93.184.216.34"
+OTHER_PUBLIC = "2606:4700::1111"
+LOOPBACK_HOSTS = [
+    "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "[::]", "[::1]",
+    "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]", "%31%32%37.0.0.1", "localhost",
+]  # fmt: skip
+real_connect = socket.socket.connect
+real_getaddrinfo = socket.getaddrinfo
+
+
+@dataclass
+class Network:
+    """Names resolve as told, one answer per lookup, the last for good; routed addresses lead to a local port."""
+
+    names: dict[str, list[list[str]]] = field(default_factory=dict)
+    routes: dict[str, int] = field(default_factory=dict)
+    num_lookups: int = 0
+    dialled: list[str] = field(default_factory=list)
+
+    def getaddrinfo(self, host: str, port: int, **_: object) -> list[tuple]:
+        self.num_lookups += 1
+        answers = self.names.get(host, [[host]])
+        addresses = answers.pop(0) if len(answers) > 1 else answers[0]
+        numeric = {"type": socket.SOCK_STREAM, "flags": socket.AI_NUMERICHOST}
+        return [entry for address in addresses for entry in real_getaddrinfo(address, port, **numeric)]
+
+    def connect(self, opened: socket.socket, target: tuple) -> None:
+        self.dialled.append(target[0])
+        if target[0] not in self.routes:
+            raise ConnectionRefusedError
+        loopback = "127.0.0.1" if opened.family == socket.AF_INET else "::ffff:127.0.0.1"
+        real_connect(opened, (loopback, self.routes[target[0]]))
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    network = Network()
+
+    def connect(opened: socket.socket, target: tuple) -> None:  # a function becomes a method, a bound method does not
+        network.connect(opened, target)
+
+    network.names |= {
+        name: [["127.0.0.1"]] for name in ("localhost", "x.localhost", "ip6-localhost", "127.0.0.1.nip.io")
+    }
+    network.names["metadata.google.internal"] = [["169.254.169.254"]]
+    monkeypatch.setattr(socket, "getaddrinfo", network.getaddrinfo)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(http, "BACKOFF_S", 0)
+    return network
+
+
+def path_of(url: str) -> str:
+    return url.removeprefix("http://").partition("/")[2]
+
+
+async def fetch(url: str, directory: Path, *allow_private: str) -> bytes:
+    video = await download(url, directory, Settings(download_allow_private=allow_private))
+    return video.path.read_bytes()
+
+
+@pytest.mark.parametrize("bad", BAD_URLS, ids=lambda bad: ascii(f"{bad['kind']}: {bad['url'][:40]}"))
+async def test_a_bad_url_is_refused_without_a_connection(bad, network, tmp_path):
+    with pytest.raises(DownloadError) as failure:
+        await fetch(bad["url"], tmp_path)
+    assert failure.value.code == bad["code"]
+    assert network.dialled == []
+
+
+@pytest.mark.parametrize("host", LOOPBACK_HOSTS)
+async def test_no_way_of_writing_loopback_reaches_a_listening_port(host, server, monkeypatch, tmp_path):
+    monkeypatch.setattr(address_guard, "PUBLIC_PORTS", {server.port})
+    with pytest.raises(UrlBlocked):
+        await fetch(f"http://{host}:{server.port}/", tmp_path)
+    assert server.num_connections == 0
+
+
+async def test_a_name_with_a_public_address_is_reached_without_any_allowance(network, server, tmp_path):
+    url = server.answer(lambda exchange: exchange.reply(200, b"film"))
+    network.names["media.example"] = [[PUBLIC]]
+    network.routes[PUBLIC] = server.port
+    assert await fetch(f"http://media.example/{path_of(url)}", tmp_path) == b"film"
+    assert server.requests[0]["Host"] == "media.example"
+
+
+@pytest.mark.parametrize("port", sorted(address_guard.PUBLIC_PORTS))
+async def test_a_public_address_is_reached_on_the_usual_ports(port, network, server, tmp_path):
+    url = server.answer(lambda exchange: exchange.reply(200, b"film"))
+    network.routes[PUBLIC] = server.port
+    assert await fetch(f"http://{PUBLIC}:{port}/{path_of(url)}", tmp_path) == b"film"
+
+
+async def test_the_next_address_of_a_name_is_tried_when_one_refuses(network, server, tmp_path):
+    url = server.answer(lambda exchange: exchange.reply(200, b"film"))
+    network.names["media.example"] = [["1.1.1.1", PUBLIC]]
+    network.routes[PUBLIC] = server.port
+    assert await fetch(f"http://media.example/{path_of(url)}", tmp_path) == b"film"
+    assert network.dialled == ["1.1.1.1", PUBLIC]
+
+
+@pytest.mark.parametrize("answer", [[PUBLIC, "10.0.0.1"], ["10.0.0.1", PUBLIC], [PUBLIC, "::1"], [OTHER_PUBLIC, "::"]])
+async def test_a_name_with_one_private_address_among_public_ones_is_refused(answer, network, tmp_path):
+    network.names["mixed.example"] = [answer]
+    with pytest.raises(UrlBlocked):
+        await fetch("http://mixed.example/", tmp_path)
+    assert network.dialled == []
+
+
+async def test_a_name_that_changes_to_a_private_address_after_its_check_is_dialled_as_checked(
+    network, server, tmp_path
+):
+    url = server.answer(lambda exchange: exchange.reply(200, b"film"))
+    network.names["rebind.example"] = [[PUBLIC], ["127.0.0.1"]]
+    network.routes[PUBLIC] = server.port
+    assert await fetch(f"http://rebind.example/{path_of(url)}", tmp_path) == b"film"
+    assert network.num_lookups == 1
+    assert network.dialled == [PUBLIC]
+
+
+async def test_a_name_that_changes_to_a_private_address_between_attempts_is_refused(network, server, tmp_path):
+    url = server.answer(lambda exchange: exchange.reply(503))
+    network.names["rebind.example"] = [[PUBLIC], ["127.0.0.1"]]
+    network.routes |= {PUBLIC: server.port, "127.0.0.1": server.port}
+    with pytest.raises(UrlBlocked):
+        await fetch(f"http://rebind.example/{path_of(url)}", tmp_path)
+    assert network.dialled == [PUBLIC]
+
+
+async def test_a_redirect_from_a_public_address_to_a_private_one_is_refused(network, server, tmp_path):
+    network.routes |= {PUBLIC: server.port, "169.254.169.254": server.port}
+    url = server.answer(lambda exchange: exchange.reply(302, Location="http://169.254.169.254/latest"))
+    with pytest.raises(UrlBlocked):
+        await fetch(f"http://{PUBLIC}/{path_of(url)}", tmp_path)
+    assert network.dialled == [PUBLIC]
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.0/8"),
+        ("[::1]", "::1"),
+        ("[fd00::7]", "fd00::/8"),
+        ("minio", "minio"),
+        ("minio", "10.0.0.0/8"),
+        ("MINIO.", "Minio"),
+    ],
+)
+async def test_an_allowed_host_or_network_is_reached_on_any_port(host, allowed, network, server, tmp_path):
+    url = server.answer(lambda exchange: exchange.reply(200, b"film"))
+    network.names["minio"] = [["10.0.0.9"]]
+    network.routes |= dict.fromkeys(("127.0.0.1", "::1", "fd00::7", "10.0.0.9"), server.port)
+    assert await fetch(f"http://{host}:9000/{path_of(url)}", tmp_path, allowed) == b"film"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://10.1.0.1/",
+        "http://169.254.169.254/",
+        "http://localhost/",
+        "http://[::ffff:10.0.0.9]/",
+        "http://sub.minio/",
+        "http://8.8.8.8:9000/",
+    ],
+)
+async def test_an_allowance_opens_nothing_but_what_it_names(url, network, tmp_path):
+    network.names["sub.minio"] = [["10.1.0.1"]]
+    with pytest.raises(UrlBlocked):
+        await fetch(url, tmp_path, "10.0.0.0/24", "minio")
+    assert network.dialled == []
+
+
+async def test_a_name_that_does_not_exist_is_asked_for_once(network, tmp_path):
+    with pytest.raises(DownloadError, match="does not exist"):
+        await fetch("http://nowhere.example/", tmp_path)
+    assert network.num_lookups == 1
+
+
+async def test_a_name_server_that_fails_for_the_moment_is_asked_again(network, monkeypatch, server, tmp_path):
+    url = server.answer(lambda exchange: exchange.reply(200, b"film"))
+    network.routes[PUBLIC] = server.port
+    failures = [socket.gaierror(socket.EAI_AGAIN, "later")]
+
+    def getaddrinfo(host: str, port: int, **options: object) -> list[tuple]:
+        if failures:
+            raise failures.pop()
+        return network.getaddrinfo(host, port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert await fetch(f"http://{PUBLIC}/{path_of(url)}", tmp_path) == b"film"
+
+
+@given(st.ip_addresses())
+def test_no_address_is_public_that_python_takes_for_local(address: IPv4Address | IPv6Address):
+    assert not is_public(address) or (address.is_global and not address.is_multicast)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", PUBLIC, "172.32.0.1", "100.128.0.1", "2a00:1450::1"])
+def test_addresses_of_the_internet_are_public(address):
+    assert is_public(ip_address(address))
