@@ -31,6 +31,8 @@ The README lists every code with what to do about it; a test keeps the two equal
 """
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -184,12 +186,25 @@ class EngineDead(WorkerError):
 
     code = "ENGINE_DEAD"
     refresh_worker = True
+    SENTENCE: ClassVar = "The engine process died; this worker restarts. Send the job again."
 
 
 class JobTimeout(WorkerError):
     """The job did not finish before its deadline."""
 
     code = "TIMEOUT"
+
+
+@contextmanager
+def first_of_group() -> Iterator[None]:
+    """Raise the first exception of a task group instead of the group, so that callers see the typed error."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        failure: Exception = group
+        while isinstance(failure, ExceptionGroup):
+            failure = failure.exceptions[0]
+        raise failure from failure.__cause__
 
 
 def to_response(exc: Exception) -> dict[str, str | bool]:

@@ -17,7 +17,7 @@ from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, Unsuppor
 from frames.assembly import BatchAssembler
 from frames.reader_pool import DECODE, SCAN, VideoReaders
 from protocol import DecodePlan
-from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
+from records import Chunk, FrameBatch, FrameSelection, SampleGrid, VideoInfo, Watched
 from vision import Budget, SamplingRate, fit, microseconds
 
 log = logging.getLogger(__name__)
@@ -86,10 +86,10 @@ class FrameExtractor:
         self,
         path: Path,
         info: VideoInfo,
-        sampling: Sampling,
+        grid: SampleGrid,
         chunks: Sequence[Chunk],
         *,
-        mode: SamplingMode = "uniform",
+        selection: FrameSelection = "uniform",
     ) -> AsyncGenerator[FrameBatch]:
         """Decode the chunks' frames in one pass, a batch a chunk, in order.
 
@@ -102,24 +102,22 @@ class FrameExtractor:
         Args:
             path: local file.
             info: of that file.
-            sampling: the grid of instants, and the frame size.
+            grid: the grid of instants, and the frame size.
             chunks: in time order.
-            mode: "keyframes" gives at most one for two instants, twice, at its own time; "adaptive" leaves out pairs of
-                frames that look like the frame before them.
+            selection: "keyframes" gives at most one for each instant, twice, at its own time; "adaptive" leaves out
+                pairs of frames that look like the frame before them.
 
         Raises:
             MediaError: the decoders failed or gave nothing for too long, and no chunk was complete.
         """
-        if mode == "keyframes":  # each makes a pair by itself: two would share the mean of their times
-            sampling = replace(sampling, fps=sampling.fps / 2)
-        plan = self._plan(path, info, sampling, chunks, mode)
+        plan = self._plan(path, info, grid, chunks, selection)
         left, left_at_restart = list(chunks), 0
         lost: list[FrameBatch] = []
         is_decodable = False
         while left:
-            plan = replace(plan, start=sampling.indices(left[0]).start)
+            plan = replace(plan, start=grid.indices(left[0]).start)
             try:
-                async with aclosing(self._stream_until_fault(plan, sampling, left, mode)) as batches:
+                async with aclosing(self._stream_until_fault(plan, grid, left, selection)) as batches:
                     async for batch in batches:
                         for fault in lost:
                             yield fault
@@ -137,14 +135,14 @@ class FrameExtractor:
                 if not left and not is_decodable:
                     raise
                 log.warning("%d chunks from %d on are lost: %s", len(failed), failed[0].index, exc)
-                lost += [_lost(chunk, sampling, str(exc)) for chunk in failed]
+                lost += [_lost(chunk, grid, str(exc)) for chunk in failed]
         for fault in lost:
             yield fault
 
     def _plan(
-        self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
+        self, path: Path, info: VideoInfo, grid: SampleGrid, chunks: Sequence[Chunk], selection: FrameSelection
     ) -> DecodePlan:
-        on_gpu = self._on_gpu and mode != "keyframes" and info.codec in GPU_CODECS and info.seekable
+        on_gpu = self._on_gpu and selection != "keyframes" and info.codec in GPU_CODECS and info.seekable
         return DecodePlan(
             path=str(path),
             stream_index=info.stream_index,
@@ -152,30 +150,30 @@ class FrameExtractor:
             first_pts=info.first_pts,
             time_base_s=str(info.time_base_s),
             video_fps=str(info.fps),
-            fps=str(sampling.fps),
-            start=sampling.indices(chunks[0]).start,
-            stop=sampling.indices(chunks[-1]).stop,
-            height_px=sampling.height_px,
-            width_px=sampling.width_px,
+            fps=str(grid.fps),
+            start=grid.indices(chunks[0]).start,
+            stop=grid.indices(chunks[-1]).stop,
+            height_px=grid.height_px,
+            width_px=grid.width_px,
             threads=1 if on_gpu else _threads(),
             on_gpu=on_gpu,
             fast=self._fast_decode,
             seekable=info.seekable,
-            keyframes_only=mode == "keyframes",
+            keyframes_only=selection == "keyframes",
         )
 
     async def _stream_until_fault(
-        self, plan: DecodePlan, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
+        self, plan: DecodePlan, grid: SampleGrid, chunks: Sequence[Chunk], selection: FrameSelection
     ) -> AsyncGenerator[FrameBatch]:
         """Decode with one process; the error of a decoder that fails is raised."""
         with self.readers.take(DECODE, on_gpu=plan.on_gpu) as decoder:
             decoder.begin(Path(plan.path), json.dumps(asdict(plan)))
-            assembler = BatchAssembler(decoder.read_into, sampling, mode)
+            assembler = BatchAssembler(decoder.read_into, grid, selection)
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
                 yield await asyncio.to_thread(assembler.batch, chunk, following)
 
     async def extract_frames(
-        self, path: Path, info: VideoInfo, sampling: Sampling, chunk: Chunk, *, mode: SamplingMode = "uniform"
+        self, path: Path, info: VideoInfo, grid: SampleGrid, chunk: Chunk, *, selection: FrameSelection = "uniform"
     ) -> FrameBatch:
         """Decode the frames of one chunk; see stream_frames.
 
@@ -183,7 +181,7 @@ class FrameExtractor:
             NoFrames: the chunk's span holds no decodable picture.
             MediaError: the decoder failed or gave nothing for too long.
         """
-        stream = self.stream_frames(path, info, sampling, [chunk], mode=mode)
+        stream = self.stream_frames(path, info, grid, [chunk], selection=selection)
         async with aclosing(stream):
             batch = await anext(stream)
         if len(batch.pixels):
@@ -211,8 +209,8 @@ def _threads() -> int:
     return min(len(os.sched_getaffinity(0)), MAX_DECODER_THREADS)
 
 
-def _lost(chunk: Chunk, sampling: Sampling, fault: str) -> FrameBatch:
+def _lost(chunk: Chunk, grid: SampleGrid, fault: str) -> FrameBatch:
     """The batch of a chunk that the decoder failed on."""
-    pixels = np.empty((0, sampling.height_px, sampling.width_px, 3), np.uint8)
+    pixels = np.empty((0, grid.height_px, grid.width_px, 3), np.uint8)
     times_s, is_damaged = np.empty(0, np.float64), np.empty(0, np.bool_)
-    return FrameBatch(chunk, pixels, times_s, is_damaged, sampling.fps, chunk.start_s, 0.0, fault)
+    return FrameBatch(Watched(chunk, grid, fault=fault), pixels, times_s, is_damaged)

@@ -1,4 +1,4 @@
-"""RunPod's entry point: the only file that knows the platform, and the only one where dicts become records."""
+"""RunPod's entry point: the only file that knows the platform and its SDK."""
 
 import asyncio
 import functools
@@ -6,74 +6,50 @@ import logging
 import multiprocessing
 import os
 import sys
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from api.output import job_output
-from api.progress import ProgressSender
-from api.request import validate_input
-from api.size_limit import deliverable
+import worker
+from api.progress import Progress, ProgressMeter, ProgressSender
 from config import Settings, load_settings
-from errors import WorkerError, to_response
 from job_directory import sweep
 from ops.fitness import examine
 from ops.redaction import SECRET_NAME, RedactingFormatter
-from pipeline import Report, Services, process_video_job
-from records import Progress
+from worker import JobOutcome
 
 log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_S = 1.0
 PROGRESS_TIMEOUT_S = 5.0
 DELIVERY_SHARE = 0.1
-"""Of the platform's own limit on a job, kept for delivering the result."""
+"""Fraction of the platform's execution timeout that is reserved for delivering the result."""
 EXIT_GRACE_S = 5.0
-"""After the engine died: time for running jobs to deliver their errors before the process ends."""
+"""Time for running jobs to deliver their errors after the engine died, before the process ends."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
-@functools.cache
-def services() -> Services:
-    """What all jobs share; made once per worker process."""
-    return Services.create(load_settings())
-
-
 async def handler(job: dict[str, Any]) -> dict[str, Any]:
-    """Answer one RunPod job, with its progress in /status; see `answer_job`."""
-    async with ProgressSender(functools.partial(_post_progress, job), PROGRESS_INTERVAL_S) as sender:
-        answer = await answer_job(job, sender.report)
-    if answer.get("refresh_worker"):
+    """Answer one RunPod job, with its progress in /status."""
+    output: dict[str, Any] = {}
+    meter, jobs = ProgressMeter(), worker.run_job(job.get("input"), str(job.get("id", "?")), platform_limit_s(job))
+    send = functools.partial(_post_progress, job)
+    async with ProgressSender(send, PROGRESS_INTERVAL_S) as sender, aclosing(jobs) as events:
+        async for event in events:
+            if isinstance(event, JobOutcome):
+                output = event.output
+            elif progress := meter.after(event):
+                sender.report(progress)
+    if output.get("refresh_worker"):
         asyncio.get_running_loop().call_later(EXIT_GRACE_S, _exit_after_engine_death)
-    return answer
-
-
-async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return a job's documented output, or {"error": "CODE: sentence"}.
-
-    Never raises but for cancellation: the SDK would send the traceback to the caller.
-    """
-    job_id = job.get("id", "?")
-    try:
-        request = validate_input(job.get("input"))
-        result = await process_video_job(request, services(), report, time_limit_s(job, services().settings))
-        output = deliverable(job_output(result)).model_dump(mode="json")
-    except WorkerError as exc:
-        log.warning("job %s failed: %s", job_id, exc, exc_info=log.isEnabledFor(logging.DEBUG))
-        return to_response(exc)
-    except Exception as exc:  # the one boundary: whatever else went wrong becomes a coded error
-        log.exception("job %s failed", job_id)
-        return to_response(exc)
-    log.info("job %s: %d chunks in %.1f s", job_id, len(result.chunks), result.total_s)
     return output
 
 
-def time_limit_s(job: dict[str, Any], settings: Settings) -> float:
-    """Return how long a job may take: as configured, or less if the platform ends it earlier and says so."""
+def platform_limit_s(job: dict[str, Any]) -> float | None:
+    """Return how long a job may take before the platform ends it, less the time to deliver; None if it does not say."""
     policy = job.get("policy")
     limit_ms = policy.get("executionTimeout") if isinstance(policy, dict) else None
-    if isinstance(limit_ms, int) and limit_ms > 0:
-        return min(settings.job_timeout_s, limit_ms / 1000 * (1 - DELIVERY_SHARE))
-    return settings.job_timeout_s
+    return limit_ms / 1000 * (1 - DELIVERY_SHARE) if isinstance(limit_ms, int) and limit_ms > 0 else None
 
 
 async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
@@ -120,7 +96,7 @@ async def fitness() -> None:
     Raises:
         RuntimeError: with what is wrong.
     """
-    faults = [finding for finding in await examine(services().settings) if not finding.is_fit]
+    faults = [finding for finding in await examine(worker.services().settings) if not finding.is_fit]
     if faults:
         raise RuntimeError("; ".join(f"{fault.name}: {fault.sentence}" for fault in faults))
 
@@ -141,7 +117,7 @@ def main() -> None:
     os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
     import runpod  # 2 s of imports that neither tests nor test_local.py need
 
-    settings = services().settings
+    settings = worker.services().settings
     configure_logging(settings)
     sweep(settings.work_dir)
     runpod.serverless.register_fitness_check(fitness)
@@ -150,7 +126,7 @@ def main() -> None:
     try:
         runpod.serverless.start(config)
     finally:  # left to the interpreter's end, vLLM's finaliser fails and prints a traceback
-        asyncio.run(services().client.shutdown())
+        asyncio.run(worker.services().client.shutdown())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import handler
+import worker as worker_module
 from canary import CanaryWatch
 from clips import ClipStore
 from config import Settings
@@ -155,7 +155,7 @@ def platform() -> Iterator[RunPodStandIn]:
 @pytest.fixture
 def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Services], None]]:
     """Gives the handler in this process its services; no job may leave a file or a process behind."""
-    yield lambda services: monkeypatch.setattr(handler, "services", lambda: services)
+    yield lambda services: monkeypatch.setattr(worker_module, "services", lambda: services)
     assert list(settings.work_dir.iterdir()) == []
     assert media_children() == []
 

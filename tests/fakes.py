@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from answers.prompts import Message
-from records import FrameBatch, Generation, GenerationOptions
+from records import FrameBatch, Generation, GenerationOptions, Message
 
 
 def generation(text: str, *, prompt_tokens: int = 10) -> Generation:

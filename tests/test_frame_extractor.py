@@ -16,7 +16,7 @@ from decoder import probe as scan
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import NVIDIA_DEVICE, REFUSALS, FrameExtractor
 from protocol import DECODERS
-from records import Chunk, Sampling, VideoInfo
+from records import Chunk, SampleGrid, VideoInfo
 
 
 def test_a_video_of_too_many_pictures_is_refused(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
@@ -184,8 +184,8 @@ async def test_a_name_with_odd_characters_is_read(clips: ClipStore, extractor: F
     assert len(batch.pixels) == 75
 
 
-def sampling_of(info: VideoInfo) -> Sampling:
-    return Sampling(info.start_s, Fraction(25), HEIGHT_PX, WIDTH_PX)
+def sampling_of(info: VideoInfo) -> SampleGrid:
+    return SampleGrid(info.start_s, Fraction(25), HEIGHT_PX, WIDTH_PX)
 
 
 def whole(info: VideoInfo) -> Chunk:

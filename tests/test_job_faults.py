@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from answers.prompts import Message
 from clips import H264, ffmpeg
 from errors import EngineDead, GenerationFailed
 from fakes import ScriptedEngine
 from frames.reader_pool import DECODE, VideoReaders
 from jobs import answer, job_input, media_children
 from media_server import MediaServer, dripping
-from records import FrameBatch
+from records import FrameBatch, Message
 from sandbox.process import Reader
 
 ServeWith = Callable[..., None]

@@ -47,7 +47,7 @@ LAYERS = [
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 MODULES = {".".join(path.relative_to(SRC).with_suffix("").parts): path for path in SRC.rglob("*.py")}
-CHILDREN_ONLY = {name for name in MODULES if name.startswith("decoder.")} - {name for name in MODULES if name.endswith("__init__")}  # fmt: skip
+CHILDREN_ONLY = {name for name in MODULES if name.startswith("decoder.") and not name.endswith("__init__")}
 """The programs that open files, and what they alone import."""
 PARSERS = {"av", "cv2", "decord", "imageio", "imageio_ffmpeg", "torchcodec"}
 """Packages that read media inside the process that imports them."""

@@ -26,7 +26,7 @@ from benchmarks.qwen3_vl_8b import write_checkpoint
 from benchmarks.report import publish
 from engine_process import engine_process
 from errors import EngineDead
-from records import Chunk, FrameBatch, GenerationOptions
+from records import Chunk, FrameBatch, GenerationOptions, Message
 from synthetic_frames import frame_batch
 
 WORK = ROOT / ".cache" / "bench_gpu"
@@ -93,10 +93,10 @@ def decoding_figures() -> dict[str, Any]:
 
 async def engine_figures() -> dict[str, Any]:
     """Everything that one engine is asked for, configured as in production but for more chunks in flight."""
-    import handler
+    import worker
 
     figures: dict[str, Any] = {"start_s": await start_engine_s()}
-    client, chunks = handler.services().client, new_chunks()
+    client, chunks = worker.services().client, new_chunks()
     await answered_s(client, [next(chunks) for _ in range(2)])  # warms up
     keep(figures)
     for in_flight in IN_FLIGHT:
@@ -106,7 +106,7 @@ async def engine_figures() -> dict[str, Any]:
     keep(figures)
     figures["decode_tokens_a_s"] = await decode_tokens_a_s(client, chunks)
     keep(figures)
-    figures["hour"] = await hour_figures(handler)
+    figures["hour"] = await hour_figures(worker)
     keep(figures)
     figures["death_noticed_s"] = await death_noticed_s(client, next(chunks))
     return figures
@@ -119,14 +119,14 @@ def keep(figures: Mapping[str, Any]) -> None:
 
 async def start_engine_s() -> float:
     """Start the worker's engine, the imports of vLLM and torch included."""
-    import handler
+    import worker
 
     started_s = time.perf_counter()
     import vllm
 
     if vllm.__version__ < "0.32":
         speak_to_older_vllm()
-    await handler.services().client.initialize_model()
+    await worker.services().client.initialize_model()
     return time.perf_counter() - started_s
 
 
@@ -173,13 +173,13 @@ async def answered_s(client: Any, batches: list[FrameBatch], max_tokens: int = 1
 
     async def stream() -> AsyncGenerator[FrameBatch]:
         for index, batch in enumerate(batches):
-            yield replace(batch, chunk=Chunk(index, 0, 60, 60))
+            yield replace(batch, watched=replace(batch.watched, chunk=Chunk(index, 0, 60, 60)))
 
     started_s = time.perf_counter()
-    results = await client.process_chunks_parallel("What?", stream(), options(max_tokens), lambda _result: None)
+    results = await client.process_chunks_parallel("What?", stream(), options(max_tokens))
     wall_s = time.perf_counter() - started_s
     assert not any(result.error for result in results), [result.error for result in results]
-    generations = [result.generation for result in results]
+    generations = [one for result in results for one in result.generations]
     return wall_s, sum(one.prompt_tokens for one in generations), sum(one.completion_tokens for one in generations)
 
 
@@ -197,7 +197,6 @@ async def prefill_figures(client: Any, chunks: Iterator[FrameBatch], in_flight: 
 
 async def text_tokens_a_s(client: Any) -> float:
     """Tokens a second of prompts as long as a chunk's, without pictures: the language model alone."""
-    from answers.prompts import Message
 
     engine = await client.initialize_model()
     word_tokens = engine.count_tokens(" white cross" * 100) / 100
@@ -220,19 +219,19 @@ async def decode_tokens_a_s(client: Any, chunks: Iterator[FrameBatch]) -> float:
     return (completion_tokens - 16) / (long_s - short_s)
 
 
-async def hour_figures(handler: Any) -> dict[str, Any]:
+async def hour_figures(worker: Any) -> dict[str, Any]:
     """A job on an hour of 1080p H.264, and its frames alone."""
-    video, services = hour_of_video(), handler.services()
+    video, services = hour_of_video(), worker.services()
     asked = {"video_url": str(video), "prompt": "What happens?", "max_tokens": ANSWER_TOKENS, "temperature": 0}
     with gpu_use() as use:
         started_s = time.perf_counter()
-        output = await handler.answer_job({"id": "hour", "input": asked}, lambda _progress: None)
+        output = await worker.answer_job(asked)
         wall_s = time.perf_counter() - started_s
     assert output.get("coverage") == 1, output.get("error")
     info = await services.extractor.get_video_info(video)
     plan = services.processor.calculate_optimal_chunks(info)
     started_s = time.perf_counter()
-    async for batch in services.extractor.stream_frames(video, info, plan.sampling, plan.chunks):
+    async for batch in services.extractor.stream_frames(video, info, plan.grid, plan.chunks):
         del batch
     return {
         "wall_s": wall_s,

@@ -22,7 +22,7 @@ from benchmarks.peers import CHUNK_S, CONTENDERS, FIRST_CHUNK, HEIGHT_PX, OVERLA
 from benchmarks.report import publish
 from config import Settings
 from frame_extractor import FrameExtractor
-from records import Chunk, Sampling
+from records import Chunk, SampleGrid
 
 MEDIA, PEERS = ROOT / ".cache" / "bench_ingest", ROOT / ".cache" / "peers"
 FPS = 30
@@ -189,7 +189,7 @@ def psnr_db(*, fast: bool) -> float:
     async def frames() -> np.ndarray:
         extractor = FrameExtractor(Settings(fast_decode=fast))
         info = await extractor.get_video_info(film(MAIN))
-        sampling, chunk = Sampling(0, Fraction(1, 7), HEIGHT_PX, WIDTH_PX), Chunk(0, 0, CHUNK_S, CHUNK_S)
+        sampling, chunk = SampleGrid(0, Fraction(1, 7), HEIGHT_PX, WIDTH_PX), Chunk(0, 0, CHUNK_S, CHUNK_S)
         return (await extractor.extract_frames(film(MAIN), info, sampling, chunk)).pixels
 
     pixels = asyncio.run(frames())
@@ -223,8 +223,8 @@ async def adaptive_share(path: Path) -> float:
     extractor = FrameExtractor(Settings())
     info = await extractor.get_video_info(path)
     whole = Chunk(0, 0, CHUNK_S, CHUNK_S)
-    sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
-    batch = await extractor.extract_frames(path, info, sampling, whole, mode="adaptive")
+    sampling = SampleGrid(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+    batch = await extractor.extract_frames(path, info, sampling, whole, selection="adaptive")
     return len(batch.times_s) / len(sampling.indices(whole))
 
 
@@ -260,7 +260,7 @@ async def peak_bytes(path: Path) -> int:
             Chunk(index, start_s, min(start_s + CHUNK_S, info.end_s), min(start_s + CHUNK_S + OVERLAP_S, info.end_s))
             for index, start_s in enumerate(starts_s)
         ]
-        sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+        sampling = SampleGrid(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
         async for batch in extractor.stream_frames(path, info, sampling, chunks):
             del batch
     return peak[0]

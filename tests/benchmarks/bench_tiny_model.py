@@ -108,7 +108,7 @@ async def frames_of(services: Services, clip: Clip) -> FrameBatch:
     batch = await services.extractor.extract_frames(clip.path, info, plan.sampling, plan.chunks[0])
     chunk = batch.chunk
     moved = Chunk(0, chunk.start_s + clip.offset_s, chunk.end_s + clip.offset_s, chunk.seen_end_s + clip.offset_s)
-    return replace(batch, chunk=moved, times_s=batch.times_s + clip.offset_s)
+    return replace(batch, watched=replace(batch.watched, chunk=moved), times_s=batch.times_s + clip.offset_s)
 
 
 def truth(clip: Clip, batch: FrameBatch) -> list[Sighting]:
@@ -127,8 +127,8 @@ async def examine(services: Services) -> tuple[dict[str, list[Score]], dict[str,
 
     async def ask(question: str, batch: FrameBatch) -> str:
         result = await services.client.process_video_chunk(question, batch, OPTIONS)
-        assert result.generation, result.error
-        return result.generation.text
+        assert result.value is not None, result.error
+        return result.value
 
     for number, group in enumerate(GROUPS):
         with tempfile.TemporaryDirectory() as directory:

@@ -91,24 +91,24 @@ def synthetic_video(directory: Path, duration_s: int) -> Path:
 
 async def peak_bytes_of_job(video: Path) -> int:
     """Run a job and return the most memory that the process and its children had together."""
-    import handler
+    import worker
 
     with peak_memory() as peak:
-        output = await handler.answer_job(job(video, max_tokens=4), lambda _progress: None)
-        await handler.services().client.shutdown()
+        output = await worker.answer_job(job(video, max_tokens=4))
+        await worker.services().client.shutdown()
     assert output["coverage"] == 1, output
     return peak[0]
 
 
 async def engine_figures(directory: Path) -> dict[str, float]:
     """Batching, overhead and the event loop's longest pause, on one engine."""
-    import handler
+    import worker
 
-    services = handler.services()
+    services = worker.services()
     engine: Any = await services.client.initialize_model()
     figures = {"batched_speedup": await batched_speedup(services.client)}
     video = synthetic_video(directory, SHORT_S)
-    await handler.answer_job(job(video), lambda _progress: None)  # the planner's first call imports for seconds
+    await worker.answer_job(job(video))  # the planner's first call imports for seconds
     overheads_ms, probes_ms = [], []
     with longest_pause() as pause:
         for _ in range(ROUNDS):
@@ -155,7 +155,7 @@ async def batched_speedup(client: Any) -> float:
         for batch in one_by_one:
             await client.process_video_chunk("What happens?", batch, OPTIONS)
         middle_s = time.perf_counter()
-        await client.process_chunks_parallel("What happens?", stream(at_once), OPTIONS, lambda _result: None)
+        await client.process_chunks_parallel("What happens?", stream(at_once), OPTIONS)
         ratios.append((middle_s - started_s) / (time.perf_counter() - middle_s))
     return statistics.median(ratios[1:])  # the first round warms up
 
@@ -166,7 +166,7 @@ async def end_to_end_ratio(services: Any, video: Path) -> float:
     plan = services.processor.calculate_optimal_chunks(info)
 
     def decoded() -> AsyncGenerator[FrameBatch]:
-        return services.extractor.stream_frames(video, info, plan.sampling, plan.chunks)
+        return services.extractor.stream_frames(video, info, plan.grid, plan.chunks)
 
     async def held() -> AsyncGenerator[FrameBatch]:
         for batch in batches:
@@ -176,7 +176,7 @@ async def end_to_end_ratio(services: Any, video: Path) -> float:
         await engine._engine.reset_prefix_cache()
         await engine._engine.reset_encoder_cache()
         started_s = time.perf_counter()
-        await services.client.process_chunks_parallel("What happens?", stream, OPTIONS, lambda _result: None)
+        await services.client.process_chunks_parallel("What happens?", stream, OPTIONS)
         return time.perf_counter() - started_s
 
     engine = await services.client.initialize_model()
@@ -191,7 +191,7 @@ async def end_to_end_ratio(services: Any, video: Path) -> float:
 
 async def overhead_of_job(engine: Any, video: Path) -> tuple[float, float]:
     """Milliseconds from the job to its first request in vLLM, less reading the source; and those of the probe."""
-    import handler
+    import worker
 
     generate = engine._engine.generate
     first_request_s = float("inf")
@@ -203,7 +203,7 @@ async def overhead_of_job(engine: Any, video: Path) -> tuple[float, float]:
 
     engine._engine.generate = timed
     started_s = time.perf_counter()
-    output = await handler.answer_job(job(video), lambda _progress: None)
+    output = await worker.answer_job(job(video))
     engine._engine.generate = generate
     timings, first_chunk = output["timings"], output["chunk_results"][0]["timings"]
     reading_s = timings["download_s"] + timings["validate_s"] + first_chunk["decode_s"]
@@ -231,7 +231,7 @@ def longest_pause() -> Iterator[list[float]]:
 
 def job(video: Path, max_tokens: int = 8) -> dict[str, Any]:
     """A job on a local video."""
-    return {"id": "bench", "input": {"video_url": str(video), "prompt": "What happens?", "max_tokens": max_tokens}}
+    return {"video_url": str(video), "prompt": "What happens?", "max_tokens": max_tokens}
 
 
 if __name__ == "__main__":

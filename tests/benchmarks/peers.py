@@ -59,7 +59,7 @@ def worker(*, fast: bool = False, most_chunks: int | None = None) -> Callable[[F
     def prepare(film: Film) -> Callable[[], Chunks]:
         from config import Settings
         from frame_extractor import FrameExtractor
-        from records import Chunk, Sampling
+        from records import Chunk, SampleGrid
 
         async def run() -> list[int]:
             extractor = FrameExtractor(Settings(fast_decode=fast))
@@ -74,7 +74,7 @@ def worker(*, fast: bool = False, most_chunks: int | None = None) -> Callable[[F
                 Chunk(index, span[0], end_s, max(end_s, span[-1] + 1 / SAMPLE_FPS))
                 for index, (span, end_s) in enumerate(zip(spans, ends_s, strict=True))
             ]
-            sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+            sampling = SampleGrid(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
             async with aclosing(extractor.stream_frames(path, info, sampling, chunks)) as stream:
                 async for batch in stream:
                     counts.append(len(batch.pixels))

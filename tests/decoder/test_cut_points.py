@@ -22,7 +22,7 @@ from decoding import decoded_sparsely, plan_of
 from frame_extractor import FrameExtractor
 from frames.assembly import BatchAssembler
 from protocol import RECORD, SUMMARY
-from records import Chunk, Sampling, VideoInfo
+from records import Chunk, SampleGrid, VideoInfo
 
 CLIPS = ("h264.mp4", "h264-open-gop.ts", "variable.mkv", "hevc.mp4", "av1.mp4", "vp9.webm", "mpeg2.ts", "h264.avi")
 PREDICTED = ("h264-open-gop.mp4", "hevc.mp4", "vp9.webm", "av1.mp4")
@@ -68,7 +68,7 @@ def test_every_chunk_gets_the_pictures_of_its_instants(
 ):
     instants = sum(lengths)
     edges = sorted({0, instants, *(cut for cut in accumulate(cuts) if cut < instants)})
-    sampling = Sampling(5.0, fps, HEIGHT_PX, WIDTH_PX)
+    sampling = SampleGrid(5.0, fps, HEIGHT_PX, WIDTH_PX)
     chunks = [
         Chunk(index, *(sampling.instant_s(edge) for edge in (start, stop, min(stop + overlap, instants))))
         for index, (start, stop) in enumerate(pairwise(edges))
@@ -83,7 +83,7 @@ def test_every_chunk_gets_the_pictures_of_its_instants(
         assert batch.pixels[:, 0, 0, 0].tolist() == shown[wanted.start : wanted.stop]
         assert batch.times_s.tolist() == [sampling.instant_s(index) for index in wanted]
         assert np.ptp(batch.pixels, axis=(1, 2, 3)).max() == 0
-        assert batch.seen_until_s == sampling.instant_s(wanted.stop)
+        assert batch.watched.seen_until_s == sampling.instant_s(wanted.stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ async def test_whatever_the_rate_and_the_cuts_each_chunk_gets_the_pixels_of_a_fu
     name: str, fps: Fraction, cuts_s: list[float], overlap_s: float, films: dict[str, Film]
 ):
     film, extractor = films[name], FrameExtractor(Settings(media_timeout_s=30))
-    sampling = Sampling(0.0, fps, CLIP_HEIGHT_PX, CLIP_WIDTH_PX)
+    sampling = SampleGrid(0.0, fps, CLIP_HEIGHT_PX, CLIP_WIDTH_PX)
     chunks = [
         Chunk(index, start_s, end_s, min(end_s + overlap_s, DURATION_S))
         for index, (start_s, end_s) in enumerate(pairwise(cuts_s))

@@ -18,7 +18,7 @@ from decoder.probe import scan
 from decoding import Decoded, assert_same, decoded_sparsely, decoded_whole, plan_of
 from frame_extractor import FrameExtractor
 from protocol import DecodePlan
-from records import Chunk, Sampling
+from records import Chunk, SampleGrid
 
 FPS, STRIDE = Fraction(30), 6
 """More instants than pictures, some on a picture's first moment and some between; and which of them are some."""
@@ -157,7 +157,7 @@ async def test_the_decoder_s_process_sees_one_kind_under_every_condition(kinds: 
     async def check(cell: Cell) -> None:
         clip = kinds.clip(cell)
         info = await extractor.get_video_info(clip.path)
-        sampling = Sampling(info.start_s, FPS, HEIGHT_PX, WIDTH_PX)
+        sampling = SampleGrid(info.start_s, FPS, HEIGHT_PX, WIDTH_PX)
         chunk = Chunk(0, info.start_s, info.end_s, info.end_s)
         batch = await extractor.extract_frames(clip.path, info, sampling, chunk)
         shown = [number_in(picture) for picture in batch.pixels]

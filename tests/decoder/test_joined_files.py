@@ -9,15 +9,15 @@ from clips import H264, HEIGHT_PX, HEVC, WIDTH_PX, ClipStore, ffmpeg, number_in,
 from config import Settings
 from errors import UnsupportedCodec
 from frame_extractor import FrameExtractor
-from records import Chunk, LocalVideo, Sampling, VideoInfo
+from records import Chunk, LocalVideo, SampleGrid, VideoInfo
 from video_processor import VideoProcessor
 
 FLV_HEADER_BYTES = 13
 CLOSED_GROUPS = f"{H264} -sc_threshold 0"
 
 
-def sampling_of(info: VideoInfo, fps: int = 25) -> Sampling:
-    return Sampling(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
+def sampling_of(info: VideoInfo, fps: int = 25) -> SampleGrid:
+    return SampleGrid(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
 
 
 def whole(info: VideoInfo) -> Chunk:
@@ -80,7 +80,7 @@ async def test_a_gap_of_hours_shows_the_picture_before_it_and_costs_no_pixels(
     after = clips.copy("ten-hours-later.ts", "h264.ts", "-i {} -c copy -output_ts_offset 36000")
     gapped = clips.write("gapped.ts", clips.clip("h264.ts").path.read_bytes() + after.read_bytes())
     info = await extractor.get_video_info(gapped)
-    sampling = Sampling(info.start_s, Fraction(1, 100), HEIGHT_PX, WIDTH_PX)
+    sampling = SampleGrid(info.start_s, Fraction(1, 100), HEIGHT_PX, WIDTH_PX)
 
     batch = await extractor.extract_frames(gapped, info, sampling, Chunk(0, 10, 35_000, 35_000))
 

@@ -12,7 +12,7 @@ from config import Settings
 from errors import MediaError
 from frame_extractor import FrameExtractor
 from jobs import media_children
-from records import Chunk, Sampling
+from records import Chunk, SampleGrid
 from sandbox import limits as sandbox
 from sandbox import process
 from sandbox.process import MediaProcess
@@ -105,7 +105,7 @@ def filters_of_threads(pid: int) -> list[list[str]]:
 
 async def test_a_decoder_is_confined_in_all_its_threads(tmp_path: Path):
     path, extractor = ClipStore(tmp_path).clip("h264.mp4").path, FrameExtractor(Settings(media_timeout_s=30))
-    sampling, chunks = Sampling(0, Fraction(25), HEIGHT_PX, WIDTH_PX), [Chunk(0, 0, 1, 1), Chunk(1, 1, 3, 3)]
+    sampling, chunks = SampleGrid(0, Fraction(25), HEIGHT_PX, WIDTH_PX), [Chunk(0, 0, 1, 1), Chunk(1, 1, 3, 3)]
     stream = extractor.stream_frames(path, await extractor.get_video_info(path), sampling, chunks)
 
     await anext(stream)  # the second chunk is larger than the pipe, so its decoder waits

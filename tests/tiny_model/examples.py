@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 
 from answers import prompts
 from engine.chat import chat_text, video_metadata
-from records import Chunk, FrameBatch
+from records import Chunk, FrameBatch, SampleGrid, Watched
 from tiny_model import world
 from tiny_model.environment import MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from tiny_model.wording import random_question, reworded
@@ -125,15 +125,9 @@ def clip(
     times_s = times_s + generator.choice([0.0, 0.0, round(generator.uniform(0, 2), 3)])
     end_s = times_s[-1] + spacing_s
     chunk = Chunk(0, times_s[0], end_s, end_s)
-    batch = FrameBatch(
-        chunk,
-        pixels,
-        times_s,
-        np.zeros(len(times_s), bool),
-        Fraction(1 / spacing_s).limit_denominator(1000),
-        end_s,
-        0.0,
-    )
+    grid = SampleGrid(0.0, Fraction(1 / spacing_s).limit_denominator(1000), *pixels.shape[1:3])
+    watched = Watched(chunk, grid, len(times_s), seen_until_s=end_s)
+    batch = FrameBatch(watched, pixels, times_s, np.zeros(len(times_s), bool))
     return batch, [timeline.subject_at(time_s) for time_s in local_s]
 
 

@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 
-from answers.prompts import Message
 from tiny_model.world import COLOURS, NOT_SEEN, SHAPES, Subject
 
 LIST_QUESTIONS = (
@@ -53,6 +52,7 @@ TEXTS = (
     *FIND_QUESTIONS,
 )  # fmt: skip
 """Every word in these is one token of the model's."""
+from records import Message
 
 
 def random_question(generator: np.random.Generator, wanted: Subject | None) -> str:
