@@ -22,6 +22,7 @@ COPY requirements.txt pyproject.toml ./
 # Only what is missing, and not vLLM itself: the image installed it from a file, so uv would replace it with PyPI's
 # build of the same number. Afterwards torch, against which vLLM is compiled, must be the same, and vLLM must not miss
 # anything that it did not miss before.
+# hadolint takes the backticks that uv prints around a name for a command.
 # hadolint ignore=SC2016
 RUN versions="import importlib.metadata as m; print(*map(m.version, ['vllm', 'torch', 'torchvision']))" \
     && missing() { uv pip check --system >check.txt 2>&1; grep -F 'package `vllm`' check.txt || true; } \

@@ -1,7 +1,6 @@
 # `make local` and `make test` need nothing set up beforehand; see .ci/setup.
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-SOURCES := src tests test_local.py example_usage.py
 
 # Bytecode is kept: without it every process compiles torch and vLLM anew, a dozen seconds.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,14 +23,20 @@ local: $(READY) ## answer a question about a generated video, on the real engine
 test: $(READY) ## run the tests
 	@$(PYTHON) -m pytest
 
-check: $(READY) ## check format, style and types
-	@.venv/bin/ruff format --check $(SOURCES)
-	@.venv/bin/ruff check $(SOURCES)
+check: $(READY) ## check everything that can be checked without running it: code, scripts, workflow, Dockerfile
+	@.venv/bin/ruff format --check
+	@.venv/bin/ruff check
 	@.venv/bin/mypy src
+	@.ci/imports
+	@.venv/bin/codespell
+	@.venv/bin/shellcheck $(wildcard .ci/* findings/*.sh)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" jactionlint  # runs shellcheck on the workflow's scripts
+	@.venv/bin/zizmor --offline --pedantic --quiet .github
+	@.venv/bin/hadolint Dockerfile
 
 format: $(READY) ## format the code
-	@.venv/bin/ruff format $(SOURCES)
-	@.venv/bin/ruff check --fix $(SOURCES)
+	@.venv/bin/ruff format
+	@.venv/bin/ruff check --fix
 
 bench: bench-worker bench-ingest bench-download bench-soak bench-tiny-model ## run all benchmarks that need no GPU
 
