@@ -43,7 +43,7 @@ LAYERS = [
     ["sandbox.landlock"],
     ["config"],
     ["records"],
-    ["errors"],
+    ["errors", "version"],
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 MODULES = {".".join(path.relative_to(SRC).with_suffix("").parts): path for path in SRC.rglob("*.py")}
