@@ -57,6 +57,8 @@ RUN --mount=type=secret,id=HF_TOKEN \
 
 
 FROM packages AS worker
+# The version in src/version.py; tests/test_version.py keeps the two equal.
+LABEL org.opencontainers.image.version="0.1.0"
 # Files from strangers are decoded here. Of what lasts, this user owns its home and the model cache, nothing else.
 RUN useradd --create-home --uid 10001 worker \
     && install --directory --owner=worker --group=worker /runpod-volume

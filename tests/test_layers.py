@@ -85,4 +85,4 @@ def test_only_config_reads_the_environment() -> None:
     readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text()}
     # The engine writes for vLLM and sandbox.confine for NumPy, sandbox.process passes PATH on, the handler asks whether
     # it runs on the platform.
-    assert readers == {"engine.async_engine", "sandbox.confine", "sandbox.process", "handler"}
+    assert readers == {"engine.lifecycle", "sandbox.confine", "sandbox.process", "handler"}

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from records import Answer, Conclusion, Decoding, JobResult
+from version import __version__
 
 
 class VideoInfoOutput(BaseModel):
@@ -69,6 +70,7 @@ class JobOutput(BaseModel):
     """What a job returns when at least one chunk was answered."""
 
     success: Literal[True] = True
+    worker_version: str = __version__
     status: Literal["complete", "partial"]
     coverage: float
     """Fraction of the video's duration, 0 to 1, that the answered chunks saw."""

@@ -26,6 +26,7 @@ from errors import DiskFull, DownloadError, DownloadTooLarge, SourceHttpError, U
 from sources.address_guard import AddressGuard, guarded_session
 from sources.presigned import check_expiry
 from sources.url import check_url, redirected_url
+from version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ MAX_BACKOFF_S = 8.0
 MAX_RETRY_AFTER_S = 20
 MAX_REDIRECTS = 5
 PART_BYTES = 2**18
-USER_AGENT = "qwen3-vl-runpod"
+USER_AGENT = f"qwen3-vl-runpod/{__version__}"
 STRONG_ETAG = re.compile(r'"[!#-~\x80-\xff]*"')
 TRANSIENT_STATUS = frozenset({408, 429, *range(500, 600)} - {501, 505, 508, 511})
 """Not those of a server that says it never will."""
