@@ -10,7 +10,7 @@ import ffmpeg
 from config import Settings
 from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
-from protocol import DECODERS, MAX_STREAMS
+from protocol import DECODERS, MAX_STREAMS, SEEK_RETREATS_S
 from records import Chunk, FrameSelection, LocalVideo, SampleGrid, VideoInfo, VideoPlan
 from sandbox import process
 from vision import microseconds
@@ -19,9 +19,6 @@ MAX_CHUNKS = 5000
 """Results of more would be larger than the platform takes, their texts left out."""
 SPLIT_PARALLEL = 2
 """Stream copies are bound by the disk: more at once only make it seek."""
-
-SEEK_RETREATS_S = (0, 10, 60)
-"""How far before a chunk to seek, one after the other: some formats find any packet, not a keyframe."""
 MATROSKA_CLOCK_ERROR_S = 0.0005
 
 

@@ -12,24 +12,27 @@ from PIL import Image
 
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
 from config import Settings
-from decoder import probe as scan
+from decoder import probe
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import NVIDIA_DEVICE, REFUSALS, FrameExtractor
-from protocol import DECODERS
+from protocol import CODECS, Refusal
 from records import Chunk, SampleGrid, VideoInfo
 
 
 def test_a_video_of_too_many_pictures_is_refused(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
     path = str(clips.clip("h264.mp4").path)
-    monkeypatch.setattr(scan, "MAX_PICTURES", 75)
-    assert scan.scan(path)["num_frames"] == 75
-    monkeypatch.setattr(scan, "MAX_PICTURES", 74)
-    assert scan.scan(path) == {"refused": "too_many_pictures"}
-    assert "too_many_pictures" in REFUSALS
+    monkeypatch.setattr(probe, "MAX_PICTURES", 75)
+    assert probe.probe(path).num_frames == 75
+    monkeypatch.setattr(probe, "MAX_PICTURES", 74)
+    assert probe.probe(path) == Refusal.TOO_MANY_PICTURES
 
 
-def test_what_looks_into_a_file_while_it_is_opened_are_the_decoders_of_supported_codecs():
-    assert {Codec(name, "r").canonical_name for name in DECODERS.split(",")} == scan.CODECS
+def test_every_refusal_has_an_error_and_a_sentence():
+    assert REFUSALS.keys() == set(Refusal)
+
+
+def test_each_supported_codec_is_named_as_libav_names_it_and_has_a_decoder_of_libav():
+    assert {Codec(codec.decoder, "r").canonical_name: codec for codec in CODECS.values()} == CODECS
 
 
 async def test_a_plain_video_is_described_as_it_was_made(clips: ClipStore, extractor: FrameExtractor):

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from errors import MediaError
 from frames.static import changing_pairs
-from protocol import RECORD, SUMMARY
+from protocol import DecodeStats, PictureHeader
 from records import Chunk, Decoding, FrameBatch, FrameSelection, SampleGrid, Watched
+from strict_json import InvalidMessage
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +88,21 @@ class BatchAssembler:
         return self._waiting.pop(0)
 
     def _read_header(self) -> None:
-        first, count, time_s, is_damaged = RECORD.unpack(self._read(RECORD.size))
-        if count:
-            self._waiting.append(Picture(first, first + count, self._grid.origin_s + time_s, is_damaged))
+        try:
+            self._take_header()
+        except InvalidMessage as exc:
+            raise MediaError("The decoder's output is not what it should be.") from exc
+
+    def _take_header(self) -> None:
+        header = PictureHeader.from_bytes(self._read(PictureHeader.SIZE_BYTES))
+        if header.count:
+            time_s = self._grid.origin_s + header.time_s
+            self._waiting.append(Picture(header.first, header.first + header.count, time_s, header.is_damaged))
             return
         self._ended = True
-        packets, decoded, groups = SUMMARY.unpack(self._read(SUMMARY.size))
-        if packets:
-            self._decoding = Decoding("needed", packets, decoded, groups)
+        stats = DecodeStats.from_bytes(self._read(DecodeStats.SIZE_BYTES))
+        if stats.packets_read:
+            self._decoding = Decoding("needed", stats.packets_read, stats.packets_decoded, stats.closed_gops)
         else:
             self._decoding = Decoding("keyframes" if self._selection == "keyframes" else "all")
         log.info("decoded: %s", self._decoding)

@@ -1,6 +1,6 @@
 """Program: `python -m sandbox.confine MODULE ON_GPU` loads a module and has it read the one video that stdin names.
 
-stdin holds JSON: the video's path, and the argument of the module's `main`. Before that is called, the process gives
+stdin holds JSON: the video's path and a message for the module's `main`. Before that is called, the process gives
 up, for itself and all threads to come, what reading a video needs nothing of: all other files, by sandbox.landlock;
 sockets, other programs and signals to others, by a filter on system calls. What opens a video is started in this way
 alone.
@@ -116,9 +116,9 @@ def main() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy would start threads, too early to confine them
     module = importlib.import_module(name)
     if order := sys.stdin.read():
-        video, argument = json.loads(order)
+        video, message = json.loads(order)
         confine(Path(video), on_gpu=on_gpu == str(True))
-        module.main(argument)
+        module.main(video, message, on_gpu=on_gpu == str(True))
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ from clips import HEIGHT_PX as CLIP_HEIGHT_PX
 from clips import WIDTH_PX as CLIP_WIDTH_PX
 from clips import Clip, ClipStore, number_in
 from config import Settings
-from decoder.container.open import decode_frames, open_video, picture_stream
+from decoder.container.frames import decode_frames
+from decoder.container.open import open_video, video_stream
 from decoder.convert.rgb import PictureConverter
-from decoding import decoded_sparsely, plan_of
+from decoding import decode_needed_packets, order_for
 from frame_extractor import FrameExtractor
 from frames.assembly import BatchAssembler
-from protocol import RECORD, SUMMARY
+from protocol import DecodeStats, PictureHeader
 from records import Chunk, SampleGrid, VideoInfo
 
 CLIPS = ("h264.mp4", "h264-open-gop.ts", "variable.mkv", "hevc.mp4", "av1.mp4", "vp9.webm", "mpeg2.ts", "h264.avi")
@@ -40,11 +41,11 @@ PICTURE_BYTES = HEIGHT_PX * WIDTH_PX * 3
 )
 def test_any_rate_and_span_shows_the_picture_on_screen(name: str, fps: Fraction, span: list[float], clips: ClipStore):
     clip = clips.clip(name)
-    plan = plan_of(clip.path, fps)
-    start, stop = (int(share * plan.stop) for share in span)
-    plan = replace(plan, start=start, stop=max(stop, start + 1))
+    order = order_for(clip.path, fps)
+    start, stop = (int(share * order.stop) for share in span)
+    order = replace(order, start=start, stop=max(stop, start + 1))
 
-    decoded = decoded_sparsely(plan)
+    decoded = decode_needed_packets(clip.path, order)
 
     seen = {
         index: number_in(picture)
@@ -52,7 +53,7 @@ def test_any_rate_and_span_shows_the_picture_on_screen(name: str, fps: Fraction,
         for index in range(first, end)
     }
     last_s = float(clip.times_s[-1])
-    assert seen.keys() >= {index for index in range(plan.start, plan.stop) if index / fps <= last_s}
+    assert seen.keys() >= {index for index in range(order.start, order.stop) if index / fps <= last_s}
     assert seen == {index: clip.number_at(index / fps) for index in seen}
 
 
@@ -109,7 +110,7 @@ async def films(clips: ClipStore) -> dict[str, Film]:
 def decoded_one_after_the_other(path: Path, codec: str) -> list[np.ndarray]:
     converter = PictureConverter(CLIP_HEIGHT_PX, CLIP_WIDTH_PX, codec)
     with open_video(str(path)) as container:
-        stream = picture_stream(container)
+        stream = video_stream(container)
         assert stream
         return [converter.convert(timed.frame) for timed in decode_frames(container, stream)]
 
@@ -147,6 +148,6 @@ def records(lengths: list[int]) -> bytes:
     """What the decoder writes for pictures of one colour, each on screen for so many instants."""
     output, first = b"", 0
     for number, length in enumerate(lengths):
-        output += RECORD.pack(first, length, 0.0, False) + bytes([number]) * PICTURE_BYTES
+        output += PictureHeader(first, length, 0.0, is_damaged=False).to_bytes() + bytes([number]) * PICTURE_BYTES
         first += length
-    return output + RECORD.pack(first, 0, 0.0, False) + SUMMARY.pack(0, 0, 0)
+    return output + PictureHeader(first, 0, 0.0, is_damaged=False).to_bytes() + DecodeStats().to_bytes()

@@ -12,13 +12,16 @@ import pytest
 from clip_kinds import CODECS, CONDITIONS, CONTAINERS, FIELDS, LEFT_OUT, TAKES, Cell, KindStore, LeftOut, all_cells
 from clips import HEIGHT_PX, WIDTH_PX, Clip, ffmpeg, number_in
 from config import Settings
-from decoder.container.open import END, open_video, orientation, picture_stream
-from decoder.container.packets import Packets, packet_time
-from decoder.probe import scan
-from decoding import Decoded, assert_same, decoded_sparsely, decoded_whole, plan_of
+from decoder.container.frames import FLUSH
+from decoder.container.open import open_video, video_stream
+from decoder.container.packets import Packets
+from decoder.container.pts import packet_pts
+from decoder.convert.orientation import orientation_of
+from decoder.probe import probe
+from decoding import Decoded, assert_same, decode_all_packets, decode_needed_packets, order_for, probed
 from frame_extractor import FrameExtractor
-from protocol import DecodePlan
-from records import Chunk, SampleGrid
+from protocol import DecodeOrder
+from records import Chunk, SampleGrid, VideoInfo
 
 FPS, STRIDE = Fraction(30), 6
 """More instants than pictures, some on a picture's first moment and some between; and which of them are some."""
@@ -79,19 +82,19 @@ class Observed:
 
 def observed(path: Path) -> Observed:
     with open_video(str(path)) as container:
-        stream = picture_stream(container)
+        stream = video_stream(container)
         assert stream
         stream.codec_context.copy_opaque = True
         times, frames = set(), []
-        for number, packet in enumerate(chain(Packets(container, stream), END)):
+        for number, packet in enumerate(chain(Packets(container, stream), FLUSH)):
             if packet is not None:
                 packet.opaque = number
-                pts = packet_time(packet)
+                pts = packet_pts(packet)
                 times |= {pts} - {None} if not packet.is_discard else set()
             frames += stream.codec_context.decode(packet)
         return Observed(
             [pts * stream.time_base for pts in sorted(times)],
-            orientation(frames[0]).turn_deg,
+            orientation_of(frames[0]).turn_deg,
             frames[0].format.name,
             frames[0].interlaced_frame,
             [frame.opaque for frame in frames],
@@ -99,30 +102,30 @@ def observed(path: Path) -> Observed:
         )
 
 
-def assert_on_screen(decoded: Decoded, clip: Clip, plan: DecodePlan) -> None:
-    """There is a picture for every instant of the plan, and the right one."""
+def assert_on_screen(decoded: Decoded, clip: Clip, order: DecodeOrder) -> None:
+    """There is a picture for every instant of the order, and the right one."""
     shown = [
         (index, number_in(picture))
         for (first, stop, _), picture in zip(decoded.shown, decoded.pixels, strict=True)
         for index in range(first, stop)
     ]
-    fps, until = Fraction(plan.fps), plan.start + len(shown)
-    assert shown == [(index, clip.number_at(index / fps)) for index in range(plan.start, until)]
+    fps, until = order.grid.fps, order.start + len(shown)
+    assert shown == [(index, clip.number_at(index / fps)) for index in range(order.start, until)]
     assert until / fps > clip.times_s[-1]
     assert decoded.damaged == 0
 
 
 def assert_right(clip: Clip) -> None:
     """Right pictures in one pass over all of them, and from the middle, where those are the full decode's pixels."""
-    plan = plan_of(clip.path, FPS)
-    small = replace(plan, height_px=HEIGHT_PX // 4, width_px=WIDTH_PX // 4)
-    assert_on_screen(decoded_sparsely(small), clip, small)
+    order = order_for(clip.path, FPS)
+    small = replace(order, grid=replace(order.grid, height_px=HEIGHT_PX // 4, width_px=WIDTH_PX // 4))
+    assert_on_screen(decode_needed_packets(clip.path, small), clip, small)
 
-    last = (plan.stop - 1) // STRIDE
-    few = replace(plan, fps=str(FPS / STRIDE), start=last // 2, stop=last + 1)
-    sparse = decoded_sparsely(few)
-    assert_on_screen(sparse, clip, few)
-    assert_same(sparse, decoded_whole(few))
+    last = (order.stop - 1) // STRIDE
+    few = replace(order, grid=replace(order.grid, fps=FPS / STRIDE), start=last // 2, stop=last + 1)
+    selected = decode_needed_packets(clip.path, few)
+    assert_on_screen(selected, clip, few)
+    assert_same(selected, decode_all_packets(clip.path, few))
 
 
 @pytest.mark.parametrize("cell", [*all_cells()], ids=str)
@@ -135,7 +138,8 @@ def test_pictures_are_on_screen_at_their_times_and_equal_a_full_decode_s(cell: C
 @pytest.mark.parametrize("left_out", LEFT_OUT, ids=lambda left_out: left_out.reason)
 def test_what_is_left_out_cannot_be_made(left_out: LeftOut, kinds: KindStore):
     for cell, path in kinds.attempts([*left_out.examples()]):
-        assert "refused" in scan(str(path)) or not observed(path).is_of(cell.condition), f"{cell} can be made"
+        is_refused = not isinstance(probe(str(path)), VideoInfo)
+        assert is_refused or not observed(path).is_of(cell.condition), f"{cell} can be made"
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -147,7 +151,9 @@ def test_containers_that_do_not_take_a_codec_refuse_it_or_lose_its_name(codec: s
 
     ffmpeg("-i", plain, "-map", "0:v", "-c", "copy", "-f", "tee", "|".join([*outputs, "[f=null]-"]))
 
-    assert [path.name for path in tmp_path.iterdir() if scan(str(path)).get("codec") == codec] == []
+    outcomes = {path.name: probe(str(path)) for path in tmp_path.iterdir()}
+    infos = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, VideoInfo)}
+    assert [name for name, info in infos.items() if info.codec == codec] == []
 
 
 async def test_the_decoder_s_process_sees_one_kind_under_every_condition(kinds: KindStore):
@@ -176,5 +182,5 @@ def test_b_vops_in_a_matroska_that_says_only_when_they_are_decoded(kinds: KindSt
     ffmpeg("-i", renamed, "-c", "copy", "-write_crc32", "0", path)
     path.write_bytes(path.read_bytes().replace(b"WMV2", b"FMP4"))
 
-    assert scan(str(path))["codec"] == "mpeg4"
+    assert probed(path).codec == "mpeg4"
     assert_right(replace(clip, path=path))

@@ -8,13 +8,13 @@ import pytest
 
 from clips import H264, HEVC, MPEG2, VARIABLE_RATE, VP9, ClipStore, numbered_pictures
 from decoder import decode
-from decoder.bitstream import h26x as nal
+from decoder.bitstream import h264
 from decoder.bitstream.av1 import Av1
-from decoder.bitstream.base import Traits
-from decoder.decode import Grid, Tally
-from decoder.gop import pool as decoders
-from decoder.gop.pool import side_by_side
-from decoding import assert_same, decoded_sparsely, decoded_whole, plan_of
+from decoder.bitstream.base import ReferenceInfo
+from decoder.decode import StreamReader
+from decoder.gop import pool
+from decoder.gop.pool import ReadAheadQueue, parallel_decoders
+from decoding import assert_same, decode_all_packets, decode_needed_packets, order_for
 
 PLANS = ((Fraction(2), 0), (Fraction(10, 3), 3), (Fraction(1, 2), 1), (Fraction(25, 7), 1))
 """Rates, and the first instants."""
@@ -56,66 +56,71 @@ def clip_path(clips: ClipStore, name: str) -> Path:
 def test_what_is_left_out_changes_no_pixel(name: str, clips: ClipStore):
     path = clip_path(clips, name)
     for fps, start in PLANS:
-        plan = plan_of(path, fps, start)
-        whole = decoded_whole(plan)
-        sparse = decoded_sparsely(plan)
-        assert whole.shown
-        assert_same(sparse, whole)
-        assert sparse.damaged == 0
+        order = order_for(path, fps, start)
+        expected = decode_all_packets(path, order)
+        selected = decode_needed_packets(path, order)
+        assert expected.shown
+        assert_same(selected, expected)
+        assert selected.damaged == 0
 
 
 @pytest.mark.parametrize("name", MOST_DECODED)
 def test_pictures_that_nobody_needs_are_left_out(name: str, clips: ClipStore):
-    result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(2)))
-    assert result.kept <= MOST_DECODED[name] * result.packets
+    path = clip_path(clips, name)
+    decoded = decode_needed_packets(path, order_for(path, Fraction(2)))
+    assert decoded.packets_decoded <= MOST_DECODED[name] * decoded.packets_read
 
 
 @pytest.mark.parametrize("name", OPEN_GROUPS)
 def test_open_groups_of_which_no_picture_is_needed_are_left_out(name: str, clips: ClipStore):
-    result = decoded_sparsely(plan_of(clip_path(clips, name), Fraction(1, 2)))
-    assert result.kept <= 0.15 * result.packets
+    path = clip_path(clips, name)
+    decoded = decode_needed_packets(path, order_for(path, Fraction(1, 2)))
+    assert decoded.packets_decoded <= 0.15 * decoded.packets_read
 
 
 def test_of_a_packet_of_several_pictures_those_that_nobody_needs_are_left_out(
     clips: ClipStore, monkeypatch: pytest.MonkeyPatch
 ):
-    left_out: list[int] = []
-    without = Av1.without
+    dropped: list[int] = []
+    drop_frames = Av1.drop_frames
 
     def counted(self: Av1, packet: bytes, frames: set[int]) -> bytes:
-        left_out.append(len(frames))
-        return without(self, packet, frames)
+        dropped.append(len(frames))
+        return drop_frames(self, packet, frames)
 
-    monkeypatch.setattr(Av1, "without", counted)
-    result = decoded_sparsely(plan_of(clip_path(clips, "svt-av1.mp4"), Fraction(2)))
-    assert sum(left_out) > result.kept / 4
+    monkeypatch.setattr(Av1, "drop_frames", counted)
+    path = clip_path(clips, "svt-av1.mp4")
+    decoded = decode_needed_packets(path, order_for(path, Fraction(2)))
+    assert sum(dropped) > decoded.packets_decoded / 4
 
 
 @pytest.mark.parametrize(
-    ("size_px", "at_once"), [((352, 640), 16), ((1080, 1920), 16), ((2160, 3840), 5), ((4320, 7680), 1)]
+    ("size_px", "parallel"), [((352, 640), 16), ((1080, 1920), 16), ((2160, 3840), 5), ((4320, 7680), 1)]
 )
-def test_large_pictures_are_decoded_by_fewer_decoders_at_once(size_px: tuple[int, int], at_once: int):
-    assert side_by_side(16, *size_px) == at_once
+def test_large_pictures_are_decoded_by_fewer_decoders_at_once(size_px: tuple[int, int], parallel: int):
+    assert parallel_decoders(16, *size_px) == parallel
 
 
 def test_groups_one_after_the_other_give_the_same_pictures(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
-    plan = plan_of(clip_path(clips, "closed-groups.mp4"), Fraction(2))
-    at_once = decoded_sparsely(plan)
-    monkeypatch.setattr(decode, "side_by_side", lambda *_: 1)
-    assert_same(decoded_sparsely(plan), at_once)
+    path = clip_path(clips, "closed-groups.mp4")
+    order = order_for(path, Fraction(2))
+    in_parallel = decode_needed_packets(path, order)
+    monkeypatch.setattr(decode, "parallel_decoders", lambda *_: 1)
+    assert_same(decode_needed_packets(path, order), in_parallel)
 
 
 @pytest.mark.parametrize(("room_for", "ahead"), [(2, 1), (30, 2), (1000, 3)])
 def test_groups_are_decoded_no_further_ahead_than_their_pictures_have_room(
     room_for: int, ahead: int, clips: ClipStore, monkeypatch: pytest.MonkeyPatch
 ):
-    plan = plan_of(clip_path(clips, "closed-groups.mp4"), Fraction(25))
-    monkeypatch.setattr(decoders, "WAITING_BYTES_A_DECODER", room_for * plan.picture_bytes // 2)
+    path = clip_path(clips, "closed-groups.mp4")
+    order = order_for(path, Fraction(25))
+    monkeypatch.setattr(pool, "READ_AHEAD_BYTES_PER_DECODER", room_for * order.picture_bytes // 2)
     submitted: list[None] = []
-    put = decoders.Ahead.put
-    monkeypatch.setattr(decoders.Ahead, "put", lambda *arguments: submitted.append(put(*arguments)))
+    put = ReadAheadQueue.put
+    monkeypatch.setattr(ReadAheadQueue, "put", lambda *arguments: submitted.append(put(*arguments)))
 
-    pictures = decode.pictures_from(plan, Grid(plan), Tally())
+    pictures = StreamReader(str(path), order).pictures()
 
     next(pictures)
     assert len(submitted) == ahead
@@ -123,17 +128,18 @@ def test_groups_are_decoded_no_further_ahead_than_their_pictures_have_room(
 
 
 def test_a_rule_that_drops_one_picture_too_many_is_noticed(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
-    class OneTooMany(nal.H264):
-        """Takes the fifth picture for disposable, whoever refers to it."""
+    class OneTooMany(h264.H264):
+        """Takes the fifth picture for a non-reference picture, whatever references it."""
 
         calls = 0
 
-        def traits(self, packet: bytes) -> Traits:
+        def parse(self, packet: bytes) -> ReferenceInfo:
             self.calls += 1
-            traits = super().traits(packet)
-            return replace(traits, writes=0) if self.calls == 5 else traits
+            info = super().parse(packet)
+            return replace(info, refresh_slots=0) if self.calls == 5 else info
 
-    monkeypatch.setattr(decode, "references_of", lambda _codec, extradata: OneTooMany(extradata))
-    plan = plan_of(clip_path(clips, "one-group.mkv"), Fraction(2))
+    monkeypatch.setattr(decode, "parser_for", lambda _codec, extradata: OneTooMany(extradata))
+    path = clip_path(clips, "one-group.mkv")
+    order = order_for(path, Fraction(2))
     with pytest.raises(AssertionError):
-        assert_same(decoded_sparsely(plan), decoded_whole(plan))
+        assert_same(decode_needed_packets(path, order), decode_all_packets(path, order))
