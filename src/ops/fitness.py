@@ -16,7 +16,7 @@ from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
 from frames.reader_pool import SCAN
 from limits.free_memory import free_memory_bytes
-from sandbox.process import Reader
+from sandbox.process import DecoderProcess
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
@@ -95,7 +95,7 @@ def _model(settings: Settings) -> tuple[bool, str]:
 
 async def _video_reader() -> tuple[bool, str]:
     try:
-        with Reader(SCAN, MEDIA_TIMEOUT_S) as scanner:
+        with DecoderProcess(SCAN, MEDIA_TIMEOUT_S) as scanner:
             scanner.begin(Path(os.devnull), os.devnull)
             output = await asyncio.to_thread(scanner.read_all)
     except (MediaError, OSError) as exc:

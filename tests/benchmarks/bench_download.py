@@ -17,7 +17,7 @@ from benchmarks.report import publish
 from config import Settings
 from download import download
 from media_server import MediaServer
-from sandbox import limits as sandbox
+from sandbox.wrappers import wrapper_argv
 from sources.http import PART_BYTES
 
 LARGE_BYTES, SMALL_BYTES = 10**9, 1000
@@ -33,7 +33,7 @@ def main() -> None:
         large, small = (of_zeros(Path(directory) / str(size), size) for size in (LARGE_BYTES, SMALL_BYTES))
         rounds = [(own_s(server, large), plain_s(server, large)) for _ in range(ROUNDS)]
         guards_s = [own_s(server, small) - plain_s(server, small) for _ in range(SMALL_ROUNDS)]
-    sandboxes_s = [process_s(*sandbox.prefix()) - process_s() for _ in range(SMALL_ROUNDS)]
+    sandboxes_s = [process_s(*wrapper_argv()) - process_s() for _ in range(SMALL_ROUNDS)]
     guard_ms, sandbox_ms = 1000 * statistics.median(guards_s), 1000 * statistics.median(sandboxes_s)
     publish(
         "download",
