@@ -17,7 +17,7 @@ from config import Settings, load_settings
 from errors import WorkerError, to_response
 from job_directory import sweep
 from ops.fitness import examine
-from ops.redaction import SECRET_NAME, RedactingFormatter
+from ops.logs import configure_logging, job_context
 from pipeline import Report, Services, process_video_job
 from records import Progress
 
@@ -29,7 +29,6 @@ DELIVERY_SHARE = 0.1
 """Of the platform's own limit on a job, kept for delivering the result."""
 EXIT_GRACE_S = 5.0
 """After the engine died: time for running jobs to deliver their errors before the process ends."""
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 @functools.cache
@@ -52,6 +51,11 @@ async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
 
     Never raises but for cancellation: the SDK would send the traceback to the caller.
     """
+    with job_context(str(job.get("id", "?"))):
+        return await _answer_job(job, report)
+
+
+async def _answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
     job_id = job.get("id", "?")
     try:
         request = validate_input(job.get("input"))
@@ -104,14 +108,6 @@ def _exit_after_engine_death() -> NoReturn:
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(1)
-
-
-def configure_logging(settings: Settings) -> None:
-    """Log to stderr. Importing runpod configures the root logger too, so this replaces what is there."""
-    to_stderr = logging.StreamHandler(sys.stderr)
-    secrets = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
-    to_stderr.setFormatter(RedactingFormatter(LOG_FORMAT, secrets))
-    logging.basicConfig(level=settings.log_level, handlers=[to_stderr], force=True)
 
 
 async def fitness() -> None:

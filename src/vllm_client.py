@@ -15,7 +15,7 @@ from answers.prompts import Message
 from config import Settings
 from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
 from errors import EngineStartFailed, InputError, NoFrames, WorkerError
-from limits.chunk_limiter import ChunkGate
+from limits.chunk_limiter import ChunkLimiter
 from records import ChunkResult, FrameBatch, Generation, GenerationOptions, Synthesis
 from vision import MIN_FRAMES, frame_size
 
@@ -65,7 +65,7 @@ class VLLMClient:
         self._settings = settings
         self._build = build
         self._starting: asyncio.Task[Engine] | None = None
-        self._chunk_gate = ChunkGate(settings.max_chunks_in_flight)
+        self._chunk_limiter = ChunkLimiter(settings.max_chunks_in_flight)
 
     async def initialize_model(self) -> Engine:
         """Return the engine, loading it on first use; concurrent callers share one load.
@@ -151,7 +151,7 @@ class VLLMClient:
                 async for batch in admitted:
                     task = group.create_task(one(batch))
                     # Not in `one`: a task that is cancelled before its first step never runs.
-                    task.add_done_callback(lambda _task: self._chunk_gate.release())
+                    task.add_done_callback(lambda _task: self._chunk_limiter.release())
                     tasks.append(task)
                     del batch  # the loop would hold its pixels while it waits for the next
         except ExceptionGroup as failures:  # callers need the typed error
@@ -159,16 +159,16 @@ class VLLMClient:
         return [task.result() for task in tasks]
 
     async def _admitted(self, batches: AsyncGenerator[FrameBatch]) -> AsyncGenerator[FrameBatch]:
-        """Pass batches on, each asked for only once the gate has room; whoever takes one releases the gate."""
+        """Pass batches on, each asked for only once the limiter admits one more; whoever takes one releases it."""
         async with aclosing(batches):
             while True:
-                await self._chunk_gate.acquire()
+                await self._chunk_limiter.acquire()
                 batch = None
                 try:
                     batch = await anext(batches, None)
                 finally:
                     if batch is None:
-                        self._chunk_gate.release()
+                        self._chunk_limiter.release()
                 if batch is None:
                     return
                 yield batch

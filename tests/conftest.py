@@ -17,6 +17,7 @@ from frame_extractor import FrameExtractor
 from gate import Gate, platform_with_worker
 from jobs import media_children, scripted_services
 from media_server import MediaServer
+from ops.logs import set_library_levels
 from pipeline import Services
 from runpod_stand_in import RunPodStandIn
 from sources import http
@@ -45,6 +46,7 @@ def pytest_sessionstart() -> None:
     """Listen to what the worker's code in this process logs during the whole run."""
     logging.getLogger().addHandler(canary_watch)
     logging.getLogger().setLevel(logging.INFO)
+    set_library_levels()  # as configure_logging does in a worker
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

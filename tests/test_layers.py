@@ -12,7 +12,7 @@ SRC = Path(__file__).parents[1] / "src"
 # The top first. Files of one line are peers and do not import each other, but for the named exceptions.
 LAYERS = [
     ["handler"],
-    ["api.size_limit", "ops.fitness"],
+    ["api.size_limit", "ops.fitness", "ops.logs"],
     ["api.output", "api.progress", "ops.redaction"],
     ["pipeline"],
     ["api.request"],
@@ -135,6 +135,6 @@ def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:
 
 def test_only_config_reads_the_environment() -> None:
     readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text()}
-    # The engine writes for vLLM and sandbox.confine for NumPy, media_process passes PATH on, the handler asks whether
-    # it runs on the platform.
-    assert readers == {"engine.async_engine", "sandbox.confine", "sandbox.process", "handler"}
+    # The engine sets variables for vLLM and sandbox.confine one for NumPy; sandbox.process passes PATH on; ops.logs
+    # collects the secrets to redact; the handler asks whether it runs on the platform.
+    assert readers == {"engine.async_engine", "sandbox.confine", "sandbox.process", "ops.logs", "handler"}

@@ -154,7 +154,7 @@ async def test_a_dead_engine_ends_the_job_closes_the_source_and_frees_the_gate()
     with pytest.raises(EngineDead):
         await answer(client, batches)
     assert batches.closed
-    assert client._chunk_gate.held == 0
+    assert client._chunk_limiter.held == 0
 
 
 async def test_cancelling_a_job_cancels_its_requests_and_frees_the_gate() -> None:
@@ -168,7 +168,7 @@ async def test_cancelling_a_job_cancels_its_requests_and_frees_the_gate() -> Non
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert (engine.held, batches.closed, client._chunk_gate.held) == (0, True, 0)
+    assert (engine.held, batches.closed, client._chunk_limiter.held) == (0, True, 0)
 
 
 async def test_concurrent_callers_share_one_load_and_a_cancelled_one_does_not_lose_it() -> None:

@@ -5,7 +5,6 @@ Checking a name before the request does not hold: it may resolve to something el
 
 import contextlib
 import ipaddress
-import logging
 import socket
 import ssl
 import threading
@@ -144,7 +143,6 @@ def guarded_session(guard: AddressGuard) -> requests.Session:
     class _TlsPool(HTTPSConnectionPool):
         ConnectionCls = _TlsConnection
 
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # below, it logs URLs with their signatures
     session = _Session()
     session.trust_env = False
     # SSL_CERT_FILE names a private authority; without it requests brings its own list.
