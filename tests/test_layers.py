@@ -1,4 +1,4 @@
-"""Imports point down only: the order of design is the order of reading."""
+"""Imports only point down through the layers, and some packages are imported in one place only."""
 
 import ast
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src"
 
-# The top first. Files of one line are peers and do not import each other, but for the named exceptions.
+# From top to bottom. Files in one layer do not import each other.
 LAYERS = [
     ["handler"],
     ["api.size_limit", "ops.fitness", "ops.logs"],
@@ -48,15 +48,15 @@ LAYERS = [
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 MODULES = {".".join(path.relative_to(SRC).with_suffix("").parts): path for path in SRC.rglob("*.py")}
 CHILDREN_ONLY = {name for name in MODULES if name.startswith("decoder.") and not name.endswith("__init__")}
-"""The programs that open files, and what they alone import."""
+"""The decoder programs and the modules that only they import."""
 PARSERS = {"av", "cv2", "decord", "imageio", "imageio_ffmpeg", "torchcodec"}
-"""Packages that read media inside the process that imports them."""
+"""Packages that parse media in the process that imports them."""
 STARTS = ("subprocess", "os.exec", "os.spawn", "os.posix_spawn", "os.system", "os.popen", "os.fork", "ffmpeg.probe")
-"""Words that start a program."""
+"""Texts in source code that start a program."""
 
 
 def imported_names(path: Path) -> set[str]:
-    """All that a file imports, at its top or inside a function: `a`, `a.b`, and `a.b.c` for a name of a module."""
+    """Everything that a file imports, at the top or inside a function: modules as `a` or `a.b`, names as `a.b.name`."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -71,35 +71,35 @@ def imported_modules(path: Path) -> set[str]:
     return imported_names(path) & RANK.keys()
 
 
-def test_every_file_has_its_place() -> None:
+def test_every_file_has_a_layer() -> None:
     assert {name for name in MODULES if not name.endswith("__init__")} == RANK.keys()
 
 
 @pytest.mark.parametrize("module", sorted(RANK))
-def test_a_file_imports_only_what_lies_below_it(module: str) -> None:
+def test_a_file_imports_only_from_layers_below_it(module: str) -> None:
     above = {name for name in imported_modules(MODULES[module]) if RANK[name] <= RANK[module]}
     assert above == set()
 
 
-def test_the_programs_that_open_files_are_never_imported_by_the_worker() -> None:
+def test_the_worker_never_imports_the_decoder_programs() -> None:
     importers = {name for name in RANK.keys() - CHILDREN_ONLY if imported_modules(MODULES[name]) & CHILDREN_ONLY}
     assert importers == set()
 
 
-def test_what_parses_media_is_imported_only_where_files_are_opened() -> None:
+def test_only_the_decoder_programs_import_packages_that_parse_media() -> None:
     def packages_of(name: str) -> set[str]:
         return {imported.partition(".")[0] for imported in imported_names(MODULES[name])}
 
     assert {name for name in RANK if packages_of(name) & (PARSERS | {"torchvision"})} <= CHILDREN_ONLY
 
 
-def test_of_the_models_own_reader_of_videos_only_arithmetic_is_used() -> None:
+def test_only_arithmetic_of_qwen_vl_utils_is_used() -> None:
     names = {name for path in MODULES.values() for name in imported_names(path) if name.startswith("qwen_vl_utils")}
     used = {name.removeprefix("qwen_vl_utils.vision_process") for name in names}
     assert used == {"", ".MAX_RATIO", ".smart_resize"}
 
 
-def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
+def test_importing_the_worker_loads_no_package_that_parses_media() -> None:
     code = (
         f"import importlib, sys; [importlib.import_module(name) for name in {sorted(RANK.keys() - CHILDREN_ONLY)}];"
         "import vision; vision.frame_size(180, 320, 4, 9);"  # imports qwen-vl-utils
@@ -109,12 +109,12 @@ def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
     assert output.strip() == "[]"
 
 
-def test_programs_are_started_only_where_they_are_limited() -> None:
+def test_only_the_sandbox_starts_programs() -> None:
     starters = {name for name, path in MODULES.items() if any(word in path.read_text() for word in STARTS)}
     assert starters == {"sandbox.process", "sandbox.wrappers"}
 
 
-def test_vllm_is_imported_only_behind_the_client_and_runpod_only_in_the_handler() -> None:
+def test_only_the_engine_imports_vllm_and_only_the_handler_imports_runpod() -> None:
     def files_with(package: str) -> set[str]:
         words = (f"import {package}", f"from {package}")
         return {name for name, path in MODULES.items() if any(word in path.read_text() for word in words)}
@@ -133,7 +133,7 @@ def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:
     assert output.strip() == "[]"
 
 
-def test_only_config_reads_the_environment() -> None:
+def test_only_config_reads_settings_from_the_environment() -> None:
     readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text()}
     # The engine sets variables for vLLM and sandbox.confine one for NumPy; sandbox.process passes PATH on; ops.logs
     # collects the secrets to redact; the handler asks whether it runs on the platform.
