@@ -144,7 +144,7 @@ class HttpFetch:
             self._guard.close()
 
     def _open(self, session: requests.Session, headers: dict[str, str]) -> BaseHTTPResponse:
-        """Send the request and follow redirects, checking each target like the first URL and reading no redirect's body."""
+        """Send the request and follow redirects: each target is checked like the first URL, and no body is read."""
         url = self._url
         for _ in range(MAX_REDIRECTS + 1):
             timeouts_s = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)

@@ -21,7 +21,10 @@ def check_expiry(url: str) -> None:
 
 
 def expires_at(url: str) -> datetime | None:
-    """Return when a URL presigned for S3 (both versions), Google Cloud Storage, CloudFront or Azure expires, or None."""
+    """Return when a presigned URL of S3, Google Cloud Storage, CloudFront or Azure expires; None for other URLs.
+
+    S3 signatures may be of version 2 or 4.
+    """
     query = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
     try:
         for vendor in ("x-amz", "x-goog"):
