@@ -1,7 +1,7 @@
 """Program `python -m sandbox.confine MODULE ON_GPU`: runs MODULE's `main` on one video in a confined process.
 
 stdin carries JSON: the path of the video, and the argument for the module's `main`. The module is imported first,
-while stdin is still open, so that its libraries load before there is a video. Before `main` runs, the process gives
+while stdin is still open: its libraries load before there is a video. Before `main` runs, the process gives
 up everything that reading a video does not need, for all its threads: every other file (sandbox.landlock), and
 sockets, other programs and signals to other processes (sandbox.seccomp). Nothing else in the worker opens a video.
 """
