@@ -46,7 +46,6 @@ def pytest_sessionstart() -> None:
     """Listen to what the worker's code in this process logs during the whole run."""
     logging.getLogger().addHandler(canary_watch)
     logging.getLogger().setLevel(logging.INFO)
-    set_library_levels()  # as configure_logging does in a worker
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -67,6 +66,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test."""
     for name in WORKER_VARIABLES & os.environ.keys():
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def library_levels() -> None:
+    """The library loggers have the levels that a worker gives them; importing runpod sets urllib3's to WARNING."""
+    set_library_levels()
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ class JobFilter(logging.Filter):
 def configure_logging(settings: Settings) -> None:
     """Log to stderr at the configured level, with job ids and without secrets.
 
-    Replaces the root logger's handlers, since importing runpod configures them too.
+    Call it after importing runpod, which configures the root logger and urllib3's too; this replaces both.
     """
     to_stderr = logging.StreamHandler(sys.stderr)
     secrets = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]

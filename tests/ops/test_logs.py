@@ -155,6 +155,7 @@ def test_a_line_in_the_log_shows_level_job_logger_and_message(capsys: pytest.Cap
 
 @pytest.mark.usefixtures("unconfigured_logging")
 def test_urllib3_logs_errors_only_since_its_other_lines_have_urls(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("urllib3").setLevel(logging.WARNING)  # as importing runpod does
     configure_logging(Settings(log_level="DEBUG"))
     logging.getLogger("urllib3.connectionpool").warning("Retrying: /film.mp4")
     logging.getLogger("urllib3.connectionpool").error("broken")
