@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 
 import worker
 from api.progress import Progress, ProgressMeter, ProgressSender
-from config import Settings, load_settings
+from config import load_settings
 from job_directory import sweep
 from ops.fitness import examine
-from ops.redaction import SECRET_NAME, RedactingFormatter
+from ops.logs import configure_logging, job_context
 from worker import JobOutcome
 
 log = logging.getLogger(__name__)
@@ -25,14 +25,21 @@ PROGRESS_TIMEOUT_S = 5.0
 DELIVERY_SHARE = 0.1
 """Fraction of the platform's execution timeout that is reserved for delivering the result."""
 EXIT_GRACE_S = 5.0
-"""Time for running jobs to deliver their errors after the engine died, before the process ends."""
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+"""After the engine died: time for running jobs to deliver their errors before the process ends."""
 
 
 async def handler(job: dict[str, Any]) -> dict[str, Any]:
-    """Answer one RunPod job, with its progress in /status."""
+    """Answer one RunPod job, with its progress in /status; every line that is logged meanwhile names the job."""
+    with job_context(str(job.get("id", "?"))):
+        output = await _answer(job)
+    if output.get("refresh_worker"):
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, _exit_after_engine_death)
+    return output
+
+
+async def _answer(job: dict[str, Any]) -> dict[str, Any]:
     output: dict[str, Any] = {}
-    meter, jobs = ProgressMeter(), worker.run_job(job.get("input"), str(job.get("id", "?")), platform_limit_s(job))
+    meter, jobs = ProgressMeter(), worker.run_job(job.get("input"), platform_limit_s(job))
     send = functools.partial(_post_progress, job)
     async with ProgressSender(send, PROGRESS_INTERVAL_S) as sender, aclosing(jobs) as events:
         async for event in events:
@@ -40,8 +47,6 @@ async def handler(job: dict[str, Any]) -> dict[str, Any]:
                 output = event.output
             elif progress := meter.after(event):
                 sender.report(progress)
-    if output.get("refresh_worker"):
-        asyncio.get_running_loop().call_later(EXIT_GRACE_S, _exit_after_engine_death)
     return output
 
 
@@ -68,7 +73,7 @@ async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
         async with asyncio.timeout(PROGRESS_TIMEOUT_S), AsyncClientSession() as session:
             await send_result(session, body, job)
     except TimeoutError:
-        log.warning("job %s: progress not delivered within %g s", job["id"], PROGRESS_TIMEOUT_S)
+        log.warning("progress was not delivered within %g s", PROGRESS_TIMEOUT_S)
 
 
 def _exit_after_engine_death() -> NoReturn:
@@ -80,14 +85,6 @@ def _exit_after_engine_death() -> NoReturn:
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(1)
-
-
-def configure_logging(settings: Settings) -> None:
-    """Log to stderr. Importing runpod configures the root logger too, so this replaces what is there."""
-    to_stderr = logging.StreamHandler(sys.stderr)
-    secrets = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
-    to_stderr.setFormatter(RedactingFormatter(LOG_FORMAT, secrets))
-    logging.basicConfig(level=settings.log_level, handlers=[to_stderr], force=True)
 
 
 async def fitness() -> None:

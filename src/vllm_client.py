@@ -15,7 +15,7 @@ from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
 from engine.interface import Engine
 from engine.lifecycle import EngineOwner, build_engine
 from errors import InputError
-from limits.chunk_limiter import ChunkGate
+from limits.chunk_limiter import ChunkLimiter
 from records import Answer, Conclusion, FrameBatch, Generation, GenerationOptions, Message, Question, Watched
 from vision import frame_size
 
@@ -35,7 +35,7 @@ class VLLMClient:
 
     def __init__(self, settings: Settings, build: Callable[[Settings], Engine] = build_engine) -> None:
         self._owner = EngineOwner(settings, build)
-        self._limiter = ChunkGate(settings.max_chunks_in_flight)
+        self._limiter = ChunkLimiter(settings.max_chunks_in_flight)
 
     async def initialize_model(self) -> Engine:
         """Return the engine, loading it on first use; concurrent callers share one load.
