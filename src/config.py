@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """Requests in the engine's batch."""
     max_num_batched_tokens: int | None = Field(None, ge=1024)
     """Tokens per engine step; None chooses by the GPU's memory."""
+    engine_start_timeout_s: float = Field(1800.0, gt=0)
+    """How long loading the model may take, the download of its weights included."""
     engine_stall_timeout_s: float = Field(300.0, gt=0)
     """Longest time for one engine step, in seconds; an engine that takes longer counts as dead."""
 

@@ -40,7 +40,8 @@ class WorkerError(Exception):
     """A failure whose message the caller may read."""
 
     code: ClassVar[str] = "INTERNAL"
-    refresh_worker: ClassVar[bool] = False
+    refresh_worker: bool = False
+    """Whether this worker process should be replaced by a new one."""
 
     def __str__(self) -> str:
         """The form that the API uses: `CODE: sentence`."""

@@ -3,12 +3,11 @@
 import asyncio
 import functools
 import logging
-import multiprocessing
 import os
 import sys
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any
 
 import worker
 from api.progress import Progress, ProgressMeter, ProgressSender
@@ -16,6 +15,7 @@ from config import load_settings
 from job_directory import sweep
 from ops.fitness import examine
 from ops.logs import configure_logging, job_context
+from ops.process_exit import exit_at_once
 from worker import JobOutcome
 
 log = logging.getLogger(__name__)
@@ -25,15 +25,19 @@ PROGRESS_TIMEOUT_S = 5.0
 DELIVERY_SHARE = 0.1
 """Fraction of the platform's execution timeout that is reserved for delivering the result."""
 EXIT_GRACE_S = 5.0
-"""After the engine died: time for running jobs to deliver their errors before the process ends."""
+"""Time for running jobs to deliver their errors before the process ends."""
+REFRESH_STATUS = 1
+"""Upon this exit status the platform starts another worker. Nothing gentler ends the process in time: the SDK would
+first wait up to 90 s for its open polls."""
 
 
 async def handler(job: dict[str, Any]) -> dict[str, Any]:
     """Answer one RunPod job, with its progress in /status; every line that is logged meanwhile names the job."""
+    _exit_with_the_engine()
     with job_context(str(job.get("id", "?"))):
         output = await _answer(job)
     if output.get("refresh_worker"):
-        asyncio.get_running_loop().call_later(EXIT_GRACE_S, _exit_after_engine_death)
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
     return output
 
 
@@ -76,15 +80,15 @@ async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
         log.warning("progress was not delivered within %g s", PROGRESS_TIMEOUT_S)
 
 
-def _exit_after_engine_death() -> NoReturn:
-    """End the process with status 1, so that the platform starts another.
+@functools.cache
+def _exit_with_the_engine() -> asyncio.Task[None]:
+    """Watch, from the first job on, for an engine that dies, also between two jobs: the next one would be lost."""
 
-    Nothing gentler ends it in time: the SDK would first wait up to 90 s for its open polls. Its child that pings
-    the platform outlives os._exit, and would go on reporting a worker that is no more.
-    """
-    for child in multiprocessing.active_children():
-        child.kill()
-    os._exit(1)
+    async def exit_after_death() -> None:
+        await worker.services().client.engine_death.wait()
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
+
+    return asyncio.create_task(exit_after_death())
 
 
 async def fitness() -> None:
@@ -123,7 +127,8 @@ def main() -> None:
     try:
         runpod.serverless.start(config)
     finally:  # left to the interpreter's end, vLLM's finaliser fails and prints a traceback
-        asyncio.run(worker.services().client.shutdown())
+        if not asyncio.run(worker.services().client.shutdown()):
+            exit_at_once(0)  # the model is still loading: its thread would keep the process alive
 
 
 if __name__ == "__main__":

@@ -128,9 +128,14 @@ class VLLMClient:
         )
         return Conclusion(asked.index, form.parse(merged.text), generations=merged.generations)
 
-    async def shutdown(self) -> None:
-        """Stop the engine if it was started."""
-        await self._owner.shutdown()
+    @property
+    def engine_death(self) -> asyncio.Event:
+        """Set when the engine has died, also between two jobs."""
+        return self._owner.death
+
+    async def shutdown(self) -> bool:
+        """Stop the engine if it was started; False if it is still loading."""
+        return await self._owner.shutdown()
 
 
 def _fit_image(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
