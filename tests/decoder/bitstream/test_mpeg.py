@@ -116,7 +116,17 @@ def test_a_layer_in_a_packet_replaces_the_one_of_the_extradata():
 
 
 def test_a_vop_that_is_too_small_to_be_coded_may_show_nothing():
-    assert Mpeg4Part2(layer(is_interlaced=False)).parse(vop(B_VOP)[:15]) == ReferenceInfo(is_output=None)
+    parser = Mpeg4Part2(layer(is_interlaced=False))
+
+    assert parser.parse(vop(B_VOP)[:15]) == ReferenceInfo(is_output=None)
+    assert parser.parse(vop(B_VOP)[:16]) == ReferenceInfo(refresh_slots=0)
+
+
+def test_a_vop_may_end_with_its_coding_type():
+    parser = Mpeg4Part2(layer(is_interlaced=False))
+
+    assert parser.parse(bytes(11) + vop(B_VOP)[:5]) == ReferenceInfo(refresh_slots=0)
+    assert parser.parse(bytes(12) + vop(B_VOP)[:4]) == ALL_NEEDED
 
 
 def told_by(encoder: str, flags: str, clips: ClipStore) -> set[ReferenceInfo]:
