@@ -1,4 +1,4 @@
-"""Frames are on screen at their times, with the right pixels, in every codec, container and condition that can be made."""
+"""Frames are on screen at their times, with the right pixels, in every codec, container and condition there is."""
 
 import asyncio
 from collections.abc import Sequence

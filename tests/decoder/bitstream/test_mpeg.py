@@ -12,7 +12,7 @@ from encoded_packets import packets_of
 
 ALL_NEEDED = ReferenceInfo()
 LAYER_START = b"\x00\x00\x01\x20"
-I_VOP, B_VOP = 0, 2
+I_VOP, P_VOP, B_VOP = range(3)
 MPEG4 = "-c:v mpeg4 -q 3 -g 15 -bf 2"
 ENCODERS = {
     "square pixels": MPEG4,
@@ -94,6 +94,11 @@ def test_b_vops_are_non_reference_pictures_unless_the_layer_is_interlaced(option
 
     assert parsed(is_interlaced=False) == ReferenceInfo(refresh_slots=0)
     assert parsed(is_interlaced=True) == ALL_NEEDED
+
+
+@pytest.mark.parametrize("coding_type", [I_VOP, P_VOP])
+def test_other_vops_are_reference_pictures(coding_type: int):
+    assert Mpeg4Part2(layer(is_interlaced=False)).parse(vop(coding_type)) == ALL_NEEDED
 
 
 @pytest.mark.parametrize("shape", [BINARY, BINARY_ONLY, GREYSCALE])
