@@ -76,7 +76,9 @@ LAYERS = {
     "control parameters with a buffer": {"write_control": control_with_vbv},
     "fixed rate": {"fixed_period_bits": 5},
     "fixed rate of a single tick": {"ticks_per_second": 1, "fixed_period_bits": 1},
-    "fixed rate of 2 ** 16 - 1 ticks": {"ticks_per_second": 65_535, "fixed_period_bits": 16},
+    "fixed rate of 32 ticks": {"ticks_per_second": 32, "fixed_period_bits": 5},
+    "fixed rate of 33 ticks": {"ticks_per_second": 33, "fixed_period_bits": 6},
+    "fixed rate of 65,535 ticks": {"ticks_per_second": 65_535, "fixed_period_bits": 16},
     "all": {
         "identifier": 4,
         "extended_aspect": (10, 11),
