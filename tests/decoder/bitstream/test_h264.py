@@ -189,6 +189,23 @@ def test_a_picture_from_which_all_is_exact_at_once_is_an_open_random_access_poin
     assert info == ReferenceInfo(is_open_rap=is_open_rap)
 
 
+@pytest.mark.parametrize(
+    ("message", "is_open_rap"),
+    [(recovery_point(0, is_exact=True), True), (recovery_point(0, is_exact=True)[:2], False), (b"\x06", False)],
+)
+def test_an_sei_message_may_be_cut_off(message: bytes, is_open_rap: bool):  # noqa: FBT001
+    info = H264().parse(units(FRAMES_ONLY, PPS, b"\x06" + message, REFERENCE_SLICE))
+
+    assert info == ReferenceInfo(is_open_rap=is_open_rap)
+
+
+@pytest.mark.parametrize("nal_ref_idc", [1, 2, 3])
+def test_a_picture_with_any_other_nal_ref_idc_than_0_is_a_reference_picture(nal_ref_idc: int):
+    slice_unit = bytes([nal_ref_idc << 5 | 1]) + NON_REFERENCE_SLICE[1:]
+
+    assert H264().parse(units(FRAMES_ONLY, PPS, slice_unit)) == ALL_NEEDED
+
+
 def test_an_idr_picture_is_a_closed_random_access_point():
     assert H264().parse(units(FRAMES_ONLY, PPS, IDR_SLICE)) == ReferenceInfo(is_closed_rap=True)
 
