@@ -223,3 +223,51 @@ def test_headers_that_cannot_be_read_mean_that_all_is_needed():
 
     assert H264().parse(torn) == ALL_NEEDED
     assert H264(b"\x01\x64").parse(units(b"\x01\x9a")) == ALL_NEEDED
+
+
+def with_lengths(length_bytes: int, *contents: bytes) -> bytes:
+    """A packet of units after their lengths."""
+    return b"".join(len(content).to_bytes(length_bytes, "big") + content for content in contents)
+
+
+def configuration(length_bytes: int, sps_units: list[bytes], pps_units: list[bytes]) -> bytes:
+    """A configuration record, ISO/IEC 14496-15, 5.3.3.1; its reserved bits are set."""
+    record = bytes([1, MAIN, 0, 30, 0b1111_1100 | length_bytes - 1, 0b1110_0000 | len(sps_units)])
+    return record + with_lengths(2, *sps_units) + bytes([len(pps_units)]) + with_lengths(2, *pps_units)
+
+
+@pytest.mark.parametrize("length_bytes", [1, 2, 4])
+def test_the_parameter_sets_of_a_configuration_record_are_known_from_the_start(length_bytes: int):
+    other_pps = b"\x68\xef\x38\x80"
+    parser = H264(configuration(length_bytes, [FRAMES_ONLY], [PPS, other_pps]))
+
+    idr = parser.parse(with_lengths(length_bytes, IDR_SLICE))
+    non_reference = parser.parse(with_lengths(length_bytes, NON_REFERENCE_SLICE))
+    sent_again = parser.parse(with_lengths(length_bytes, FRAMES_ONLY, PPS, other_pps, IDR_SLICE))
+
+    assert idr == sent_again == ReferenceInfo(is_closed_rap=True)
+    assert non_reference == ReferenceInfo(refresh_slots=0)
+
+
+def test_every_sps_of_a_configuration_record_is_looked_at_for_fields():
+    with_fields = sps(order_count_type_0, frame_mbs_only=False)
+
+    for sps_units in ([FRAMES_ONLY, with_fields], [with_fields, FRAMES_ONLY]):
+        parser = H264(configuration(4, sps_units, [PPS]))
+        assert parser.parse(with_lengths(4, NON_REFERENCE_SLICE)) == ALL_NEEDED
+
+
+def test_a_configuration_record_without_a_pps_or_cut_off_before_it_has_the_sps():
+    whole = configuration(4, [FRAMES_ONLY], [])
+
+    for record in (whole, whole[:-1]):
+        assert H264(record).parse(with_lengths(4, NON_REFERENCE_SLICE)) == ReferenceInfo(refresh_slots=0)
+    one_pps_too_many = with_lengths(4, b"\x68\xee\x38\x80", NON_REFERENCE_SLICE)
+    assert H264(whole).parse(one_pps_too_many) == ALL_NEEDED
+
+
+def test_a_configuration_of_units_after_start_codes_is_read_too():
+    parser = H264(units(FRAMES_ONLY, PPS))
+
+    assert parser.parse(units(IDR_SLICE)) == ReferenceInfo(is_closed_rap=True)
+    assert parser.parse(units(FRAMES_ONLY, PPS, NON_REFERENCE_SLICE)) == ReferenceInfo(refresh_slots=0)
