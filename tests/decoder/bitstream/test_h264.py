@@ -93,13 +93,14 @@ def scaling_list(bits: BitWriter, deltas: list[int]) -> BitWriter:
 
 
 def eight_scaling_lists(bits: BitWriter) -> BitWriter:
-    """A whole 4x4 list, one that ends early, one that is absent; a whole 8x8 list and one that ends early."""
+    """4x4 lists: a whole one, one absent, and some that end early; a whole 8x8 list and one that ends early."""
     bits.unsigned(1).unsigned(0).unsigned(0).write(0).write(1)
     scaling_list(bits, [2, -3, 120, 120, -9, *[1] * 11])
     scaling_list(bits, [4, -12])  # 8 + 4 - 12 is 0: the entries after it repeat the last one
     bits.write(0)
     scaling_list(bits, [-8])
-    bits.write(0).write(0)
+    scaling_list(bits, [120, 127, 1])  # 256 counts as 0
+    bits.write(0)
     scaling_list(bits, [-1] * 6 + [1] * 58)
     return scaling_list(bits, [1, 1, 1, -11])
 
