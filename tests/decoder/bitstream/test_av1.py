@@ -362,6 +362,19 @@ def test_a_size_of_more_than_eight_bytes_is_refused():
     assert [unit.content for unit in split_obus(bytes([FRAME << 3 | 2]) + b"\x81" + b"\x80" * 6 + b"\x00x")] == [b"x"]
 
 
+def test_units_with_an_extension_and_of_long_sizes_are_split():
+    extended = bytes([FRAME << 3 | 4 | 2, 0b0010_0000, 1]) + b"x"
+    long = bytes([TILE_GROUP << 3 | 2, 0b1010_1100, 0b10]) + b"y" * 300
+
+    units = list(split_obus(extended + long + extended))
+
+    assert [(unit.at, unit.type, unit.content) for unit in units] == [
+        (0, FRAME, b"x"),
+        (4, TILE_GROUP, b"y" * 300),
+        (307, FRAME, b"x"),
+    ]
+
+
 def test_a_unit_without_its_size_is_unsupported():
     with pytest.raises(UnsupportedSyntax):
         list(split_obus(bytes([FRAME << 3]) + b"x"))
