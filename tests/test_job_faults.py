@@ -72,15 +72,15 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
 ) -> None:
     """The decoder that is told to use the GPU uses the CPU here, until it is killed."""
     started: list[bool] = []
-    take, begin = VideoReaders.take, Reader.begin
+    take, start = VideoReaders.take, VideoReaders._start
 
     def noted(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> Reader:
         if module == DECODE:
             started.append(on_gpu)
         return failing_reader() if cpu_fails and len(started) == 2 else take(readers, module, on_gpu=on_gpu)
 
-    def begin_without_gpu(reader: Reader, video: Path, argument: str) -> None:
-        begin(reader, video, argument.replace('"on_gpu": true', '"on_gpu": false'))
+    def start_without_gpu(readers: VideoReaders, kind: tuple[str, bool]) -> Reader:
+        return start(readers, (kind[0], False))
 
     def strike_the_gpu(_batch: FrameBatch) -> str:
         if started == [True]:
@@ -89,7 +89,7 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
         return "seen"
 
     monkeypatch.setattr(VideoReaders, "take", noted)
-    monkeypatch.setattr(Reader, "begin", begin_without_gpu)
+    monkeypatch.setattr(VideoReaders, "_start", start_without_gpu)
     serve_with(ScriptedEngine(strike_the_gpu), **LARGE_FRAMES, decoder="cuda")
     output = await answer(job_input(twelve_seconds))
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", second, "seen"]
