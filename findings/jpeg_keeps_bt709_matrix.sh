@@ -10,7 +10,7 @@
 # -vf scale=out_color_matrix=bt601:out_range=full. SD films (BT.601) are right by either way.
 #
 # Source: the JFIF specification (ITU-T T.871, clause 7) fixes the matrix of ITU-R BT.601. PyAV's documentation of
-# VideoFrame.save says "Save a VideoFrame as a JPG or PNG", and to_image stands beside it as if it were the same.
+# VideoFrame.save offers JPEG and PNG as equal, and says nothing of the matrix.
 #
 # Versions: Debian 12 ffmpeg 5.1.9, PyAV 18.1.0 (with FFmpeg 8.1), Pillow 13.0.0, NumPy 2.3.5. Date: 2026-12-01.
 # Output seen (the film's red is 251 after limited range and 4:2:0):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# In MPEG-TS a backward seek to a keyframe lands behind the wanted time, and the wanted picture cannot be had from there.
+# In MPEG-TS libav's backward seek to a keyframe lands after the wanted time, where the wanted picture has gone by.
 #
 # Guess: One would expect that container.seek(offset, backward=True, any_frame=False) goes to the keyframe at or before
 # the offset in every seekable container, so that decoding from there reaches the picture at the offset.
@@ -10,8 +10,9 @@
 # 8.0 s. A reader that drops what is before the wanted time, as is usual, silently gives a picture up to a whole group
 # of pictures late. It has to check the first keyframe's time and to seek again, further back.
 #
-# Source: PyAV's documentation of InputContainer.seek: any_frame is "not just a keyframe", and backward looks backwards
-# for a (key)frame; libavformat/avformat.h says so of AVSEEK_FLAG_BACKWARD and AVSEEK_FLAG_ANY. Neither names formats.
+# Source: PyAV's documentation of InputContainer.seek says that the default looks back for a keyframe, and recommends it
+# for decoding from there; libavformat/avformat.h describes AVSEEK_FLAG_BACKWARD and AVSEEK_FLAG_ANY likewise. Neither
+# names a format in which this does not hold, but PyAV's text has a "roughly".
 #
 # Versions: PyAV 18.1.0 (with FFmpeg 8.1), Debian 12 ffmpeg 5.1.9 (makes the film). Date: 2026-12-01.
 # Output seen (wanted time: first packet, first picture; keyframes every 2 s):

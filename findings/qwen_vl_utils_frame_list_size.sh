@@ -7,8 +7,8 @@
 # Behaviour: frames of a list pass through fetch_image first, which is given the factor of 32 in the place of the patch
 # size of 16 and multiplies it by 2 again. They are rounded to multiples of 64, and enlarged or shrunk by the limits of
 # *single images* in between, then resized again by the rule for videos. 854x480 becomes 864x480 from a file and 832x512
-# from a list: another shape, resampled twice, and another number of tokens. The model sees slightly other frames than
-# in a comparison that reads the file.
+# from a list: another shape, resampled twice, and another number of tokens. A model that is tried on a file and served
+# with a list sees other frames.
 #
 # Source: the README of qwen-vl-utils and the model card of Qwen3-VL list both forms of input as equal, and ask for
 # image_patch_size=16 alone. In vision_process.py, fetch_video calls fetch_image with its image_factor.
@@ -28,7 +28,8 @@ venv/bin/pip install --quiet --disable-pip-version-check qwen-vl-utils==0.0.14 d
     torchvision==0.28.0 numpy==2.3.5
 ffmpeg -version | sed -n 1p
 for size in 640x360 854x480 480x270; do
-    ffmpeg -nostdin -v error -f lavfi -i "testsrc2=s=$size:r=25:d=2" -c:v libx264 -threads 1 -pix_fmt yuv420p "$size.mp4"
+    ffmpeg -nostdin -v error -f lavfi -i "testsrc2=s=$size:r=25:d=2" -c:v libx264 -threads 1 -pix_fmt yuv420p \
+        "$size.mp4"
 done
 
 FORCE_QWENVL_VIDEO_READER=decord venv/bin/python - <<'PYTHON'

@@ -7,7 +7,7 @@
 # Behaviour: frames are chosen evenly by *number*, and their times are told as number / average rate. In a film with 5
 # pictures a second at first and 25 later (a screen recording, a phone's film in the dark) the frame of 4.8 s is told
 # as 1.6 s, and the first half of the film gets 4 frames where it should get 10. Nothing in the result carries the
-# files' real times. It is the same with torchcodec and decord as readers, both of which know the real times.
+# file's real times.
 #
 # Source: the README of qwen-vl-utils documents fps as the rate of sampling; Qwen3-VL's processor in transformers
 # computes the time in its prompt as frames_indices / fps of this metadata. In vision_process.py all readers use

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Raising a RunPod worker's concurrency stops it from taking any job until all running jobs are done.
 #
-# Guess: One would expect that a concurrency_modifier that goes from 2 to 4 under load lets the worker take two more jobs
-# at once, and that running jobs do not matter: that is what the modifier is for.
+# Guess: One would expect that a concurrency_modifier that goes from 2 to 4 under load lets the worker take two more
+# jobs at once, and that running jobs do not matter: that is what the modifier is for.
 #
-# Behaviour: every change of the number, upwards too, first waits until no job is running, and takes none meanwhile. With
-# one job of 8 s running and a place free, a second job that is waiting is taken only when the first one is over: the
-# change costs more throughput than it gives. A constant is the only number that never stops the worker.
+# Behaviour: every change of the number, upwards too, first waits until no job is running, and takes none meanwhile.
+# With one job of 8 s running and a place free, a second job that is waiting is taken only when the first one is over:
+# the change costs more throughput than it gives. A constant is the only number that never stops the worker.
 #
-# Source: RunPod's documentation of concurrent handlers shows a modifier that changes the number by the load from call to
-# call; runpod/serverless/modules/rp_scale.py, JobScaler.set_scale, waits for the occupancy to become 0.
+# Source: RunPod's documentation of concurrent handlers shows a modifier that changes the number by the load from call
+# to call; runpod/serverless/modules/rp_scale.py, JobScaler.set_scale, waits for the occupancy to become 0.
 #
 # Versions: runpod 1.12.0, Python 3.11; the platform's side is a small server here. Date: 2026-12-01.
 # Output seen (seconds after the first job was taken):

@@ -40,9 +40,8 @@ for codec, expected in (("h264", 5), ("vp8", 5), ("vp9", 250)):
         stream.codec_context.skip_frame = "NONKEY"
         frames = [frame.key_frame for frame in container.decode(stream)]
         assert stream.codec_context.skip_frame == "NONKEY"
-    probe = ["ffprobe", "-v", "error", "-skip_frame", "nokey", "-count_frames", "-show_entries", "stream=nb_read_frames",
-             "-of", "csv=p=0", path]
-    by_ffmpeg = int(subprocess.run(probe, capture_output=True, check=True).stdout.decode().strip().rstrip(","))
+    probe = f"ffprobe -v error -skip_frame nokey -count_frames -show_entries stream=nb_read_frames -of csv=p=0 {path}"
+    by_ffmpeg = int(subprocess.run(probe.split(), capture_output=True, check=True).stdout.decode().strip().rstrip(","))
     print(f"{codec} PyAV: {len(frames)} pictures, {sum(frames)} of them keyframes; ffmpeg: {by_ffmpeg}")
     assert (len(frames), sum(frames), by_ffmpeg) == (expected, 5, expected)
 PYTHON
