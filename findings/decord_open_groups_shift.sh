@@ -10,7 +10,7 @@
 # had come, and what it returns as 99 is picture 103. What is read on from there is 4 late, too: with 99 in the batch
 # index 130 is picture 134, without it 130. With closed groups (open-gop=0) all is right.
 #
-# Source: the docstring of decord's VideoReader.seek_accurate, which reading by index calls, guarantees the position;
+# Source: the docstring of decord's VideoReader.seek_accurate, which reading one index calls, guarantees the position;
 # open groups are ordinary HEVC (CRA and RASL pictures, ITU-T H.265, clause 3) and x265's documented default.
 #
 # Versions: decord 0.6.0, PyAV 18.1.0 (reference), NumPy 2.3.5, Debian 12 ffmpeg 5.1.9 with x265 3.5. Date: 2026-12-01.

@@ -4,10 +4,10 @@
 # Guess: One would expect that `ffmpeg -i film.mp4 -frames:v 1 x.jpg` and frame.save("x.jpg") convert the picture to
 # what a JPEG is by definition (BT.601 matrix, full range), so that red stays red. Both do convert the range.
 #
-# Behaviour: the range is converted and the BT.709 matrix of the film is kept, which JFIF cannot say, so every viewer
-# decodes with the wrong one. Pure red (255, 0, 0) is read 20 levels too dark, by Pillow as by browsers, and a model
-# that gets such files sees other colours than one that gets the pixels. Right are frame.to_image().save(), PNG, and
-# -vf scale=out_color_matrix=bt601:out_range=full. SD films (BT.601) are right by either way.
+# Behaviour: the range is converted and the BT.709 matrix of the film is kept, which JFIF cannot say, so a reader of
+# the file decodes with the wrong one. Red is read 20 levels too dark, and a model that gets such files sees other
+# colours than one that gets the pixels. Right are frame.to_image().save() and ffmpeg's
+# -vf scale=out_color_matrix=bt601:out_range=full.
 #
 # Source: the JFIF specification (ITU-T T.871, clause 7) fixes the matrix of ITU-R BT.601. PyAV's documentation of
 # VideoFrame.save offers JPEG and PNG as equal, and says nothing of the matrix.

@@ -13,8 +13,8 @@
 # Source: seccomp(2) and landlock_restrict_self(2) say that they are for the calling thread. NumPy's documentation says
 # that linear algebra may run in several threads, and not that the import starts them.
 #
-# Versions: NumPy 2.3.5, Python 3.11, Linux 6.1 or later (the field Seccomp_filters is in Linux since 5.9), at least
-# two processors. Date: 2026-12-01.
+# Versions: NumPy 2.3.5, Python 3.11, Linux 6.18 (the field Seccomp_filters needs 5.9), at least two processors.
+# Date: 2026-12-01.
 # Output seen (on two processors):
 #   threads before the import 1, after it 2
 #   filters added to: the main thread 1, threads of NumPy 0, a thread started later 1
