@@ -14,7 +14,8 @@ from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pict
 from config import Settings
 from decoder import probe
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
-from frame_extractor import NVIDIA_DEVICE, REFUSALS, FrameExtractor
+from frame_extractor import NVIDIA_DEVICE, FrameExtractor
+from frames.probe import REFUSALS
 from protocol import CODECS, Refusal
 from records import Chunk, SampleGrid, VideoInfo
 

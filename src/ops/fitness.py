@@ -14,7 +14,7 @@ from pathlib import Path
 from config import Settings
 from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
-from frames.reader_pool import SCAN
+from frames.reader_pool import PROBE
 from limits.free_memory import free_memory_bytes
 from sandbox.process import Reader
 
@@ -95,7 +95,7 @@ def _model(settings: Settings) -> tuple[bool, str]:
 
 async def _video_reader() -> tuple[bool, str]:
     try:
-        with Reader(SCAN, MEDIA_TIMEOUT_S) as scanner:
+        with Reader(PROBE, MEDIA_TIMEOUT_S) as scanner:
             scanner.begin(Path(os.devnull), os.devnull)
             output = await asyncio.to_thread(scanner.read_all)
     except (MediaError, OSError) as exc:
