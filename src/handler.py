@@ -3,19 +3,19 @@
 import asyncio
 import functools
 import logging
-import multiprocessing
 import os
 import sys
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any
 
 import worker
 from api.progress import Progress, ProgressMeter, ProgressSender
-from config import Settings, load_settings
+from config import load_settings
 from job_directory import sweep
 from ops.fitness import examine
-from ops.redaction import SECRET_NAME, RedactingFormatter
+from ops.logs import configure_logging, job_context
+from ops.process_exit import exit_at_once
 from worker import JobOutcome
 
 log = logging.getLogger(__name__)
@@ -25,14 +25,25 @@ PROGRESS_TIMEOUT_S = 5.0
 DELIVERY_SHARE = 0.1
 """Fraction of the platform's execution timeout that is reserved for delivering the result."""
 EXIT_GRACE_S = 5.0
-"""Time for running jobs to deliver their errors after the engine died, before the process ends."""
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+"""Time for running jobs to deliver their errors before the process ends."""
+REFRESH_STATUS = 1
+"""Upon this exit status the platform starts another worker. Nothing gentler ends the process in time: the SDK would
+first wait up to 90 s for its open polls."""
 
 
 async def handler(job: dict[str, Any]) -> dict[str, Any]:
-    """Answer one RunPod job, with its progress in /status."""
+    """Answer one RunPod job, with its progress in /status; every line that is logged meanwhile names the job."""
+    _exit_with_the_engine()
+    with job_context(str(job.get("id", "?"))):
+        output = await _answer(job)
+    if output.get("refresh_worker"):
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
+    return output
+
+
+async def _answer(job: dict[str, Any]) -> dict[str, Any]:
     output: dict[str, Any] = {}
-    meter, jobs = ProgressMeter(), worker.run_job(job.get("input"), str(job.get("id", "?")), platform_limit_s(job))
+    meter, jobs = ProgressMeter(), worker.run_job(job.get("input"), platform_limit_s(job))
     send = functools.partial(_post_progress, job)
     async with ProgressSender(send, PROGRESS_INTERVAL_S) as sender, aclosing(jobs) as events:
         async for event in events:
@@ -40,8 +51,6 @@ async def handler(job: dict[str, Any]) -> dict[str, Any]:
                 output = event.output
             elif progress := meter.after(event):
                 sender.report(progress)
-    if output.get("refresh_worker"):
-        asyncio.get_running_loop().call_later(EXIT_GRACE_S, _exit_after_engine_death)
     return output
 
 
@@ -68,26 +77,18 @@ async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
         async with asyncio.timeout(PROGRESS_TIMEOUT_S), AsyncClientSession() as session:
             await send_result(session, body, job)
     except TimeoutError:
-        log.warning("job %s: progress not delivered within %g s", job["id"], PROGRESS_TIMEOUT_S)
+        log.warning("progress was not delivered within %g s", PROGRESS_TIMEOUT_S)
 
 
-def _exit_after_engine_death() -> NoReturn:
-    """End the process with status 1, so that the platform starts another.
+@functools.cache
+def _exit_with_the_engine() -> asyncio.Task[None]:
+    """Watch, from the first job on, for an engine that dies, also between two jobs: the next one would be lost."""
 
-    Nothing gentler ends it in time: the SDK would first wait up to 90 s for its open polls. Its child that pings
-    the platform outlives os._exit, and would go on reporting a worker that is no more.
-    """
-    for child in multiprocessing.active_children():
-        child.kill()
-    os._exit(1)
+    async def exit_after_death() -> None:
+        await worker.services().client.engine_death.wait()
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
 
-
-def configure_logging(settings: Settings) -> None:
-    """Log to stderr. Importing runpod configures the root logger too, so this replaces what is there."""
-    to_stderr = logging.StreamHandler(sys.stderr)
-    secrets = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
-    to_stderr.setFormatter(RedactingFormatter(LOG_FORMAT, secrets))
-    logging.basicConfig(level=settings.log_level, handlers=[to_stderr], force=True)
+    return asyncio.create_task(exit_after_death())
 
 
 async def fitness() -> None:
@@ -126,7 +127,8 @@ def main() -> None:
     try:
         runpod.serverless.start(config)
     finally:  # left to the interpreter's end, vLLM's finaliser fails and prints a traceback
-        asyncio.run(worker.services().client.shutdown())
+        if not asyncio.run(worker.services().client.shutdown()):
+            exit_at_once(0)  # the model is still loading: its thread would keep the process alive
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""A job's own directory, removed at its end; what a worker that was killed left behind is removed by the next one."""
+"""The directory of a job's files, removed when the job ends.
+
+Directories that a killed worker left behind are removed when the next worker starts.
+"""
 
 import asyncio
 import fcntl
@@ -19,19 +22,19 @@ PREFIX = "job-"
 
 @asynccontextmanager
 async def job_directory(work_dir: Path) -> AsyncIterator[Path]:
-    """Give a job a directory that only this user may enter, gone afterwards.
+    """Create a directory that only this user may enter, and remove it when the block ends.
 
-    While the job runs it is locked, which tells `sweep` that it is in use; the lock dies with the process.
+    It is locked during the block, which tells `sweep` that it is in use. The lock ends with the process.
 
     Raises:
-        DiskFull: there is no room for it.
+        DiskFull: the disk has no room for a directory.
     """
-    directory = _make(work_dir)  # not in a thread: a job that is cancelled meanwhile would never learn of it
+    directory = _make(work_dir)  # not in a thread: a job cancelled meanwhile would not know the directory to remove
     with _locked(directory):
         try:
             yield directory
         finally:
-            await asyncio.to_thread(shutil.rmtree, directory, onerror=_log_what_stays)
+            await asyncio.to_thread(shutil.rmtree, directory, onerror=_log_failed_removal)
 
 
 def _make(work_dir: Path) -> Path:
@@ -44,22 +47,27 @@ def _make(work_dir: Path) -> Path:
         raise
 
 
-def _log_what_stays(_function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
-    """The job's answer is worth more than the file; the next worker's sweep tries again."""
+def _log_failed_removal(_function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    """Log instead of raising, since the job has its answer; the next worker's sweep tries again."""
     log.error("could not remove %s: %s", path, error[1])
 
 
 def sweep(work_dir: Path) -> None:
-    """Remove the directories of jobs whose worker is no more; those of workers that run, or of other users, stay."""
+    """Remove the directories of jobs whose worker has ended; those of running workers and of other users stay."""
     for directory in work_dir.glob(f"{PREFIX}*"):
-        # In use, another user's, removed by another worker just now, or no directory.
+        # The directory is in use, or belongs to another user, or another worker has just removed it, or it is a file.
         with suppress(BlockingIOError, PermissionError, FileNotFoundError, NotADirectoryError), _locked(directory):
             shutil.rmtree(directory)
-            log.warning("removed what a job of a worker that was killed left behind")
+            log.warning("removed the directory of a job whose worker was killed")
 
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a directory.
+
+    Raises:
+        BlockingIOError: another process or job holds it.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

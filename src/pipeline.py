@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -44,8 +44,6 @@ class Services:
     extractor: FrameExtractor
     processor: VideoProcessor
     client: VLLMClient
-    engine_death: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by the job that meets the engine's death; ends all others, whatever they wait for."""
 
     @classmethod
     def create(cls, settings: Settings) -> Self:
@@ -87,14 +85,14 @@ async def run(request: JobRequest, services: Services, timeout_s: float) -> Asyn
 
     job = asyncio.create_task(drive())
     job.add_done_callback(lambda _job: events.put_nowait(None))
-    death = asyncio.create_task(services.engine_death.wait())
+    death = asyncio.create_task(services.client.engine_death.wait())
     death.add_done_callback(lambda _death: job.cancel())
     try:
         while (event := await events.get()) is not None:
             yield event
         _raise_failure(job)
     except EngineDead:
-        services.engine_death.set()
+        services.client.engine_death.set()  # ends all other jobs, whatever they wait for
         raise
     finally:
         job.cancel()

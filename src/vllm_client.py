@@ -15,7 +15,7 @@ from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
 from engine.interface import Engine
 from engine.lifecycle import EngineOwner, build_engine
 from errors import InputError
-from limits.chunk_limiter import ChunkGate
+from limits.chunk_limiter import ChunkLimiter
 from records import Answer, Conclusion, FrameBatch, Generation, GenerationOptions, Message, Question, Watched
 from vision import frame_size
 
@@ -35,7 +35,7 @@ class VLLMClient:
 
     def __init__(self, settings: Settings, build: Callable[[Settings], Engine] = build_engine) -> None:
         self._owner = EngineOwner(settings, build)
-        self._limiter = ChunkGate(settings.max_chunks_in_flight)
+        self._limiter = ChunkLimiter(settings.max_chunks_in_flight)
 
     async def initialize_model(self) -> Engine:
         """Return the engine, loading it on first use; concurrent callers share one load.
@@ -128,9 +128,14 @@ class VLLMClient:
         )
         return Conclusion(asked.index, form.parse(merged.text), generations=merged.generations)
 
-    async def shutdown(self) -> None:
-        """Stop the engine if it was started."""
-        await self._owner.shutdown()
+    @property
+    def engine_death(self) -> asyncio.Event:
+        """Set when the engine has died, also between two jobs."""
+        return self._owner.death
+
+    async def shutdown(self) -> bool:
+        """Stop the engine if it was started; False if it is still loading."""
+        return await self._owner.shutdown()
 
 
 def _fit_image(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -33,16 +33,13 @@ def services() -> Services:
     return Services.create(load_settings())
 
 
-async def run_job(
-    job_input: object, job_id: str = "local", time_limit_s: float | None = None
-) -> AsyncGenerator[JobEvent | JobOutcome]:
+async def run_job(job_input: object, time_limit_s: float | None = None) -> AsyncGenerator[JobEvent | JobOutcome]:
     """Yield a job's events as they happen, and its outcome as the last one.
 
     Raises nothing but cancellation: whatever goes wrong is a coded error in the outcome.
 
     Args:
         job_input: the job's input as the caller sent it.
-        job_id: names the job in the log.
         time_limit_s: at which the platform would end the job; the configured limit holds too.
     """
     try:
@@ -54,19 +51,19 @@ async def run_job(
         assert isinstance(event, JobResult)  # the pipeline's last event
         outcome = JobOutcome(await asyncio.to_thread(_deliverable, event))  # in a thread: it may weigh 10 MB
     except WorkerError as exc:
-        log.warning("job %s failed: %s", job_id, exc, exc_info=log.isEnabledFor(logging.DEBUG))
+        log.warning("the job failed: %s", exc, exc_info=log.isEnabledFor(logging.DEBUG))
         outcome = JobOutcome(to_response(exc))
     except Exception as exc:  # the one boundary: whatever else went wrong becomes a coded error
-        log.exception("job %s failed", job_id)
+        log.exception("the job failed")
         outcome = JobOutcome(to_response(exc))
     else:
-        log.info("job %s: %d chunks in %.1f s", job_id, len(event.answers), event.total_s)
+        log.info("%d chunks answered or given up in %.1f s", len(event.answers), event.total_s)
     yield outcome
 
 
-async def answer_job(job_input: object, job_id: str = "local", time_limit_s: float | None = None) -> dict[str, Any]:
+async def answer_job(job_input: object, time_limit_s: float | None = None) -> dict[str, Any]:
     """Return the output of a job's outcome; see run_job."""
-    async with aclosing(run_job(job_input, job_id, time_limit_s)) as events:
+    async with aclosing(run_job(job_input, time_limit_s)) as events:
         async for event in events:
             if isinstance(event, JobOutcome):
                 return event.output

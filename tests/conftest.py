@@ -17,6 +17,7 @@ from frame_extractor import FrameExtractor
 from gate import Gate, platform_with_worker
 from jobs import media_children, scripted_services
 from media_server import MediaServer
+from ops.logs import set_library_levels
 from pipeline import Services
 from runpod_stand_in import RunPodStandIn
 from sources import http
@@ -65,6 +66,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test."""
     for name in WORKER_VARIABLES & os.environ.keys():
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def library_levels() -> None:
+    """The library loggers have the levels that a worker gives them; importing runpod sets urllib3's to WARNING."""
+    set_library_levels()
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ class ScriptedEngine:
         max_model_len: int = 4096,
     ) -> None:
         self.max_model_len = max_model_len
+        self.is_dead = False
         self.gate: asyncio.Event | None = None
         self.gates: dict[int, asyncio.Event] = {}
         self.text_gate: asyncio.Event | None = None

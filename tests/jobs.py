@@ -26,7 +26,7 @@ def scripted_services(settings: Settings, engine: ScriptedEngine) -> Services:
 async def answer(job_input: object, reported: list[Progress] | None = None, **job: object) -> dict[str, Any]:
     """What the handler answers to a job with this input, and what else the platform says of it."""
     meter, output = ProgressMeter(), {}
-    async for event in worker.run_job(job_input, "job", handler.platform_limit_s(job)):
+    async for event in worker.run_job(job_input, handler.platform_limit_s(job)):
         if isinstance(event, worker.JobOutcome):
             output = event.output
         elif reported is not None and (progress := meter.after(event)):

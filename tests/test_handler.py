@@ -31,9 +31,9 @@ CHUNK_KEYS = {
 async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
     output = await answer(job_input(twelve_seconds))
     assert output.keys() == {
-        "success", "status", "coverage", "video_info", "num_chunks", "chunk_results", "aggregated_response",
-        "aggregation_error", "total_processing_time", "sample_fps", "frame_size", "concessions", "decoding", "timings",
-        "usage",
+        "success", "worker_version", "status", "coverage", "video_info", "num_chunks", "chunk_results",
+        "aggregated_response", "aggregation_error", "total_processing_time", "sample_fps", "frame_size",
+        "concessions", "decoding", "timings", "usage",
     }  # fmt: skip
     assert (output["success"], output["status"], output["coverage"], output["num_chunks"]) == (True, "complete", 1, 3)
     assert output["video_info"]["duration"] == 12

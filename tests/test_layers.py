@@ -49,7 +49,7 @@ def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
 
 def test_programs_are_started_only_where_they_are_limited() -> None:
     starters = {name for name, path in MODULES.items() if any(word in path.read_text() for word in STARTS)}
-    assert starters == {"sandbox.process", "sandbox.limits"}
+    assert starters == {"sandbox.process", "sandbox.wrappers"}
 
 
 def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:
@@ -64,6 +64,6 @@ def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:
 
 def test_only_config_reads_the_environment() -> None:
     readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text()}
-    # The engine writes for vLLM and sandbox.confine for NumPy, sandbox.process passes PATH on, the handler asks whether
-    # it runs on the platform.
-    assert readers == {"engine.lifecycle", "sandbox.confine", "sandbox.process", "handler"}
+    # The engine writes for vLLM and sandbox.confine for NumPy, sandbox.process passes PATH on, the log hides
+    # the values of secret variables, the handler asks whether it runs on the platform.
+    assert readers == {"engine.lifecycle", "sandbox.confine", "sandbox.process", "ops.logs", "handler"}

@@ -146,7 +146,7 @@ async def test_a_chunk_that_fails_is_tried_again_on_every_other_pair_of_its_fram
     assert (result.error, result.watched.num_frames, result.watched.grid.fps) == (None, 6, 1)
     assert result.watched.seen_until_s == tried[0].watched.seen_until_s
     assert result.watched.adjustments == (
-        "chunk 0 was asked again on half of its frames, after PROMPT_TOO_LONG: scripted",
+        "chunk 0 was asked about half of its frames, because all of them did not fit the context",
     )
     assert tried[1].times_s.tolist() == tried[0].times_s[[0, 1, 4, 5, 8, 9]].tolist()
     assert (tried[1].pixels == tried[0].pixels[[0, 1, 4, 5, 8, 9]]).all()

@@ -1,11 +1,11 @@
-"""Asks one question about one chunk; a chunk that fails is asked once more, on half of its frames."""
+"""Asks one question about one chunk, and once more if that fails: about half of its frames if all do not fit."""
 
 import logging
 from dataclasses import replace
 
 from answers.forms import FORMS
 from engine.interface import Engine
-from errors import NoFrames, WorkerError
+from errors import NoFrames, PromptTooLong, WorkerError
 from records import Answer, FrameBatch, GenerationOptions, Question
 from vision import MIN_FRAMES
 
@@ -18,27 +18,37 @@ async def ask(engine: Engine, question: Question, batch: FrameBatch, options: Ge
     Raises:
         EngineDead: no other chunk can succeed either.
     """
-    answer = await _ask_once(engine, question, batch, options)
-    if answer.is_answered or not batch.watched.num_frames:
-        return answer
-    log.warning("chunk %d is asked again: %s", batch.chunk.index, answer.error)
-    if batch.watched.num_frames >= 2 * MIN_FRAMES:
-        batch = batch.halved()
-        lost = f"chunk {batch.chunk.index} was asked again on half of its frames, after {answer.error}"
-        batch = replace(batch, watched=replace(batch.watched, adjustments=(*batch.watched.adjustments, lost)))
-    return await _ask_once(engine, question, batch, options)
-
-
-async def _ask_once(engine: Engine, question: Question, batch: FrameBatch, options: GenerationOptions) -> Answer:
-    watched, form = batch.watched, FORMS[question.form]
-    if not watched.num_frames:
-        fault = watched.fault or str(NoFrames("No picture of this part of the video could be decoded."))
-        return Answer.missing(watched, question, fault)
     try:
-        generation = await engine.generate_on_frames(form.chunk_message(question, batch.chunk), batch, options)
+        return await _ask_once(engine, question, batch, options)
+    except NoFrames as exc:
+        return Answer.missing(batch.watched, question, batch.watched.fault or str(exc))
+    except WorkerError as exc:
+        if exc.refresh_worker:
+            raise
+        log.warning("chunk %d is asked again: %s", batch.chunk.index, exc)
+        batch = _smaller(batch) if isinstance(exc, PromptTooLong) else batch
+    try:
+        return await _ask_once(engine, question, batch, options)
     except WorkerError as exc:
         if exc.refresh_worker:
             raise
         # Only the text is kept: the exception's traceback would keep the pixels alive.
-        return Answer.missing(watched, question, str(exc))
-    return Answer(watched, question.index, question.form, form.parse(generation.text), generations=(generation,))
+        return Answer.missing(batch.watched, question, str(exc))
+
+
+def _smaller(batch: FrameBatch) -> FrameBatch:
+    """Return half of the frames, and say so; frames as few as the model needs stay."""
+    if batch.watched.num_frames < 2 * MIN_FRAMES:
+        return batch
+    halved = batch.halved()
+    lost = f"chunk {batch.chunk.index} was asked about half of its frames, because all of them did not fit the context"
+    return replace(halved, watched=replace(halved.watched, adjustments=(*halved.watched.adjustments, lost)))
+
+
+async def _ask_once(engine: Engine, question: Question, batch: FrameBatch, options: GenerationOptions) -> Answer:
+    if not batch.watched.num_frames:
+        raise NoFrames("No picture of this part of the video could be decoded.")
+    form = FORMS[question.form]
+    generation = await engine.generate_on_frames(form.chunk_message(question, batch.chunk), batch, options)
+    value = form.parse(generation.text)
+    return Answer(batch.watched, question.index, question.form, value, generations=(generation,))

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from errors import first_of_group
-from limits.chunk_limiter import ChunkGate
+from limits.chunk_limiter import ChunkLimiter
 from records import Answer, FrameBatch, Question, Watched
 
 
@@ -13,7 +13,7 @@ async def answer_chunks(
     batches: AsyncGenerator[FrameBatch],
     questions: Sequence[Question],
     ask: Callable[[Question, FrameBatch], Awaitable[Answer]],
-    limiter: ChunkGate,
+    limiter: ChunkLimiter,
 ) -> AsyncGenerator[Watched | Answer]:
     """Yield what was watched of each chunk, in order, and every answer as it comes, in any order.
 
@@ -54,7 +54,7 @@ async def answer_chunks(
         await asyncio.wait({submitting})
 
 
-async def _admitted(batches: AsyncGenerator[FrameBatch], limiter: ChunkGate) -> AsyncGenerator[FrameBatch]:
+async def _admitted(batches: AsyncGenerator[FrameBatch], limiter: ChunkLimiter) -> AsyncGenerator[FrameBatch]:
     """Pass batches on, asking for each only when the limiter has room; whoever takes one releases the limiter."""
     async with aclosing(batches):
         while True:

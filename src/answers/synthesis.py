@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from answers.prompts import escape_note
+from errors import first_of_group
 from records import Generation, Message
 
 MIN_NOTES_PER_GROUP = 2
@@ -41,13 +42,25 @@ async def merge(
     """
     done: list[Generation] = []
     while True:
-        notes = [cut(text, notes_budget_tokens // MIN_NOTES_PER_GROUP, count_tokens) for text in notes]
-        groups = group_neighbours(notes, [count_tokens(text) + 1 for text in notes], notes_budget_tokens)
-        answers = await asyncio.gather(*(generate(message(group)) for group in groups))
+        # In a thread: counting the tokens of a thousand notes takes seconds.
+        groups = await asyncio.to_thread(_groups, notes, count_tokens, notes_budget_tokens)
+        with first_of_group():
+            async with asyncio.TaskGroup() as running:  # one failure cancels the other requests
+                requests = [running.create_task(_awaited(generate(message(group)))) for group in groups]
+        answers = [request.result() for request in requests]
         done += answers
         if len(groups) == 1:
             return Merged(answers[0].text, tuple(done))
         notes = [escape_note(answer.text) for answer in answers]
+
+
+def _groups(notes: Sequence[str], count_tokens: Callable[[str], int], budget_tokens: int) -> list[list[str]]:
+    fitted = [cut(text, budget_tokens // MIN_NOTES_PER_GROUP, count_tokens) for text in notes]
+    return group_neighbours([text for text, _ in fitted], [tokens + 1 for _, tokens in fitted], budget_tokens)
+
+
+async def _awaited(answer: Awaitable[Generation]) -> Generation:
+    return await answer
 
 
 def group_neighbours(notes: Sequence[str], sizes: Sequence[int], budget: int) -> list[list[str]]:
@@ -67,11 +80,13 @@ def group_neighbours(notes: Sequence[str], sizes: Sequence[int], budget: int) ->
     return groups
 
 
-def cut(text: str, limit_tokens: int, count_tokens: Callable[[str], int]) -> str:
-    """Return a text that is longer than the limit cut to it and marked as cut; return other texts unchanged."""
-    if count_tokens(text) < limit_tokens:
-        return text
+def cut(text: str, limit_tokens: int, count_tokens: Callable[[str], int]) -> tuple[str, int]:
+    """Return a text and its tokens; one that is longer than the limit is cut to it, and marked as cut."""
+    tokens = count_tokens(text)
+    if tokens < limit_tokens:
+        return text, tokens
     kept_chars = len(text)
-    while count_tokens(text[:kept_chars] + CUT_MARK) >= limit_tokens and kept_chars:
+    while tokens >= limit_tokens and kept_chars:
         kept_chars = kept_chars * 9 // 10
-    return text[:kept_chars] + CUT_MARK
+        tokens = count_tokens(text[:kept_chars] + CUT_MARK)
+    return text[:kept_chars] + CUT_MARK, tokens

@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from errors import InputError
 from records import FrameSelection
+from sources.url import MAX_URL_CHARACTERS
 
 MAX_SENTENCE_CHARACTERS = 1000
 """Upper bound for an error message that echoes caller input, such as unknown fields."""
@@ -14,7 +15,7 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    video_url: str = Field(min_length=1, max_length=8192)
+    video_url: str = Field(min_length=1, max_length=MAX_URL_CHARACTERS)
     prompt: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
     max_tokens: int = Field(512, ge=1, le=32_768)
     """The most tokens generated per chunk, and again for the merged answer."""

@@ -73,6 +73,11 @@ class AsyncEngine:
         """
         return await self._generate({"prompt": chat_text(self._processor, message)}, options, SYNTHESIS_PRIORITY)
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether the engine's process has died."""
+        return self._engine is not None and bool(self._engine.errored)
+
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a plain text has."""
         return len(self._processor.tokenizer.encode(text, add_special_tokens=False))
@@ -98,9 +103,9 @@ class AsyncEngine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         submitted_s = time.monotonic()
+        rendered = await self._render(prompt)
+        rendered_s = time.monotonic()
         try:
-            rendered = await self._render(prompt)
-            rendered_s = time.monotonic()
             requests = self._engine.generate(rendered, sampling_params, uuid.uuid4().hex, priority=priority)
             finished = await self._watchdog.await_progress(_collected(requests))
         except TimeoutError as exc:

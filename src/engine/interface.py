@@ -15,6 +15,10 @@ class Engine(Protocol):
     max_model_len: int
     """Longest prompt plus answer, in tokens."""
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether the engine can never answer again."""
+
     async def generate_on_frames(self, message: Message, batch: FrameBatch, options: GenerationOptions) -> Generation:
         """Answer a message about the frames of a chunk."""
 

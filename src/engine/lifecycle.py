@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,32 +20,60 @@ from errors import EngineStartFailed, first_of_group
 log = logging.getLogger(__name__)
 
 FP8_CAPABILITY = 89
+MAX_FAILED_STARTS = 2
+"""A first failure may be the network's or another process's; a second one is this machine's."""
+DEATH_CHECK_INTERVAL_S = 1.0
 
 
 class EngineOwner:
-    """Loads the engine once for all who ask for it.
+    """Loads the engine once for all who ask for it, and notices when it dies.
 
     Args:
         settings: of the worker.
         build: loads the model, blocking.
+
+    Attributes:
+        death: set when the engine has died, also between two jobs.
     """
 
     def __init__(self, settings: Settings, build: Callable[[Settings], Engine]) -> None:
         self._settings = settings
         self._build = build
-        self._starting: asyncio.Task[Engine] | None = None
+        # A thread of its own, and a future that belongs to no event loop: a load outlives the loop that asked for it.
+        self._thread = ThreadPoolExecutor(1, "engine-start")
+        self._start: Future[Engine] | None = None
+        self._started_s = 0.0
+        self._failed_starts = 0
+        self._watching: asyncio.Task[None] | None = None
+        self.death = asyncio.Event()
 
     async def engine(self) -> Engine:
         """Return the engine, loading it on first use; concurrent callers share one load.
 
         Raises:
-            EngineStartFailed: the next call tries again.
+            EngineStartFailed: the next call tries again. After several failures in a row, and after a load that did
+                not end in time, the error asks for a new worker: this one would only fail the jobs of the queue.
         """
-        if self._starting is None:
-            self._starting = asyncio.create_task(asyncio.to_thread(self._build, self._settings))
-            self._starting.add_done_callback(self._forget_failed_start)
-        # A job that is cancelled while it waits must not lose the engine that others wait for.
-        return await asyncio.shield(self._starting)
+        if self._start is None:
+            self._started_s = time.monotonic()
+            self._start = self._thread.submit(self._build, self._settings)
+        start, timeout_s = self._start, self._settings.engine_start_timeout_s
+        # Waiting, not awaiting: a caller that is cancelled must not cancel the load that others wait for.
+        await asyncio.wait({asyncio.wrap_future(start)}, timeout=self._started_s + timeout_s - time.monotonic())
+        if not start.done():
+            failure = EngineStartFailed(f"The model was not loaded after {timeout_s:g} s.")
+            failure.refresh_worker = True
+            raise failure
+        try:
+            engine = start.result()
+        except EngineStartFailed as exc:
+            self._note_failure(start)
+            exc.refresh_worker = self._failed_starts >= MAX_FAILED_STARTS
+            raise
+        self._failed_starts = 0
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(engine))
+        return engine
 
     @asynccontextmanager
     async def loading(self) -> AsyncIterator[None]:
@@ -59,20 +88,29 @@ class EngineOwner:
                 yield
                 load.cancel()
 
-    async def shutdown(self) -> None:
-        """Stop the engine if it was started."""
-        if self._starting is None:
-            return
-        try:
-            engine = await self.engine()
-        except EngineStartFailed:
-            return
-        self._starting = None
-        engine.shutdown()  # on the event loop: vLLM stops its own task there
+    async def shutdown(self) -> bool:
+        """Stop the engine if it was started; False if it is still loading, which nothing can stop."""
+        if self._watching:
+            self._watching.cancel()
+        if self._start is None:
+            return True
+        if not self._start.done():
+            return False
+        if self._start.exception() is None:
+            self._start.result().shutdown()  # on the event loop: vLLM stops its own task there
+        self._start = None
+        return True
 
-    def _forget_failed_start(self, start: asyncio.Task[Engine]) -> None:
-        if start.cancelled() or start.exception():
-            self._starting = None
+    def _note_failure(self, start: Future[Engine]) -> None:
+        if self._start is start:  # the first of the callers that share this load
+            self._start = None
+            self._failed_starts += 1
+
+    async def _watch(self, engine: Engine) -> None:
+        while not engine.is_dead:  # noqa: ASYNC110  # vLLM sets a flag, and tells nobody
+            await asyncio.sleep(DEATH_CHECK_INTERVAL_S)
+        log.critical("the engine died")
+        self.death.set()
 
 
 def build_engine(settings: Settings) -> Engine:

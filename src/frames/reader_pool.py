@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sandbox.process import Reader
+from sandbox.process import DecoderProcess
 
 PROBE, DECODE = "decoder.probe", "decoder.decode"
 
@@ -13,14 +13,14 @@ class VideoReaders:
     """Starts the processes that read videos.
 
     Args:
-        timeout_s: see MediaProcess.
+        timeout_s: see SandboxedProcess.
         decode_on_gpu: whether the decoders that are started early use the GPU.
     """
 
     def __init__(self, timeout_s: float, *, decode_on_gpu: bool) -> None:
         self._timeout_s = timeout_s
         self._kinds = ((PROBE, False), (DECODE, decode_on_gpu))
-        self._idle = defaultdict[tuple[str, bool], list[Reader]](list)
+        self._idle = defaultdict[tuple[str, bool], list[DecoderProcess]](list)
         self._jobs = 0
 
     @contextmanager
@@ -40,11 +40,11 @@ class VideoReaders:
                 while len(idle) > self._jobs:
                     idle.pop().kill()
 
-    def take(self, module: str, *, on_gpu: bool = False) -> Reader:
+    def take(self, module: str, *, on_gpu: bool = False) -> DecoderProcess:
         """Return an idle process, or a new one where none is idle; the caller kills it."""
         idle = self._idle[module, on_gpu]
         return idle.pop(0) if idle else self._start((module, on_gpu))
 
-    def _start(self, kind: tuple[str, bool]) -> Reader:
+    def _start(self, kind: tuple[str, bool]) -> DecoderProcess:
         module, on_gpu = kind
-        return Reader(module, self._timeout_s, on_gpu=on_gpu)
+        return DecoderProcess(module, self._timeout_s, on_gpu=on_gpu)

@@ -1,4 +1,4 @@
-"""Training examples of the synthesis: notes on a video's chunks, and the one list that they make."""
+"""Training examples of the synthesis: notes on a video's chunks, and the merged list."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,7 +25,7 @@ class Merge:
 
 
 def random_merge(generator: np.random.Generator) -> Merge:
-    """Draw what a viewer said of the chunks of a video; now and then one could not be watched."""
+    """Draw a video's chunk answers; occasionally a chunk has none."""
     chunk_s, overlap_s, frame_s = float(generator.choice([10, 20, 30, 60])), 2.0, 0.5
     chunks = int(generator.integers(2, 6))
     start_s = 0.0 if generator.random() < 0.4 else random_offset_s(generator)
@@ -54,7 +54,7 @@ def random_merge(generator: np.random.Generator) -> Merge:
 
 
 def merge_example(generator: np.random.Generator, processor: Any) -> Example:
-    """Draw the notes on a video's chunks, and the one list that they make."""
+    """Draw the notes on a video's chunks and their merged list."""
     merge = random_merge(generator)
     text = chat_text(processor, prompts.merge_message(merge.question, merge.notes))
     encoded = processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -69,7 +69,7 @@ def merge_example(generator: np.random.Generator, processor: Any) -> Example:
             at = text.index(str(line), at) + len(str(line))
             ends.append(next(i for i, (_, stop) in enumerate(encoded["offset_mapping"]) if stop == at))
             new = line.subject not in {sighting.subject for sighting in previous}
-            number = sum(begins)  # of lines told before this one
+            number = sum(begins)  # of lines in the merged list before this one
             begins.append(new)
             last = number - 1 if new else number - 2
             before.append(SUBJECTS.index(told[last].subject) if last >= 0 else NO_SUBJECT)
