@@ -3,9 +3,9 @@
 import ipaddress
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -116,6 +116,21 @@ class Settings(BaseSettings):
     """Skip the decoder's loop filters: faster, and frames differ slightly (PSNR 44 dB)."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        """Refuse settings that contradict each other, before anything long begins."""
+        contradictions = {
+            "CHUNK_OVERLAP is longer than CHUNK_DURATION": self.chunk_overlap > self.chunk_duration,
+            "MIN_SAMPLE_FPS is above SAMPLE_FPS": self.min_sample_fps > self.sample_fps,
+            "MIN_FRAME_TOKENS is above MAX_FRAME_TOKENS": self.min_frame_tokens > self.max_frame_tokens,
+            "MAX_VIDEO_TOKENS_PER_CHUNK leaves no room for question and answer in MAX_MODEL_LEN": (
+                self.max_video_tokens_per_chunk >= self.max_model_len
+            ),
+        }
+        if found := [sentence for sentence, is_so in contradictions.items() if is_so]:
+            raise ValueError("; ".join(found))
+        return self
 
     @classmethod
     def settings_customise_sources(

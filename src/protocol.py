@@ -241,7 +241,7 @@ def _video_info(message: object) -> VideoInfo:
         raise InvalidMessage(f"codec {codec!r}, rotation_deg {rotation_deg}")
     return VideoInfo(
         start_s=info.seconds("start_s"),
-        duration_s=info.seconds("duration_s"),
+        duration_s=info.seconds("duration_s", can_be_zero=False),
         fps=info.fraction("fps"),
         num_frames=info.integer("num_frames", 1, MAX_PICTURES),
         width_px=info.integer("width_px", 1),

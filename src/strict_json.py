@@ -59,10 +59,10 @@ class CheckedFields:
             raise InvalidMessage(f"{name} is no integer from {least} to {most}")
         return value
 
-    def seconds(self, name: str) -> float:
+    def seconds(self, name: str, *, can_be_zero: bool = True) -> float:
         """A finite number that is not negative."""
         value = self._message[name]
-        if type(value) not in {int, float} or not 0 <= value <= INT64_MAX:
+        if type(value) not in {int, float} or not 0 <= value <= INT64_MAX or not (value or can_be_zero):
             raise InvalidMessage(f"{name} is no number of seconds")
         return float(value)
 

@@ -19,11 +19,11 @@ def use_config_file(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> N
 def test_arguments_win_over_the_environment_over_the_file_over_defaults(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert Settings(chunk_duration=1.0).chunk_overlap == 2.0
-    use_config_file(monkeypatch, tmp_path / "config.yaml", "chunk_duration: 11\nchunk_overlap: 12\n")
-    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (11, 12)
+    assert Settings(chunk_duration=10.0).chunk_overlap == 2.0
+    use_config_file(monkeypatch, tmp_path / "config.yaml", "chunk_duration: 11\nchunk_overlap: 7\n")
+    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (11, 7)
     monkeypatch.setenv("CHUNK_DURATION", "21")
-    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (21, 12)
+    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (21, 7)
     assert Settings(chunk_duration=31).chunk_duration == 31
 
 
@@ -87,3 +87,17 @@ def test_a_list_with_an_invalid_entry_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"chunk_overlap": 100}, "CHUNK_OVERLAP is longer than CHUNK_DURATION"),
+        ({"min_sample_fps": 3}, "MIN_SAMPLE_FPS is above SAMPLE_FPS"),
+        ({"min_frame_tokens": 900}, "MIN_FRAME_TOKENS is above MAX_FRAME_TOKENS"),
+        ({"max_video_tokens_per_chunk": 100_000, "max_model_len": 1024}, "MAX_VIDEO_TOKENS_PER_CHUNK leaves no room"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_by_name(changes: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        Settings(**changes)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from av.codec.codec import Codec
 from PIL import Image
 
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
@@ -16,8 +15,9 @@ from decoder import probe
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import NVIDIA_DEVICE, FrameExtractor
 from frames.probe import REFUSALS
-from protocol import CODECS, Refusal
+from protocol import Refusal
 from records import Chunk, SampleGrid, VideoInfo
+from sandbox.process import DecoderProcess
 
 
 def test_a_video_of_too_many_pictures_is_refused(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
@@ -32,8 +32,14 @@ def test_every_refusal_has_an_error_and_a_sentence():
     assert REFUSALS.keys() == set(Refusal)
 
 
-def test_each_supported_codec_is_named_as_libav_names_it_and_has_a_decoder_of_libav():
-    assert {Codec(codec.decoder, "r").canonical_name: codec for codec in CODECS.values()} == CODECS
+@pytest.mark.parametrize("reply", [b"", b"{}", b'{"info": {"fps": "1e30000000"}}', b'{"refused": "bored"}'])
+async def test_a_child_that_does_not_describe_the_video_makes_it_unreadable(
+    reply: bytes, clips: ClipStore, extractor: FrameExtractor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(DecoderProcess, "read_all", lambda _reader: reply)
+
+    with pytest.raises(MediaError, match="did not describe"):
+        await extractor.get_video_info(clips.clip("h264.mp4").path)
 
 
 async def test_a_plain_video_is_described_as_it_was_made(clips: ClipStore, extractor: FrameExtractor):

@@ -1,6 +1,7 @@
 """What /status shows while a job runs: progress that arrives in order, not too often, and never after the result."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from records import Answer, JobEvent, Planned, Stage
+
+log = logging.getLogger(__name__)
 
 # Planning takes milliseconds and is not shown: callers know four stages.
 MESSAGES = {
@@ -87,7 +90,9 @@ class ProgressSender:
         async with self._idle:  # an update on its way is let through: cancelled, it might still arrive later
             assert self._sender
             self._sender.cancel()
-        await asyncio.gather(self._sender, return_exceptions=True)
+        [failure] = await asyncio.gather(self._sender, return_exceptions=True)
+        if not isinstance(failure, asyncio.CancelledError):
+            log.error("progress could no longer be sent", exc_info=failure)
 
     async def _run(self) -> None:
         while True:

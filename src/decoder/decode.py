@@ -46,26 +46,27 @@ class StreamReader:
         on_gpu: decode on the GPU, or fail.
 
     Attributes:
+        grid: the instants of the order.
         stats: what was read and decoded so far.
     """
 
     def __init__(self, path: str, order: DecodeOrder, *, on_gpu: bool = False) -> None:
         self._path, self._order, self._on_gpu = path, order, on_gpu
-        self._grid = Grid(order)
+        self.grid = Grid(order)
         self.stats = DecodeStats()
 
     def on_screen(self) -> Iterator[OnScreen]:
         """The ordered pictures with the instants that they serve, in presentation order."""
         choose = first_keyframes if self._order.keyframes_only else on_screen_at_instants
-        return choose(self.pictures(), self._grid)
+        return choose(self.pictures(), self.grid)
 
     def pictures(self) -> Iterator[DecodedPicture]:
         """Decode from a keyframe at or before the first ordered instant, or from the file's start if none is found."""
-        target_pts = self._grid.pts_of(self._grid.start)
-        can_seek = self._grid.start > 0 and self._order.info.seekable
+        target_pts = self.grid.pts_of(self.grid.start)
+        can_seek = self.grid.start > 0 and self._order.info.seekable
         for retreat_s in SEEK_RETREATS_S if can_seek else ():
             with open_video(self._path) as container:
-                pictures = self._pictures_after_seek(container, target_pts - self._grid.ticks(Fraction(retreat_s)))
+                pictures = self._pictures_after_seek(container, target_pts - self.grid.ticks(Fraction(retreat_s)))
                 first = next(pictures, None)
                 if first is not None and first.pts <= target_pts:
                     yield first
@@ -103,7 +104,7 @@ class StreamReader:
             yield from decode_frames(container, stream)
         else:
             parser = parser_for(context.codec.canonical_name, context.extradata or b"")
-            segments = needed_segments(self._count_read(Packets(container, stream)), self._grid, parser)
+            segments = needed_segments(self._count_read(Packets(container, stream)), self.grid, parser)
             parallel = parallel_decoders(order.threads, context.height, context.width)
             pool = DecoderPool(self._path, order, parallel, on_gpu=self._on_gpu)
             yield from pool.decode(self._count_decoded(segments))
@@ -167,12 +168,11 @@ def main(video: str, message: str, *, on_gpu: bool) -> None:
     """Write the pictures that a DecodeOrder asks for, and what was done for them, to stdout."""
     order = DecodeOrder.from_json(message)
     reader = StreamReader(video, order, on_gpu=on_gpu)
-    grid = Grid(order)
     converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
     for shown in reader.on_screen():
         picture = shown.picture
         pixels = picture.pixels if isinstance(picture, ConvertedPicture) else converter.convert(picture.frame)
-        time_s = grid.seconds(picture.pts)
+        time_s = reader.grid.seconds(picture.pts)
         _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, picture.is_damaged).to_bytes())
         _write(pixels.data.cast("B"))
     _write(PictureHeader(order.stop, 0, 0.0, is_damaged=False).to_bytes() + reader.stats.to_bytes())

@@ -1,4 +1,4 @@
-"""Whatever the rate, the span and the cuts, every instant gets the picture on screen, and every chunk its instants."""
+"""For any rate, span and chunks every instant gets the picture on screen, and every chunk its instants."""
 
 import asyncio
 import io
@@ -89,7 +89,7 @@ def test_every_chunk_gets_the_pictures_of_its_instants(
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """A clip, what the worker knows of it, and all its pictures, decoded one after the other."""
+    """A clip, its description, and all its pictures, decoded in sequence."""
 
     clip: Clip
     info: VideoInfo
@@ -102,12 +102,12 @@ async def films(clips: ClipStore) -> dict[str, Film]:
     extractor = FrameExtractor(Settings(media_timeout_s=30))
     infos = await asyncio.gather(*(extractor.get_video_info(clip.path) for clip in made.values()))
     return {
-        name: Film(clip, info, decoded_one_after_the_other(clip.path, info.codec))
+        name: Film(clip, info, decoded_in_sequence(clip.path, info.codec))
         for (name, clip), info in zip(made.items(), infos, strict=True)
     }
 
 
-def decoded_one_after_the_other(path: Path, codec: str) -> list[np.ndarray]:
+def decoded_in_sequence(path: Path, codec: str) -> list[np.ndarray]:
     converter = PictureConverter(CLIP_HEIGHT_PX, CLIP_WIDTH_PX, codec)
     with open_video(str(path)) as container:
         stream = video_stream(container)
@@ -123,7 +123,7 @@ def decoded_one_after_the_other(path: Path, codec: str) -> list[np.ndarray]:
     cuts_s=st.lists(st.floats(0, DURATION_S), min_size=2, max_size=6, unique=True).map(sorted),
     overlap_s=st.floats(0, 1.5),
 )
-async def test_whatever_the_rate_and_the_cuts_each_chunk_gets_the_pixels_of_a_full_decode(
+async def test_any_rate_and_cuts_give_each_chunk_the_pixels_of_a_full_decode(
     name: str, fps: Fraction, cuts_s: list[float], overlap_s: float, films: dict[str, Film]
 ):
     film, extractor = films[name], FrameExtractor(Settings(media_timeout_s=30))

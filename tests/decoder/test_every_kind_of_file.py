@@ -1,4 +1,4 @@
-"""Frames are on screen at their times, and lose no pixel, in every codec, container and condition that can be made."""
+"""Frames are on screen at their times, with the right pixels, in every codec, container and condition there is."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from protocol import DecodeOrder
 from records import Chunk, SampleGrid, VideoInfo
 
 FPS, STRIDE = Fraction(30), 6
-"""More instants than pictures, some on a picture's first moment and some between; and which of them are some."""
+"""More instants than pictures: some at a picture's start, some in between. A sparse order has every STRIDE-th."""
 CLOCK_S = 0.0015
 """Containers' clocks of a thousand ticks a second are as exact as this."""
 
@@ -36,7 +36,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> KindStore:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the packets and pictures of a file say of it."""
+    """What the packets and pictures of a file say about it."""
 
     times_s: list[Fraction]
     """Ascending."""
@@ -44,9 +44,9 @@ class Observed:
     pixel_format: str
     is_interlaced: bool
     decoded_at: list[int]
-    """When each picture in order of showing is decoded: its packet's number."""
+    """For each picture in presentation order the number of its packet, in decoding order."""
     keyframes: list[int]
-    """Which pictures in this order are."""
+    """The positions of the keyframes in presentation order."""
 
     @property
     def is_pyramid(self) -> bool:
@@ -56,7 +56,7 @@ class Observed:
 
     @property
     def has_open_group(self) -> bool:
-        """A picture is shown before a keyframe, and decoded after it."""
+        """A picture is shown before a keyframe and decoded after it."""
         return any(at and self.decoded_at[at - 1] > self.decoded_at[at] for at in self.keyframes)
 
     def has_times(self, times_s: Sequence[Fraction], *, shared: bool) -> bool:
@@ -129,21 +129,23 @@ def assert_right(clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("cell", [*all_cells()], ids=str)
-def test_pictures_are_on_screen_at_their_times_and_equal_a_full_decode_s(cell: Cell, kinds: KindStore):
+def test_pictures_are_on_screen_at_their_times_with_the_pixels_of_a_full_decode(cell: Cell, kinds: KindStore):
     clip = kinds.clip(cell)
     assert observed(clip.path).is_of(cell.condition, shares_times=cell.shares_times)
     assert_right(clip)
 
 
 @pytest.mark.parametrize("left_out", LEFT_OUT, ids=lambda left_out: left_out.reason)
-def test_what_is_left_out_cannot_be_made(left_out: LeftOut, kinds: KindStore):
+def test_the_kinds_that_are_left_out_cannot_be_made(left_out: LeftOut, kinds: KindStore):
     for cell, path in kinds.attempts([*left_out.examples()]):
         is_refused = not isinstance(probe(str(path)), VideoInfo)
         assert is_refused or not observed(path).is_of(cell.condition), f"{cell} can be made"
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_containers_that_do_not_take_a_codec_refuse_it_or_lose_its_name(codec: str, kinds: KindStore, tmp_path: Path):
+def test_a_container_that_does_not_support_a_codec_refuses_it_or_loses_its_name(
+    codec: str, kinds: KindStore, tmp_path: Path
+):
     plain = kinds.clip(Cell(codec, "mkv", "constant rate")).path
     refusing = [container for container in CONTAINERS if codec not in TAKES[container]]
     formats = {container: CONTAINERS[container].split()[1] for container in refusing}
@@ -156,7 +158,7 @@ def test_containers_that_do_not_take_a_codec_refuse_it_or_lose_its_name(codec: s
     assert [name for name, info in infos.items() if info.codec == codec] == []
 
 
-async def test_the_decoder_s_process_sees_one_kind_under_every_condition(kinds: KindStore):
+async def test_the_decoder_process_delivers_one_kind_of_file_for_every_condition(kinds: KindStore):
     """The rest of this file decodes in the tests' own process."""
     extractor = FrameExtractor(Settings(media_timeout_s=30))
 
@@ -174,8 +176,8 @@ async def test_the_decoder_s_process_sees_one_kind_under_every_condition(kinds: 
     await asyncio.gather(*map(check, one_each.values()))
 
 
-def test_b_vops_in_a_matroska_that_says_only_when_they_are_decoded(kinds: KindStore, tmp_path: Path):
-    """Packets of an AVI in Matroska's way for Video for Windows, which ffmpeg writes for codecs it has no name for."""
+def test_b_vops_in_a_matroska_that_has_dts_only(kinds: KindStore, tmp_path: Path):
+    """Matroska in Video for Windows mode, which ffmpeg writes for codecs that it has no Matroska name for."""
     clip = kinds.clip(Cell("mpeg4", "avi", "constant rate"))
     renamed, path = tmp_path / "renamed.avi", tmp_path / "vfw.mkv"
     renamed.write_bytes(clip.path.read_bytes().replace(b"FMP4", b"WMV2"))

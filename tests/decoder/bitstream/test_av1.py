@@ -13,8 +13,10 @@ from decoder.bitstream.av1 import (
     INTRA_ONLY_FRAME,
     KEY_FRAME,
     PADDING,
+    REDUNDANT_FRAME_HEADER,
     SEQUENCE_HEADER,
     SWITCH_FRAME,
+    TILE_GROUP,
     Av1,
     SequenceHeader,
     UnsupportedSyntax,
@@ -26,6 +28,7 @@ from decoder.bitstream.bits import BitReader
 from encoded_packets import packets_of
 
 ALL_NEEDED = ReferenceInfo()
+METADATA = 5
 TIMED = "-bsf:v av1_metadata=tick_rate=25:num_ticks_per_picture=1"
 ENCODERS = {
     "SVT-AV1": f"-threads 1 {AV1}",
@@ -208,9 +211,9 @@ def test_an_inter_frame_references_the_slots_that_it_lists_and_refreshes_those_o
     parser.parse(SHOWN_KEYFRAME)
 
     for has_tools in (False, True):
-        unit = frame(INTER_FRAME, refresh_slots=0b0100_0001, refs=[0, 3, 3, 5, 0, 0, 7], has_tools=has_tools)
+        unit = frame(INTER_FRAME, refresh_slots=0b0100_0001, refs=[1, 3, 3, 5, 1, 1, 7], has_tools=has_tools)
         info = parser.parse(unit)
-        assert (info.ref_slots, info.refresh_slots, info.is_output) == (0b1010_1001, 0b0100_0001, True)
+        assert (info.ref_slots, info.refresh_slots, info.is_output) == (0b1010_1010, 0b0100_0001, True)
 
 
 @pytest.mark.parametrize("unlisted", [{"has_short_signaling": True}, {"is_error_resilient": True}])
@@ -230,7 +233,7 @@ def test_an_intra_only_frame_references_nothing_and_a_switch_frame_refreshes_all
     intra_only = parser.parse(frame(INTRA_ONLY_FRAME, refresh_slots=0b1000))
     switch = parser.parse(frame(SWITCH_FRAME))
 
-    assert (intra_only.ref_slots, intra_only.refresh_slots, intra_only.is_closed_rap) == (0, 0b1000, False)
+    assert intra_only.frames == (ReferenceInfo(ref_slots=0, refresh_slots=0b1000),)
     assert (switch.ref_slots, switch.refresh_slots, switch.is_closed_rap) == (ALL_SLOTS, ALL_SLOTS, False)
 
 
@@ -264,6 +267,12 @@ def test_a_keyframe_that_is_shown_again_refreshes_all_slots():
 
     assert (again.ref_slots, again.refresh_slots) == (0b100, ALL_SLOTS)
     assert (after.ref_slots, after.refresh_slots) == (0b1000_0000, ALL_SLOTS)
+
+
+def test_a_slot_that_was_never_filled_holds_no_keyframe():
+    parser = Av1()
+
+    assert parser.parse(SEQUENCE + shown_again(0)).refresh_slots == 0
 
 
 def test_a_slot_that_an_inter_frame_has_overwritten_holds_no_keyframe_any_more():
@@ -324,11 +333,46 @@ def test_dropping_a_frame_turns_its_units_into_padding_and_moves_no_other(clips:
     assert parser.drop_frames(packet, set()) == packet
 
 
+def test_all_units_of_a_dropped_frame_become_padding_and_no_others():
+    header, tiles, again = (
+        obu(FRAME_HEADER, b"\x30\x00\x00\x00"),
+        obu(TILE_GROUP, b"x"),
+        obu(REDUNDANT_FRAME_HEADER, b"y"),
+    )
+    metadata, whole = obu(METADATA, b"z"), frame(INTER_FRAME, refs=[0] * 7)
+    packet = SEQUENCE + header + again + tiles + tiles + metadata + whole + tiles
+
+    def types_without(dropped: set[int]) -> list[int]:
+        return [unit.type for unit in split_obus(Av1().drop_frames(packet, dropped))]
+
+    types = [SEQUENCE_HEADER, FRAME_HEADER, REDUNDANT_FRAME_HEADER, TILE_GROUP, TILE_GROUP, METADATA, FRAME, TILE_GROUP]
+    assert types_without(set()) == types
+    assert types_without({0}) == [SEQUENCE_HEADER, *[PADDING] * 4, METADATA, FRAME, TILE_GROUP]
+    assert types_without({1}) == [*types[:6], PADDING, PADDING]
+    assert types_without({0, 1}) == [SEQUENCE_HEADER, *[PADDING] * 4, METADATA, PADDING, PADDING]
+    assert [unit.content for unit in split_obus(Av1().drop_frames(packet, {0}))] == [
+        unit.content for unit in split_obus(packet)
+    ]
+
+
 def test_a_size_of_more_than_eight_bytes_is_refused():
     """4.10.5; without the limit a long run of such bytes would take quadratic time."""
     with pytest.raises(EOFError):
         list(split_obus(bytes([FRAME << 3 | 2]) + b"\x80" * 8 + b"\x00"))
     assert [unit.content for unit in split_obus(bytes([FRAME << 3 | 2]) + b"\x81" + b"\x80" * 6 + b"\x00x")] == [b"x"]
+
+
+def test_units_with_an_extension_and_of_long_sizes_are_split():
+    extended = bytes([FRAME << 3 | 4 | 2, 0b0010_0000, 1]) + b"x"
+    long = bytes([TILE_GROUP << 3 | 2, 0b1010_1100, 0b10]) + b"y" * 300
+
+    units = list(split_obus(extended + long + extended))
+
+    assert [(unit.at, unit.type, unit.content) for unit in units] == [
+        (0, FRAME, b"x"),
+        (4, TILE_GROUP, b"y" * 300),
+        (307, FRAME, b"x"),
+    ]
 
 
 def test_a_unit_without_its_size_is_unsupported():

@@ -93,13 +93,14 @@ def scaling_list(bits: BitWriter, deltas: list[int]) -> BitWriter:
 
 
 def eight_scaling_lists(bits: BitWriter) -> BitWriter:
-    """A whole 4x4 list, one that ends early, one that is absent; a whole 8x8 list and one that ends early."""
+    """4x4 lists: a whole one, one absent, and some that end early; a whole 8x8 list and one that ends early."""
     bits.unsigned(1).unsigned(0).unsigned(0).write(0).write(1)
     scaling_list(bits, [2, -3, 120, 120, -9, *[1] * 11])
     scaling_list(bits, [4, -12])  # 8 + 4 - 12 is 0: the entries after it repeat the last one
     bits.write(0)
     scaling_list(bits, [-8])
-    bits.write(0).write(0)
+    scaling_list(bits, [120, 127, 1])  # 256 counts as 0
+    bits.write(0)
     scaling_list(bits, [-1] * 6 + [1] * 58)
     return scaling_list(bits, [1, 1, 1, -11])
 
@@ -189,6 +190,23 @@ def test_a_picture_from_which_all_is_exact_at_once_is_an_open_random_access_poin
     assert info == ReferenceInfo(is_open_rap=is_open_rap)
 
 
+@pytest.mark.parametrize(
+    ("message", "is_open_rap"),
+    [(recovery_point(0, is_exact=True), True), (recovery_point(0, is_exact=True)[:2], False), (b"\x06", False)],
+)
+def test_an_sei_message_may_be_cut_off(message: bytes, is_open_rap: bool):  # noqa: FBT001
+    info = H264().parse(units(FRAMES_ONLY, PPS, b"\x06" + message, REFERENCE_SLICE))
+
+    assert info == ReferenceInfo(is_open_rap=is_open_rap)
+
+
+@pytest.mark.parametrize("nal_ref_idc", [1, 2, 3])
+def test_a_picture_with_any_other_nal_ref_idc_than_0_is_a_reference_picture(nal_ref_idc: int):
+    slice_unit = bytes([nal_ref_idc << 5 | 1]) + NON_REFERENCE_SLICE[1:]
+
+    assert H264().parse(units(FRAMES_ONLY, PPS, slice_unit)) == ALL_NEEDED
+
+
 def test_an_idr_picture_is_a_closed_random_access_point():
     assert H264().parse(units(FRAMES_ONLY, PPS, IDR_SLICE)) == ReferenceInfo(is_closed_rap=True)
 
@@ -206,3 +224,51 @@ def test_headers_that_cannot_be_read_mean_that_all_is_needed():
 
     assert H264().parse(torn) == ALL_NEEDED
     assert H264(b"\x01\x64").parse(units(b"\x01\x9a")) == ALL_NEEDED
+
+
+def with_lengths(length_bytes: int, *contents: bytes) -> bytes:
+    """A packet of units after their lengths."""
+    return b"".join(len(content).to_bytes(length_bytes, "big") + content for content in contents)
+
+
+def configuration(length_bytes: int, sps_units: list[bytes], pps_units: list[bytes]) -> bytes:
+    """A configuration record, ISO/IEC 14496-15, 5.3.3.1; its reserved bits are set."""
+    record = bytes([1, MAIN, 0, 30, 0b1111_1100 | length_bytes - 1, 0b1110_0000 | len(sps_units)])
+    return record + with_lengths(2, *sps_units) + bytes([len(pps_units)]) + with_lengths(2, *pps_units)
+
+
+@pytest.mark.parametrize("length_bytes", [1, 2, 4])
+def test_the_parameter_sets_of_a_configuration_record_are_known_from_the_start(length_bytes: int):
+    other_pps = b"\x68\xef\x38\x80"
+    parser = H264(configuration(length_bytes, [FRAMES_ONLY], [PPS, other_pps]))
+
+    idr = parser.parse(with_lengths(length_bytes, IDR_SLICE))
+    non_reference = parser.parse(with_lengths(length_bytes, NON_REFERENCE_SLICE))
+    sent_again = parser.parse(with_lengths(length_bytes, FRAMES_ONLY, PPS, other_pps, IDR_SLICE))
+
+    assert idr == sent_again == ReferenceInfo(is_closed_rap=True)
+    assert non_reference == ReferenceInfo(refresh_slots=0)
+
+
+def test_every_sps_of_a_configuration_record_is_looked_at_for_fields():
+    with_fields = sps(order_count_type_0, frame_mbs_only=False)
+
+    for sps_units in ([FRAMES_ONLY, with_fields], [with_fields, FRAMES_ONLY]):
+        parser = H264(configuration(4, sps_units, [PPS]))
+        assert parser.parse(with_lengths(4, NON_REFERENCE_SLICE)) == ALL_NEEDED
+
+
+def test_a_configuration_record_without_a_pps_or_cut_off_before_it_has_the_sps():
+    whole = configuration(4, [FRAMES_ONLY], [])
+
+    for record in (whole, whole[:-1]):
+        assert H264(record).parse(with_lengths(4, NON_REFERENCE_SLICE)) == ReferenceInfo(refresh_slots=0)
+    one_pps_too_many = with_lengths(4, b"\x68\xee\x38\x80", NON_REFERENCE_SLICE)
+    assert H264(whole).parse(one_pps_too_many) == ALL_NEEDED
+
+
+def test_a_configuration_of_units_after_start_codes_is_read_too():
+    parser = H264(units(FRAMES_ONLY, PPS))
+
+    assert parser.parse(units(IDR_SLICE)) == ReferenceInfo(is_closed_rap=True)
+    assert parser.parse(units(FRAMES_ONLY, PPS, NON_REFERENCE_SLICE)) == ReferenceInfo(refresh_slots=0)

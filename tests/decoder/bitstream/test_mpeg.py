@@ -12,7 +12,7 @@ from encoded_packets import packets_of
 
 ALL_NEEDED = ReferenceInfo()
 LAYER_START = b"\x00\x00\x01\x20"
-I_VOP, B_VOP = 0, 2
+I_VOP, P_VOP, B_VOP = range(3)
 MPEG4 = "-c:v mpeg4 -q 3 -g 15 -bf 2"
 ENCODERS = {
     "square pixels": MPEG4,
@@ -76,7 +76,9 @@ LAYERS = {
     "control parameters with a buffer": {"write_control": control_with_vbv},
     "fixed rate": {"fixed_period_bits": 5},
     "fixed rate of a single tick": {"ticks_per_second": 1, "fixed_period_bits": 1},
-    "fixed rate of 2 ** 16 - 1 ticks": {"ticks_per_second": 65_535, "fixed_period_bits": 16},
+    "fixed rate of 32 ticks": {"ticks_per_second": 32, "fixed_period_bits": 5},
+    "fixed rate of 33 ticks": {"ticks_per_second": 33, "fixed_period_bits": 6},
+    "fixed rate of 65,535 ticks": {"ticks_per_second": 65_535, "fixed_period_bits": 16},
     "all": {
         "identifier": 4,
         "extended_aspect": (10, 11),
@@ -94,6 +96,11 @@ def test_b_vops_are_non_reference_pictures_unless_the_layer_is_interlaced(option
 
     assert parsed(is_interlaced=False) == ReferenceInfo(refresh_slots=0)
     assert parsed(is_interlaced=True) == ALL_NEEDED
+
+
+@pytest.mark.parametrize("coding_type", [I_VOP, P_VOP])
+def test_other_vops_are_reference_pictures(coding_type: int):
+    assert Mpeg4Part2(layer(is_interlaced=False)).parse(vop(coding_type)) == ALL_NEEDED
 
 
 @pytest.mark.parametrize("shape", [BINARY, BINARY_ONLY, GREYSCALE])
@@ -116,7 +123,17 @@ def test_a_layer_in_a_packet_replaces_the_one_of_the_extradata():
 
 
 def test_a_vop_that_is_too_small_to_be_coded_may_show_nothing():
-    assert Mpeg4Part2(layer(is_interlaced=False)).parse(vop(B_VOP)[:15]) == ReferenceInfo(is_output=None)
+    parser = Mpeg4Part2(layer(is_interlaced=False))
+
+    assert parser.parse(vop(B_VOP)[:15]) == ReferenceInfo(is_output=None)
+    assert parser.parse(vop(B_VOP)[:16]) == ReferenceInfo(refresh_slots=0)
+
+
+def test_a_vop_may_end_with_its_coding_type():
+    parser = Mpeg4Part2(layer(is_interlaced=False))
+
+    assert parser.parse(bytes(11) + vop(B_VOP)[:5]) == ReferenceInfo(refresh_slots=0)
+    assert parser.parse(bytes(12) + vop(B_VOP)[:4]) == ALL_NEEDED
 
 
 def told_by(encoder: str, flags: str, clips: ClipStore) -> set[ReferenceInfo]:
