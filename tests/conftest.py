@@ -2,7 +2,6 @@
 
 import logging
 import os
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 import handler
 from canary import CanaryWatch
-from clips import ClipStore
+from clips import ClipStore, ffmpeg
 from config import Settings
 from fakes import ScriptedEngine
 from frame_extractor import FrameExtractor
@@ -77,8 +76,7 @@ def media_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def twelve_seconds(media_root: Path) -> Path:
     """A clip of 12 s, 320x180, 25 fps, of which every second differs."""
     path = media_root / "twelve_seconds.mp4"
-    source = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12")
-    subprocess.run(["ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", str(path)], check=True)
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12", "-pix_fmt", "yuv420p", path)
     return path
 
 

@@ -22,6 +22,7 @@ import runpod
 
 from api.output import ChunkOutput, JobOutput
 from canary import CANARY
+from clips import ffmpeg
 from jobs import QUESTION, job_input
 from media_server import Exchange, MediaServer, dripping
 from tiny_model.environment import environment
@@ -53,8 +54,7 @@ def worker(worker_settings: dict[str, str], tmp_path_factory: pytest.TempPathFac
 def two_minutes(media_root: Path) -> Path:
     """A clip of so many chunks of a second that a job on it can be interrupted."""
     path = media_root / f"two_minutes_{CANARY}.mp4"
-    source = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=120")
-    subprocess.run(["ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", str(path)], check=True)
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=120", "-pix_fmt", "yuv420p", path)
     return path
 
 
