@@ -73,7 +73,8 @@ CONSTANT_RATE = {
     "mpeg4.mp4": "-c:v mpeg4 -q 3 -g 15 -bf 2",
     "mpeg4.avi": "-c:v mpeg4 -q 3 -g 15 -bf 2",
     "mpeg2.ts": MPEG2,
-    "mpeg2.mpg": f"{MPEG2} -f vob",
+    # Of small pictures that begin in the same pack only the first one has a time: each of these is larger than a pack.
+    "mpeg2.mpg": "-c:v mpeg2video -b:v 3M -minrate 3M -maxrate 3M -bufsize 240k -g 15 -bf 2 -f vob",
     "msmpeg4.avi": "-c:v msmpeg4 -q 3 -g 15",
     "wmv2.wmv": "-c:v wmv2 -q 3 -g 15",
     "flv1.flv": "-c:v flv -q 3 -g 15",

@@ -38,9 +38,11 @@ canary_watch = CanaryWatch()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Have pytest-xdist keep the groups and the order of `arrange`."""
+    """Have pytest-xdist keep the groups and the order of `arrange`; a worker of it does not see the first two options."""
     if getattr(config.option, "numprocesses", None):
         config.option.dist, config.option.loadscopereorder = "loadgroup", False
+    if hasattr(config, "workerinput"):
+        config.option.loadgroup = True
 
 
 @pytest.hookimpl(tryfirst=True)
