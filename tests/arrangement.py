@@ -1,67 +1,100 @@
-"""Which tests run first, which of them stay in one process, and which are too slow for the quick loop."""
+"""Which tests run first, which of them share a process, and which are too slow for the quick loop.
 
-from collections.abc import Iterable, Sequence
+The processes of pytest-xdist get whole files, and the files with the session's engine go to one of them. This is not
+left to its marker `xdist_group`: version 3.8 writes the group where pytest 9.2 does not look for it.
+"""
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-ENGINE, OWN_ENGINES = "client", "worker_settings"
-"""Fixtures: the session's engine, and the settings of worker processes that start one each."""
-SHARED_SCOPES = ("package", "module")
-SLOW_FIXTURES = frozenset({ENGINE, OWN_ENGINES, "platform", "gate", "extractor", "serve"})
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+ENGINE = "client"
+"""The fixture that starts the session's engine, and what the group of its files is called."""
+ENGINE_FILES = frozenset(
+    {
+        "test_engine.py",
+        "test_faults.py",
+        "test_handler.py",
+        "test_local_script.py",
+        "test_parity.py",
+        "test_scenes.py",
+    }
+)
+LONGEST_FIRST = (
+    "test_worker_process.py",
+    "test_every_kind_of_file.py",
+    "test_video_processor.py",
+    "test_corpus.py",
+    "test_hostile_files.py",
+    "test_frame_extractor_times.py",
+    "test_job_faults.py",
+    "test_frame_extractor.py",
+    "test_runpod_stand_in.py",
+    "test_frame_extractor_pictures.py",
+    "test_colours.py",
+)
+"""Files after those with the engine; all others come later, and fill the gaps."""
+SLOW_FIXTURES = frozenset({ENGINE, "worker_settings", "platform", "extractor", "serve"})
 """Whoever asks for one of these starts an engine, a worker process or a process that reads a video."""
 SLOW_FILES = frozenset(
     {
         "test_cut_points.py",
-        "test_dependencies.py",
         "test_every_kind_of_file.py",
-        "test_fitness.py",
         "test_layers.py",
-        "test_local_script.py",
         "test_process.py",
         "test_runpod_stand_in.py",
         "test_tiny_model.py",
     }
 )
-"""Whose tests do that by other ways, import torch, or are many."""
+"""Their tests do the like by other ways, import torch, or are many."""
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Sort the tests, mark the slow ones, and put those that must share a process into one group of pytest-xdist.
+    """Sort the tests and mark the slow ones.
 
     What needs the session's engine comes first in its process: the engine forks from it, and it must not have run
-    torch before, or the child would wait for threads that were not copied. Worker processes with engines of their own
-    come next: they take longest. Tests that share a fixture of their module or package stay together, in their order.
+    torch before, or the child would wait for threads that were not copied.
+
+    Raises:
+        pytest.UsageError: a test asks for the engine outside ENGINE_FILES.
     """
     items.sort(key=_turn)
     for item in items:
-        if ENGINE in _fixtures(item):
-            item.add_marker(pytest.mark.xdist_group("engine"))
-        elif _shares_a_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        if is_slow(item):
+        fixtures = _fixtures(item)
+        if ENGINE in fixtures and item.path.name not in ENGINE_FILES:
+            raise pytest.UsageError(f"{item.nodeid} needs the engine: add its file to {__name__}.ENGINE_FILES")
+        if item.path.name in SLOW_FILES or fixtures & SLOW_FIXTURES:
             item.add_marker("slow")
 
 
-def is_slow(item: pytest.Item) -> bool:
-    """Whether a contributor's quick loop leaves the test out."""
-    return item.path.name in SLOW_FILES or not SLOW_FIXTURES.isdisjoint(_fixtures(item))
+def _turn(item: pytest.Item) -> tuple[int, bool]:
+    name = item.path.name
+    if name in ENGINE_FILES:
+        return -1, ENGINE not in _fixtures(item)
+    return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST), False
 
 
-def _turn(item: pytest.Item) -> int:
-    fixtures = _fixtures(item)
-    if ENGINE in fixtures:
-        return 0
-    if OWN_ENGINES in fixtures:
-        return 1
-    return 2 if _shares_a_fixture(item) else 3
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(item.fixturenames) if isinstance(item, pytest.Function) else set()
 
 
-def _fixtures(item: pytest.Item) -> Sequence[str]:
-    return item.fixturenames if isinstance(item, pytest.Function) else ()
+def group_of(nodeid: str) -> str:
+    """What the test shares its process with: its file, or all files with the engine."""
+    path = nodeid.partition("::")[0]
+    return ENGINE if PurePosixPath(path).name in ENGINE_FILES else path
 
 
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    definitions: Iterable[Sequence[pytest.FixtureDef[object]]] = (
-        item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
-    )
-    return any(definition.scope in SHARED_SCOPES for found in definitions for definition in found[-1:])
+def scheduler(config: pytest.Config, log: Any) -> "LoadScopeScheduling":
+    """pytest-xdist's scheduler of groups of tests, which are those of `group_of` in the order of `arrange`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)

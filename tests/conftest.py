@@ -9,11 +9,11 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arrangement import arrange
+from arrangement import arrange, scheduler
 from canary import CanaryWatch
 from config import Settings
 from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
@@ -36,19 +36,15 @@ WORKER_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 canary_watch = CanaryWatch()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Have pytest-xdist keep the groups and the order of `arrange`; a worker of it does not see the first two options."""
-    if getattr(config.option, "numprocesses", None):
-        config.option.dist, config.option.loadscopereorder = "loadgroup", False
-    if hasattr(config, "workerinput"):
-        config.option.loadgroup = True
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Arrange the tests; `tryfirst` is before pytest-xdist reads their groups."""
+    """See arrangement."""
     arrange(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """See arrangement."""
+    return scheduler(config, log)
 
 
 def pytest_sessionstart() -> None:

@@ -1,4 +1,4 @@
-"""test_local.py as a person runs it: as a process until the model is needed, and in this process with the test model."""
+"""test_local.py: as a process until the model is needed, and in this process with the test model."""
 
 import io
 import json
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_local
 from rich.console import Console
 
-import test_local
 from config import Settings, load_settings
 from errors import EngineStartFailed
 from pipeline import Services
