@@ -105,6 +105,16 @@ def extractor() -> FrameExtractor:
     return FrameExtractor(Settings(media_timeout_s=30))
 
 
+@pytest.fixture
+def mostly_in_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first case of each test reads its video in the sandboxed process, the others run its programs in this one."""
+    from in_process import read_in_process
+
+    callspec = getattr(request.node, "callspec", None)
+    if callspec and any(callspec.indices.values()):
+        read_in_process(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def settings(media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of the session's worker: small frames, so that a CPU answers in seconds."""

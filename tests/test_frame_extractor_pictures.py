@@ -27,6 +27,8 @@ from decoder.convert.rgb import PictureConverter
 from frame_extractor import FrameExtractor
 from records import Chunk, Sampling, VideoInfo
 
+pytestmark = pytest.mark.usefixtures("mostly_in_process")
+
 # Each of the eight ways to lay a picture down, and the clockwise turn after a mirroring or none.
 MATRICES = {
     (1, 0, 0, 1): 0,

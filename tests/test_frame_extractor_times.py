@@ -20,6 +20,8 @@ from errors import NoFrames
 from frame_extractor import FrameExtractor
 from records import Chunk, FrameBatch, Sampling, VideoInfo
 
+pytestmark = pytest.mark.usefixtures("mostly_in_process")
+
 
 def sampling_of(info: VideoInfo, fps: int = 30) -> Sampling:
     """More instants than pictures, some on a picture's first moment and some between."""
