@@ -193,6 +193,7 @@ SPLITTABLE = [
 ]
 
 
+@pytest.mark.usefixtures("mostly_in_process")
 @pytest.mark.parametrize("name", [*SPLITTABLE, "cut.mp4", "late.mp4"])
 async def test_every_chunk_file_plays_starts_where_it_says_and_holds_what_the_chunk_sees(
     name: str, clips: ClipStore, tmp_path: Path
