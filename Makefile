@@ -2,12 +2,14 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 SOURCES := src tests test_local.py example_usage.py
+# One more than two cores can run: a process that waits for an engine leaves its core to another one.
+TEST_PROCESSES := 3
 
 # Bytecode is kept: without it every process compiles torch and vLLM anew, a dozen seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup local test check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model clean
+.PHONY: help setup local test test-fast test-all check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -22,7 +24,13 @@ local: $(READY) ## answer a question about a generated video, on the real engine
 	@$(PYTHON) test_local.py --temperature 0
 
 test: $(READY) ## run the tests
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES)
+
+test-fast: $(READY) ## run the tests that start no engine, no worker and no decoder: a minute
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "not slow"
+
+test-all: $(READY) ## run the tests and measure their coverage, which must not fall
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) --cov --cov-report=term:skip-covered
 
 check: $(READY) ## check format, style and types
 	@.venv/bin/ruff format --check $(SOURCES)
