@@ -6,22 +6,24 @@
 
 # The version in requirements.txt; tests/test_deployment.py keeps the two equal.
 ARG VLLM_VERSION=0.32.0
-# Another build of the same version, such as -cu129 for drivers older than 580, or a stand-in for trying this file out.
+# Override it with another build of the same version, such as -cu129 for drivers older than 580, or with a stand-in to
+# test this file.
 ARG BASE_IMAGE=vllm/vllm-openai:v${VLLM_VERSION}
 
 
 FROM ${BASE_IMAGE} AS packages
-# Not pinned: Ubuntu's archive keeps only the newest build of a package.
+# The version is not pinned because Ubuntu's archive keeps only the newest build of a package.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ffmpeg \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
-# pyproject.toml holds the override of fastapi, without which runpod and vLLM do not resolve together.
+# pyproject.toml overrides fastapi's version; without that, runpod and vLLM cannot be resolved together.
 COPY requirements.txt pyproject.toml ./
-# Only what is missing, and not vLLM itself: the image installed it from a file, so uv would replace it with PyPI's
-# build of the same number. Afterwards torch, against which vLLM is compiled, must be the same, and vLLM must not miss
-# anything that it did not miss before.
+# Install what the image lacks, but not vLLM itself: the image installed it from a file, so uv would replace it with
+# PyPI's build of the same version. The build fails if the version of torch, which vLLM is compiled against, has changed
+# afterwards, or if vLLM lacks a package that it did not lack before.
+# hadolint takes the backticks that uv prints around a name for a command.
 # hadolint ignore=SC2016
 RUN versions="import importlib.metadata as m; print(*map(m.version, ['vllm', 'torch', 'torchvision']))" \
     && missing() { uv pip check --system >check.txt 2>&1; grep -F 'package `vllm`' check.txt || true; } \
@@ -33,18 +35,19 @@ RUN versions="import importlib.metadata as m; print(*map(m.version, ['vllm', 'to
     && echo "engine: $after" \
     && test "$before" = "$after" \
     && rm check.txt lacking.txt
-# Bytecode is part of the image: uv writes none, the worker's user may not, and its two large processes would compile
-# torch and vLLM anew at every cold start. Some packages hold files that are no Python of this version.
+# Compile all packages now: uv writes no bytecode and the worker's user may not, so its two large processes would
+# compile torch and vLLM again at every cold start. Errors are ignored because some packages contain files that are not
+# valid in this version of Python.
 RUN python3 -m compileall -q -j 0 "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" >/dev/null \
     || true
 
 
-# From vLLM's image and not from `packages`: a changed requirement must not download the weights again.
+# Based on vLLM's image instead of `packages`, so that a changed requirement does not download the weights again.
 FROM ${BASE_IMAGE} AS weights
-# Empty: no weights in the image. Qwen/Qwen3-VL-8B-Instruct-FP8: a larger image that starts without Hugging Face.
+# Empty: the image has no weights. Qwen/Qwen3-VL-8B-Instruct-FP8: a larger image that starts without Hugging Face.
 ARG MODEL_NAME=""
 ARG MODEL_REVISION=main
-# The secret is needed for gated models only; a mount leaves no trace of it in the image or its history.
+# Only gated models need the secret; mounted this way, it leaves no trace in the image or its history.
 RUN --mount=type=secret,id=HF_TOKEN \
     mkdir --parents /models/checkpoint \
     && if [ -n "$MODEL_NAME" ]; then \
@@ -56,7 +59,9 @@ RUN --mount=type=secret,id=HF_TOKEN \
 
 
 FROM packages AS worker
-# Files from strangers are decoded here. Of what lasts, this user owns its home and the model cache, nothing else.
+# The version in src/version.py; tests/test_version.py keeps the two equal.
+LABEL org.opencontainers.image.version="0.1.0"
+# This user decodes files from strangers, so it owns nothing permanent but its home directory and the model cache.
 RUN useradd --create-home --uid 10001 worker \
     && install --directory --owner=worker --group=worker /runpod-volume
 COPY --from=weights /models /models
@@ -64,31 +69,32 @@ COPY config.yaml ./
 COPY src src
 RUN python3 -m compileall -q src
 
-# A baked model goes by its directory. Empty is as good as unset: config.yaml names the model then.
+# A model in the image is named by its directory. An empty variable counts as unset: then config.yaml names the model.
 ARG MODEL_NAME=""
 ENV MODEL_NAME=${MODEL_NAME:+/models/checkpoint}
-# $HF_HOME/hub is where RunPod puts an endpoint's cached model. A network volume is mounted above it and keeps
-# downloads; without either, they land on the container's disk.
+# RunPod puts an endpoint's cached model into $HF_HOME/hub. A network volume is mounted at /runpod-volume and keeps
+# downloaded models; with neither, they are downloaded to the container's disk.
 ENV HF_HOME=/runpod-volume/huggingface-cache
-# vLLM and Hugging Face report usage otherwise.
+# Otherwise vLLM and Hugging Face report usage.
 ENV DO_NOT_TRACK=1
-# The engine starts from a thread of a process that has many; a fork there can inherit a held lock.
+# The engine is started from a thread of a process with many threads, where a fork can inherit a held lock.
 ENV VLLM_WORKER_MULTIPROC_METHOD=spawn
-# The SDK's system checks open a CUDA context in this process, and its memory is missing in the engine's. The worker has
-# checks of its own.
+# The SDK's system checks open a CUDA context in this process, which takes memory from the engine's process. The worker
+# has its own checks.
 ENV RUNPOD_SKIP_AUTO_SYSTEM_CHECKS=true
-# `video` is the GPU's decoder; without it the host does not hand in its library.
+# `video` makes the host provide the library of the GPU's video decoder.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 ENV PYTHONUNBUFFERED=1
-# Frames come and go in blocks of megabytes. Left to itself, glibc keeps freed ones in its heaps: 12 % more memory.
+# Frames are allocated and freed in blocks of megabytes. By default glibc keeps freed ones in its heaps, which takes
+# 12 % more memory.
 ENV MALLOC_MMAP_THRESHOLD_=1048576 MALLOC_ARENA_MAX=2
 
-# By number, so that a host can tell without /etc/passwd that this is not root.
+# The numeric id lets a host see that this is not root without reading /etc/passwd.
 USER 10001
-# A missing package or a config.yaml that does not load fails the build instead of the first job.
+# A missing package or an invalid config.yaml fails the build instead of the first job.
 RUN ffprobe -version && PYTHONPATH=src python3 -c "import config, handler, runpod; config.load_settings()"
 # The SDK finishes running jobs on SIGTERM.
 STOPSIGNAL SIGTERM
-# vLLM's image would start its HTTP server with CMD as arguments.
+# Otherwise vLLM's image would start its HTTP server with CMD as arguments.
 ENTRYPOINT []
 CMD ["python3", "src/handler.py"]

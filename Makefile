@@ -1,7 +1,6 @@
 # `make local` and `make test` need nothing set up beforehand; see .ci/setup.
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-SOURCES := src tests test_local.py example_usage.py
 # One more than two cores can run: a process that waits for an engine leaves its core to another one.
 TEST_PROCESSES := 3
 
@@ -32,14 +31,20 @@ test-fast: $(READY) ## run the tests that start no engine, no worker and no deco
 test-all: $(READY) ## run the tests and measure their coverage, which must not fall
 	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) --cov --cov-report=term:skip-covered
 
-check: $(READY) ## check format, style and types
-	@.venv/bin/ruff format --check $(SOURCES)
-	@.venv/bin/ruff check $(SOURCES)
+check: $(READY) ## check everything that can be checked without running it: code, scripts, workflow, Dockerfile
+	@.venv/bin/ruff format --check
+	@.venv/bin/ruff check
 	@.venv/bin/mypy src
+	@.ci/imports
+	@.venv/bin/codespell
+	@.venv/bin/shellcheck $(wildcard .ci/* findings/*.sh)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" jactionlint  # runs shellcheck on the workflow's scripts
+	@.venv/bin/zizmor --offline --pedantic --quiet .github
+	@.venv/bin/hadolint Dockerfile
 
 format: $(READY) ## format the code
-	@.venv/bin/ruff format $(SOURCES)
-	@.venv/bin/ruff check --fix $(SOURCES)
+	@.venv/bin/ruff format
+	@.venv/bin/ruff check --fix
 
 bench: bench-worker bench-ingest bench-download bench-soak bench-tiny-model ## run all benchmarks that need no GPU
 

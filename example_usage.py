@@ -4,13 +4,13 @@
     python example_usage.py poll --video-url https://example.com/talk.mp4 --prompt "What is shown, and when?"
 
 sync    one call that returns the answer
-poll    submit, then show the progress until the answer is there
+poll    submit the job, then show its progress until the answer is ready
 async   the same from an asyncio program
-errors  tell apart what can go wrong
+errors  tell apart the ways in which a job can fail
 cancel  give up on a job that takes too long
 batch   many videos at once
 
-RUNPOD_ENDPOINT_BASE_URL points all of them at another platform, such as the one on loopback that
+RUNPOD_ENDPOINT_BASE_URL makes all of them use another platform, such as the local one that
 `PYTHONPATH=tests python -m runpod_stand_in` starts.
 """
 
@@ -31,9 +31,9 @@ ANSWER_TIMEOUT_S = 3600
 
 
 def sync(endpoint: runpod.Endpoint, job_input: dict[str, Any]) -> None:
-    """One call. `run_sync` returns None when the job failed and drops the reason: `errors` shows how to keep it.
+    """Ask with a single call. If the job fails, `run_sync` returns None and drops the reason; `errors` keeps it.
 
-    The platform keeps the result of a synchronous job for one minute only; `poll` suits long videos better.
+    The platform keeps the result of a synchronous job for only one minute; `poll` suits long videos better.
     """
     output = endpoint.run_sync(job_input, timeout=ANSWER_TIMEOUT_S)
     if output is None:
@@ -42,7 +42,7 @@ def sync(endpoint: runpod.Endpoint, job_input: dict[str, Any]) -> None:
 
 
 def poll(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: float) -> None:
-    """Submit, then ask for the state until the job is over. The result is kept for 30 minutes."""
+    """Submit the job, then fetch its state until it has ended. The result is kept for 30 minutes."""
     job = endpoint.run(job_input)
     print(f"submitted as {job.job_id}")
     while (state := fetch_state(endpoint, job))["status"] in UNFINISHED:
@@ -65,7 +65,7 @@ async def with_asyncio(endpoint_id: str, api_key: str, job_input: dict[str, Any]
 
 
 def errors(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: float) -> None:
-    """Tell a request that was not accepted from a job that failed, and a whole answer from a partial one."""
+    """Tell apart a refused request, a failed job, a partial answer and a complete one."""
     try:
         job = endpoint.run(job_input)
     except RuntimeError as refused:  # the SDK's form of HTTP 401
@@ -94,7 +94,7 @@ def errors(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: flo
 
 
 def cancel(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: float, patience_s: float) -> None:
-    """Cancel a job that is not done within `patience_s`; a cancelled job frees the GPU and leaves no result."""
+    """Cancel a job that does not end within `patience_s`. A cancelled job frees the GPU and has no result."""
     job = endpoint.run(job_input)
     give_up_s = time.monotonic() + patience_s
     while (state := fetch_state(endpoint, job))["status"] in UNFINISHED:
@@ -105,7 +105,7 @@ def cancel(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: flo
 
 
 def batch(endpoint: runpod.Endpoint, job_inputs: Sequence[dict[str, Any]], interval_s: float) -> None:
-    """Submit every video before waiting for any, so that the platform spreads them over its workers."""
+    """Submit all videos before waiting for the first, which lets the platform spread them over its workers."""
     waiting = {endpoint.run(job_input): job_input["video_url"] for job_input in job_inputs}
     while waiting:
         for job, video_url in list(waiting.items()):
@@ -123,16 +123,16 @@ def batch(endpoint: runpod.Endpoint, job_inputs: Sequence[dict[str, Any]], inter
 
 
 def fetch_state(endpoint: runpod.Endpoint, job: runpod.endpoint.Job) -> dict[str, Any]:
-    """All that the platform tells of a job: `status`, `output` (of a running job: its progress) and `error`.
+    """Return the platform's state of a job: `status`, `output` (the progress, while it runs) and `error`.
 
-    The SDK's `job.status()` and `job.output()` each make a request of their own, and neither gives the error.
+    The SDK's `job.status()` and `job.output()` each make a request of their own, and neither returns the error.
     """
     state: dict[str, Any] = endpoint.rp_client.get(f"{endpoint.endpoint_id}/status/{job.job_id}")
     return state
 
 
 def print_progress(state: dict[str, Any]) -> None:
-    """One line on a job that is not over; there is no progress before the worker's first update."""
+    """Print one line about a job that has not ended; before the worker's first update there is no progress."""
     progress = state.get("output")
     if progress is None:
         print(state["status"])
@@ -142,7 +142,7 @@ def print_progress(state: dict[str, Any]) -> None:
 
 
 def print_answer(output: dict[str, Any]) -> None:
-    """The answer with what it rests on; without aggregation the chunks' own answers are all there is."""
+    """Print the chunks' answers, and the merged answer if the job asked for one."""
     duration_s = output["video_info"]["duration"]
     print(f"{output['status']}: {output['coverage']:.0%} of {duration_s:.1f} s seen in {output['num_chunks']} chunks")
     for chunk in output["chunk_results"]:
@@ -153,14 +153,14 @@ def print_answer(output: dict[str, Any]) -> None:
 
 
 def job_input_of(arguments: argparse.Namespace, video_url: str) -> dict[str, Any]:
-    """A job's input; what is not given is left out, and the worker's defaults hold."""
+    """Return a job's input. Fields that were not given are left out, so the worker's defaults apply."""
     names = ("prompt", "max_tokens", "temperature", "top_p", "chunk_duration", "aggregate")
     given = {name: getattr(arguments, name) for name in names}
     return {"video_url": video_url} | {name: value for name, value in given.items() if value is not None}
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line, with the environment filling in where the endpoint is."""
+    """Parse the command line; the environment provides the endpoint and the key if they are not given."""
     environment = os.environ
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--video-url", nargs="+", required=True, help="`batch` takes several")
@@ -170,10 +170,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     common.add_argument("--top-p", type=float)
     common.add_argument("--chunk-duration", type=float, help="seconds of video per chunk")
     common.add_argument("--aggregate", action=argparse.BooleanOptionalAction, default=None)
-    common.add_argument("--interval-s", type=float, default=2.0, help="seconds between two looks at a job")
-    common.add_argument("--patience-s", type=float, default=30.0, help="`cancel` gives up after so many seconds")
+    common.add_argument("--interval-s", type=float, default=2.0, help="seconds between two requests for a job's state")
+    common.add_argument("--patience-s", type=float, default=30.0, help="seconds after which `cancel` gives up")
     common.add_argument("--endpoint-id", default=environment.get("RUNPOD_ENDPOINT_ID"))
-    common.add_argument("--api-key", default=environment.get("RUNPOD_API_KEY"), help="better left to the environment")
+    common.add_argument(
+        "--api-key", default=environment.get("RUNPOD_API_KEY"), help="preferably set in the environment instead"
+    )
     common.add_argument("--base-url", default=runpod.endpoint_url_base)
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -189,7 +191,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the way that the command line names."""
+    """Run the subcommand that the command line names."""
     arguments = parse_arguments(argv)
     runpod.endpoint_url_base = arguments.base_url
     endpoint = runpod.Endpoint(arguments.endpoint_id, api_key=arguments.api_key)

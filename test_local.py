@@ -32,7 +32,7 @@ from tiny_model.sample import SAMPLE_NAME, make_sample, sample_timeline
 from tiny_model.world import Sighting, answer_of, merged
 
 if TYPE_CHECKING:
-    import records
+    from api import progress
 
 SAMPLES = ROOT / ".cache"
 STAGES = {"download": "fetch", "validate": "read", "chunks": "watch", "synthesis": "merge"}
@@ -59,10 +59,10 @@ def main() -> int:
 
 async def run(arguments: argparse.Namespace, video: str, console: Console) -> int:
     """Run the job and show the outcome; the exit status."""
-    import handler
+    import worker
 
     try:
-        services = handler.services()
+        services = worker.services()
     except ValidationError as exc:
         faults = (f"{fault['loc'][0]}: {fault['msg']}" for fault in exc.errors())
         return fail(f"The settings are wrong: {'; '.join(faults)}.", console)
@@ -95,7 +95,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--max-tokens", type=int, help="most tokens per answer")
     parser.add_argument("--temperature", type=float, help="0 is greedy")
     parser.add_argument("--no-aggregate", dest="aggregate", action="store_false", help="leave the answers apart")
-    parser.add_argument("--json", type=Path, help="write the handler's result to this file")
+    parser.add_argument("--json", type=Path, help="write the result to this file")
     arguments = parser.parse_args()
     if arguments.json and not arguments.json.parent.is_dir():
         parser.error(f"there is no directory {arguments.json.parent}")
@@ -129,16 +129,18 @@ def prepare_environment(model: str | None, video: str) -> bool:
 
 
 async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]:
-    """Run the handler as the platform would, with a bar for each stage."""
-    import handler
+    """Run the job as the handler would, with a bar for each stage."""
+    import worker
+    from api.progress import ProgressMeter
 
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     warnings.simplefilter("ignore")  # vLLM's and torch's own, on every start
     columns = (SpinnerColumn(), TextColumn("{task.description:>6}"), BarColumn(), TextColumn("{task.fields[message]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
         tasks: dict[str, TaskID] = {}
+        meter, output = ProgressMeter(), {}
 
-        def report(progress: "records.Progress") -> None:
+        def show_progress(progress: "progress.Progress") -> None:
             for stage, task in tasks.items():
                 if stage != progress.stage:
                     bars.update(task, total=1, completed=1)
@@ -148,7 +150,11 @@ async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]
             total = progress.num_chunks if progress.stage == "chunks" else None
             bars.update(tasks[progress.stage], total=total, completed=progress.chunks_done, message=progress.message)
 
-        output = await handler.answer_job({"id": "local", "input": job_input}, report)
+        async for event in worker.run_job(job_input):
+            if isinstance(event, worker.JobOutcome):
+                output = event.output
+            elif progress_now := meter.after(event):
+                show_progress(progress_now)
         for task in tasks.values():
             bars.update(task, total=1, completed=1)
     return output

@@ -1,11 +1,11 @@
-"""Settings: the only reader of config.yaml and of the environment, and the only home of defaults."""
+"""The worker's settings. Only this file reads config.yaml and the environment, and all defaults are here."""
 
 import ipaddress
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -42,10 +42,9 @@ Directories = Annotated[
 
 
 class Settings(BaseSettings):
-    """Every tunable of the worker. Arguments > environment > config.yaml > defaults here.
+    """Every setting of the worker. Precedence: arguments > environment > config.yaml > defaults here.
 
-    Each field is set by the environment variable of its name in upper case, and by the same
-    name in lower case in config.yaml.
+    A field is set by the environment variable with its name in upper case, or by a key with its name in config.yaml.
     """
 
     model_config = SettingsConfigDict(
@@ -53,63 +52,85 @@ class Settings(BaseSettings):
     )
 
     model_name: str = "Qwen/Qwen3-VL-8B-Instruct-FP8"
-    """A Hugging Face model id or a directory with the checkpoint."""
+    """A Hugging Face model id, or a directory with a checkpoint."""
     max_model_len: int = Field(131_072, ge=1024)
-    """Longest prompt plus answer in tokens: a ceiling, lowered to what the GPU's memory can hold."""
+    """Upper bound for prompt plus answer in tokens. The worker lowers it to what the GPU's memory can hold."""
     gpu_memory_utilization: float = Field(0.90, gt=0, le=1)
+    """Fraction of the GPU's memory that vLLM may take."""
     kv_cache_dtype: Literal["auto", "bfloat16", "fp8"] = "auto"
-    """auto: fp8 on cards of less than 40 GiB that can (Ada and newer), where it doubles the context."""
+    """auto: fp8 on GPUs with less than 40 GiB that support it (Ada and newer), where it doubles the context."""
     load_format: str = "auto"
-    """vLLM's way of reading the weights; `dummy` gives random weights for speed measurements."""
+    """How vLLM reads the weights; `dummy` makes random weights, for speed measurements."""
     enforce_eager: bool = False
-    """Skip CUDA graph capture: a faster start, slower decoding."""
+    """Skip CUDA graph capture: the engine starts faster and decodes slower."""
     max_num_seqs: int = Field(32, ge=1)
+    """Requests in the engine's batch."""
     max_num_batched_tokens: int | None = Field(None, ge=1024)
-    """Tokens per engine step; None picks by the GPU's memory."""
+    """Tokens per engine step; None chooses by the GPU's memory."""
+    engine_start_timeout_s: float = Field(1800.0, gt=0)
+    """How long loading the model may take, the download of its weights included."""
     engine_stall_timeout_s: float = Field(300.0, gt=0)
-    """How long the engine may take for one step before it counts as dead."""
+    """Longest time for one engine step, in seconds; an engine that takes longer counts as dead."""
 
     chunk_duration: float = Field(60.0, gt=0)
-    """Seconds of video that one chunk answers for."""
+    """Seconds of video per chunk."""
     chunk_overlap: float = Field(2.0, ge=0)
-    """Seconds of the next chunk that a chunk sees as well."""
+    """Seconds of the next chunk that each chunk also sees."""
     sample_fps: float = Field(2.0, gt=0, le=60)
-    """Frames looked at per second of video: the rate that Qwen3-VL was trained at."""
+    """Frames sampled per second of video. Qwen3-VL was trained at 2."""
     min_sample_fps: float = Field(0.5, gt=0)
-    """The rate below which frames are made smaller, then chunks shorter, instead."""
+    """Lowest sampling rate. If a chunk does not fit at this rate, its frames are made smaller, then chunks shorter."""
     max_frames_per_chunk: int = Field(768, ge=2)
     max_video_tokens_per_chunk: int = Field(12_288, ge=64)
     """Vision tokens per chunk; the released processor's own limit is 12,288."""
     min_frame_tokens: int = Field(128, ge=1)
-    """Tokens per pair of frames below which the rate falls before the size does (qwen-vl-utils VIDEO_MIN_TOKEN_NUM)."""
+    """Tokens per pair of frames below which the sampling rate is lowered instead of the frame size (qwen-vl-utils
+    VIDEO_MIN_TOKEN_NUM)."""
     max_frame_tokens: int = Field(768, ge=1)
-    """Tokens per pair of frames at most (qwen-vl-utils VIDEO_MAX_TOKEN_NUM)."""
+    """Upper bound for the tokens per pair of frames (qwen-vl-utils VIDEO_MAX_TOKEN_NUM)."""
 
     max_concurrent_jobs: int = Field(4, ge=1)
-    """Jobs that run at once on the one engine."""
+    """Jobs that run at once; they share one engine."""
     max_chunks_in_flight: int = Field(16, ge=1)
-    """Chunks, over all jobs, that hold pixels or wait in the engine at once; bounds memory."""
+    """Chunks of all jobs together that hold pixels or wait in the engine at once; this bounds memory."""
     job_timeout_s: float = Field(3600.0, gt=0)
+    """Time limit for one whole job."""
     work_dir: Path = Path(tempfile.gettempdir()) / "qwen3-vl-runpod"
-    """Where a job's files lie while it runs."""
+    """Directory for the files of running jobs."""
 
     max_download_bytes: int = Field(20 * 2**30, ge=1)
+    """Largest video file that is downloaded."""
     download_timeout_s: float = Field(900.0, gt=0)
-    """Total time for one source, retries included."""
+    """Time limit for one download, retries included."""
     download_allow_private: HostsAndNetworks = ()
-    """Hosts and networks that a download may reach although they are not public."""
+    """Hosts and networks that downloads may reach although they are not public."""
     video_roots: Directories = ()
-    """Directories from which a path or file:// URL is accepted."""
+    """Directories below which a job may name a file by path or file:// URL."""
     max_video_duration_s: float = Field(86_400.0, gt=0)
     media_timeout_s: float = Field(120.0, gt=0)
-    """Time for one ffmpeg run, for probing a file, and for the decoder to give its next frame."""
+    """Time limit for one ffmpeg run, for probing a file, and for each frame of the decoder."""
 
     decoder: Literal["auto", "cpu", "cuda"] = "cpu"
-    """auto: on the GPU where there is one; where that fails, the CPU decodes after all."""
+    """auto: decode on the GPU if there is one; if the GPU fails, the CPU takes over."""
     fast_decode: bool = False
-    """Leave out the decoder's loop filters: faster, and the frames differ a little (44 dB)."""
+    """Skip the decoder's loop filters: faster, and frames differ slightly (PSNR 44 dB)."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        """Refuse settings that contradict each other, before anything long begins."""
+        contradictions = {
+            "CHUNK_OVERLAP is longer than CHUNK_DURATION": self.chunk_overlap > self.chunk_duration,
+            "MIN_SAMPLE_FPS is above SAMPLE_FPS": self.min_sample_fps > self.sample_fps,
+            "MIN_FRAME_TOKENS is above MAX_FRAME_TOKENS": self.min_frame_tokens > self.max_frame_tokens,
+            "MAX_VIDEO_TOKENS_PER_CHUNK leaves no room for question and answer in MAX_MODEL_LEN": (
+                self.max_video_tokens_per_chunk >= self.max_model_len
+            ),
+        }
+        if found := [sentence for sentence, is_so in contradictions.items() if is_so]:
+            raise ValueError("; ".join(found))
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -120,7 +141,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic passes it by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # as above
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources, the strongest first."""
+        """Return the sources, highest precedence first."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
 
@@ -128,8 +149,8 @@ def load_settings() -> Settings:
     """Read config.yaml and the environment.
 
     Raises:
-        FileNotFoundError: config.yaml is missing; pydantic would silently use the defaults.
-        pydantic.ValidationError: a key is unknown or a value out of range.
+        FileNotFoundError: config.yaml is missing; pydantic would use the defaults without saying so.
+        pydantic.ValidationError: a key is unknown, or a value is invalid.
     """
     if not CONFIG_FILE.is_file():
         raise FileNotFoundError(f"{CONFIG_FILE.name} is missing beside the src directory")

@@ -1,4 +1,4 @@
-"""Brings a job's source to the local disk."""
+"""Brings a job's source onto the local disk."""
 
 import asyncio
 from dataclasses import replace
@@ -10,25 +10,26 @@ from records import LocalVideo
 from sources.http import HttpFetch
 from sources.local import is_local, local_video
 
-SLOW_WINDOW_S, LEAST_BYTES_A_WINDOW = 120.0, 10**6
-"""A slower source is given up: the GPU is paid for while a job waits. Four attempts with their pauses fit in."""
+SPEED_WINDOW_S, MIN_BYTES_PER_WINDOW = 120.0, 10**6
+"""A download that brings less in one window is given up, because the GPU is paid for while a job waits. The window is
+long enough for all four attempts with their pauses."""
 ABORT_GRACE_S = 2.0
-"""How long an aborted transfer may take to end; only a name server that does not answer needs it."""
+"""How long to wait for an aborted transfer to end. It ends at once unless a name server does not answer."""
 
 
 async def download(source: str, directory: Path, settings: Settings) -> LocalVideo:
     """Fetch an http(s) URL into a directory, or link an allowed local path there.
 
-    Either way the file has the same name, which is not the caller's. When it returns, raises or is cancelled, the
-    transfer has ended; what was written stays for the directory's owner to remove.
+    The file is always called `source`, whatever the caller calls it. No transfer outlives the call, whether it returns,
+    raises or is cancelled. A partly written file stays; the owner of the directory removes it.
 
     Args:
-        source: http(s) URL, or an absolute path or file:// URL under one of settings.video_roots.
-        directory: an existing directory of this job.
-        settings: limits and allowances.
+        source: an http(s) URL, or an absolute path or file:// URL below one of settings.video_roots.
+        directory: an existing directory that belongs to this job.
+        settings: limits, and what may be accessed.
 
     Raises:
-        DownloadError: or one of its kinds.
+        DownloadError: or a subclass of it.
     """
     target = directory / "source"
     if is_local(source):
@@ -40,7 +41,7 @@ async def download(source: str, directory: Path, settings: Settings) -> LocalVid
     fetching.add_done_callback(_retrieve_exception)
     try:
         async with asyncio.timeout(settings.download_timeout_s):
-            await _while_fast_enough(fetching, fetch)
+            await _wait_while_fast_enough(fetching, fetch)
     except TimeoutError as exc:
         raise DownloadTimeout(f"The source was not complete after {settings.download_timeout_s:g} s.") from exc
     finally:
@@ -49,16 +50,22 @@ async def download(source: str, directory: Path, settings: Settings) -> LocalVid
     return LocalVideo(target, fetching.result())
 
 
-async def _while_fast_enough(fetching: asyncio.Task[int], fetch: HttpFetch) -> None:
-    """Wait for a transfer, for as long as it brings enough in each window of time."""
+async def _wait_while_fast_enough(fetching: asyncio.Task[int], fetch: HttpFetch) -> None:
+    """Wait for a transfer to end.
+
+    Raises:
+        DownloadTimeout: it brought less than MIN_BYTES_PER_WINDOW in the last window.
+    """
     before_bytes = 0
-    while not (await asyncio.wait({fetching}, timeout=SLOW_WINDOW_S))[0]:
-        if fetch.received_bytes - before_bytes < LEAST_BYTES_A_WINDOW:
-            raise DownloadTimeout(f"The source sent less than a megabyte in {SLOW_WINDOW_S:g} s.")
+    while not (await asyncio.wait({fetching}, timeout=SPEED_WINDOW_S))[0]:
+        if fetch.received_bytes - before_bytes < MIN_BYTES_PER_WINDOW:
+            raise DownloadTimeout(
+                f"The source sent less than {MIN_BYTES_PER_WINDOW / 1e6:g} MB in {SPEED_WINDOW_S:g} s."
+            )
         before_bytes = fetch.received_bytes
 
 
 def _retrieve_exception(fetching: asyncio.Task[int]) -> None:
-    """Keep asyncio from logging the exception of an aborted transfer."""
+    """Mark the exception of an aborted transfer as seen; asyncio would log it otherwise."""
     if not fetching.cancelled():
         fetching.exception()

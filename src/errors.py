@@ -26,11 +26,13 @@ WorkerError                 INTERNAL
   EngineDead                ENGINE_DEAD
   JobTimeout                TIMEOUT
 
-A message is written for the caller of the API: no path, no URL, no secret, one sentence.
-The README lists every code with what to do about it; a test keeps the two equal.
+A message is one sentence for the caller of the API, without paths, URLs or secrets.
+The README lists every code and what to do about it; a test keeps the two lists equal.
 """
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -38,10 +40,11 @@ class WorkerError(Exception):
     """A failure whose message the caller may read."""
 
     code: ClassVar[str] = "INTERNAL"
-    refresh_worker: ClassVar[bool] = False
+    refresh_worker: bool = False
+    """Whether this worker process should be replaced by a new one."""
 
     def __str__(self) -> str:
-        """The API form, `CODE: sentence`."""
+        """The form that the API uses: `CODE: sentence`."""
         return f"{self.code}: {super().__str__()}"
 
 
@@ -52,25 +55,25 @@ class InputError(WorkerError):
 
 
 class DownloadError(WorkerError):
-    """The source could not be fetched, and no narrower reason fits."""
+    """The source could not be fetched, and no subclass gives a narrower reason."""
 
     code = "DOWNLOAD_FAILED"
 
 
 class UrlInvalid(DownloadError):
-    """The address is no well-formed http(s) URL, or is a path outside the allowed roots."""
+    """The source is neither a well-formed http(s) URL nor a path below one of VIDEO_ROOTS."""
 
     code = "URL_INVALID"
 
 
 class UrlBlocked(DownloadError):
-    """The address leads to a network that the worker must not reach."""
+    """The URL leads to a network that the worker must not reach."""
 
     code = "URL_BLOCKED"
 
 
 class UrlExpired(DownloadError):
-    """The URL was signed for a time that is over."""
+    """The URL was presigned and has expired."""
 
     code = "URL_EXPIRED"
 
@@ -104,23 +107,23 @@ class DiskFull(DownloadError):
 
     code = "DISK_FULL"
     ERRNOS: ClassVar = frozenset([errno.ENOSPC, errno.EDQUOT])
-    """Those of an OSError that means this."""
+    """The errno values of an OSError that mean a full disk."""
 
 
 class MediaError(WorkerError):
-    """The file is no video that can be read."""
+    """The file is not a readable video."""
 
     code = "UNREADABLE_VIDEO"
 
 
 class NoVideoStream(MediaError):
-    """The file is readable but holds no moving pictures."""
+    """The file is readable but has no video stream."""
 
     code = "NO_VIDEO_STREAM"
 
 
 class EncryptedVideo(MediaError):
-    """The pictures are encrypted."""
+    """The video is encrypted."""
 
     code = "ENCRYPTED_VIDEO"
 
@@ -138,13 +141,13 @@ class VideoTooLong(MediaError):
 
 
 class VideoTooLarge(MediaError):
-    """The video's pictures have more pixels than the worker decodes."""
+    """The video's frames have more pixels than the worker decodes."""
 
     code = "VIDEO_TOO_LARGE"
 
 
 class NoFrames(MediaError):
-    """No picture of the wanted span could be decoded."""
+    """No frame of the requested span could be decoded."""
 
     code = "NO_FRAMES"
 
@@ -168,7 +171,7 @@ class GenerationFailed(WorkerError):
 
 
 class AllChunksFailed(WorkerError):
-    """Not one chunk of the video was answered."""
+    """No chunk of the video was answered."""
 
     code = "ALL_CHUNKS_FAILED"
 
@@ -184,6 +187,7 @@ class EngineDead(WorkerError):
 
     code = "ENGINE_DEAD"
     refresh_worker = True
+    SENTENCE: ClassVar = "The engine process died; this worker restarts. Send the job again."
 
 
 class JobTimeout(WorkerError):
@@ -192,12 +196,23 @@ class JobTimeout(WorkerError):
     code = "TIMEOUT"
 
 
+@contextmanager
+def first_of_group() -> Iterator[None]:
+    """Raise the first exception of a task group instead of the group, so that callers see the typed error."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        failure: Exception = group
+        while isinstance(failure, ExceptionGroup):
+            failure = failure.exceptions[0]
+        raise failure from failure.__cause__
+
+
 def to_response(exc: Exception) -> dict[str, str | bool]:
     """Return the handler's return value for a failed job.
 
-    `error` stays a string: the platform completes a job without output when it is an object
-    (runpod-python issue 299). Any exception but a WorkerError may carry paths or URLs, so
-    its text stays in the log.
+    `error` is a string because the platform completes a job without output if it is an object (runpod-python issue
+    299). The text of any exception other than a WorkerError may contain paths or URLs, so it stays in the log.
     """
     known = exc if isinstance(exc, WorkerError) else WorkerError("Unexpected failure; the worker's log has the cause.")
     body: dict[str, str | bool] = {"error": str(known)}

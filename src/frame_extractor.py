@@ -1,12 +1,11 @@
 """What a video file holds, at which rate to look at it, and its frames."""
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from config import Settings
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
 from frames.assembly import BatchAssembler
 from frames.reader_pool import DECODE, SCAN, VideoReaders
-from protocol import DecodePlan
-from records import Chunk, FrameBatch, Sampling, SamplingMode, VideoInfo
+from protocol import GPU_CODECS, MAX_PICTURE_PIXELS, MAX_PICTURES, DecodeOrder, ProbeReply, Refusal
+from records import Chunk, FrameBatch, FrameSelection, SampleGrid, VideoInfo, Watched
+from strict_json import InvalidMessage
 from vision import Budget, SamplingRate, fit, microseconds
 
 log = logging.getLogger(__name__)
@@ -26,16 +26,20 @@ MAX_DECODER_THREADS = 16
 """libavcodec's own advice; every thread holds pictures, and a container may use fewer cores than it sees."""
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
 """There with every NVIDIA driver; looking for it opens no CUDA context."""
-GPU_CODECS = frozenset(["h264", "hevc", "vp9"])
-"""Whose standards leave no pixel to the decoder's choice; libav gives AV1 to dav1d, which uses no GPU."""
-REFUSALS: dict[str, tuple[type[MediaError], str]] = {
-    "unreadable": (MediaError, "The file is not a video of a supported format, or it is damaged."),
-    "no_video_stream": (NoVideoStream, "The file holds no moving pictures."),
-    "encrypted": (EncryptedVideo, "The video is encrypted."),
-    "unsupported_codec": (UnsupportedCodec, "The video's codec is not supported."),
-    "too_large": (VideoTooLarge, "The video's pictures are larger than 36 megapixels."),
-    "too_many_pictures": (VideoTooLong, "The video has more than 25 million pictures."),
-    "no_frames": (NoFrames, "No picture of the video could be decoded."),
+REFUSALS: dict[Refusal, tuple[type[MediaError], str]] = {
+    Refusal.UNREADABLE: (MediaError, "The file is not a video of a supported format, or it is damaged."),
+    Refusal.NO_VIDEO_STREAM: (NoVideoStream, "The file holds no moving pictures."),
+    Refusal.ENCRYPTED: (EncryptedVideo, "The video is encrypted."),
+    Refusal.UNSUPPORTED_CODEC: (UnsupportedCodec, "The video's codec is not supported."),
+    Refusal.TOO_LARGE: (
+        VideoTooLarge,
+        f"The video's pictures are larger than {MAX_PICTURE_PIXELS // 1_000_000} megapixels.",
+    ),
+    Refusal.TOO_MANY_PICTURES: (
+        VideoTooLong,
+        f"The video has more than {MAX_PICTURES // 1_000_000} million pictures.",
+    ),
+    Refusal.NO_FRAMES: (NoFrames, "No picture of the video could be decoded."),
 }
 
 
@@ -65,13 +69,16 @@ class FrameExtractor:
             MediaError: or one of its kinds; the file cannot be used.
         """
         with self.readers.take(SCAN) as scanner:
-            scanner.begin(path, str(path))
-            scanned = json.loads(await asyncio.to_thread(scanner.read_all))
-        if "refused" in scanned:
-            kind, sentence = REFUSALS[scanned["refused"]]
+            scanner.begin(path, "")
+            reply = await asyncio.to_thread(scanner.read_all)
+        try:
+            outcome = ProbeReply.from_json(reply).outcome
+        except InvalidMessage as exc:
+            raise MediaError("The process that reads the video did not describe it.") from exc
+        if isinstance(outcome, Refusal):
+            kind, sentence = REFUSALS[outcome]
             raise kind(sentence)
-        scanned |= {name: Fraction(scanned[name]) for name in ("fps", "time_base_s")}
-        return VideoInfo(**scanned)
+        return outcome
 
     def calculate_sampling_rate(self, info: VideoInfo, span_s: float, wanted_fps: float) -> SamplingRate:
         """Return rate and frame size for chunks that see span_s seconds, within the frame and token budgets.
@@ -86,10 +93,10 @@ class FrameExtractor:
         self,
         path: Path,
         info: VideoInfo,
-        sampling: Sampling,
+        grid: SampleGrid,
         chunks: Sequence[Chunk],
         *,
-        mode: SamplingMode = "uniform",
+        selection: FrameSelection = "uniform",
     ) -> AsyncGenerator[FrameBatch]:
         """Decode the chunks' frames in one pass, a batch a chunk, in order.
 
@@ -102,24 +109,24 @@ class FrameExtractor:
         Args:
             path: local file.
             info: of that file.
-            sampling: the grid of instants, and the frame size.
+            grid: the grid of instants, and the frame size.
             chunks: in time order.
-            mode: "keyframes" gives at most one for two instants, twice, at its own time; "adaptive" leaves out pairs of
-                frames that look like the frame before them.
+            selection: "keyframes" gives at most one for each instant, twice, at its own time; "adaptive" leaves out
+                pairs of frames that look like the frame before them.
 
         Raises:
             MediaError: the decoders failed or gave nothing for too long, and no chunk was complete.
         """
-        if mode == "keyframes":  # each makes a pair by itself: two would share the mean of their times
-            sampling = replace(sampling, fps=sampling.fps / 2)
-        plan = self._plan(path, info, sampling, chunks, mode)
+        on_gpu = self._on_gpu and selection != "keyframes" and info.codec in GPU_CODECS and info.seekable
+        order = self._order(info, grid, chunks, selection)
         left, left_at_restart = list(chunks), 0
         lost: list[FrameBatch] = []
         is_decodable = False
         while left:
-            plan = replace(plan, start=sampling.indices(left[0]).start)
+            threads = 1 if on_gpu else _threads()
+            order = replace(order, start=grid.indices(left[0]).start, threads=threads)
             try:
-                async with aclosing(self._stream_until_fault(plan, sampling, left, mode)) as batches:
+                async with aclosing(self._stream_until_fault(path, order, left, selection, on_gpu=on_gpu)) as batches:
                     async for batch in batches:
                         for fault in lost:
                             yield fault
@@ -127,9 +134,9 @@ class FrameExtractor:
                         yield batch
                         del batch  # its pixels are the caller's alone while the next is read
             except MediaError as exc:
-                if plan.on_gpu:
+                if on_gpu:
                     log.warning("the GPU did not decode, the CPU goes on: %s", exc)
-                    plan = replace(plan, on_gpu=False, threads=_threads())
+                    on_gpu = False
                     continue
                 failed = left if len(left) == left_at_restart else left[:1]
                 left = left[len(failed) :]
@@ -137,45 +144,35 @@ class FrameExtractor:
                 if not left and not is_decodable:
                     raise
                 log.warning("%d chunks from %d on are lost: %s", len(failed), failed[0].index, exc)
-                lost += [_lost(chunk, sampling, str(exc)) for chunk in failed]
+                lost += [_lost(chunk, grid, str(exc)) for chunk in failed]
         for fault in lost:
             yield fault
 
-    def _plan(
-        self, path: Path, info: VideoInfo, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
-    ) -> DecodePlan:
-        on_gpu = self._on_gpu and mode != "keyframes" and info.codec in GPU_CODECS and info.seekable
-        return DecodePlan(
-            path=str(path),
-            stream_index=info.stream_index,
-            codec=info.codec,
-            first_pts=info.first_pts,
-            time_base_s=str(info.time_base_s),
-            video_fps=str(info.fps),
-            fps=str(sampling.fps),
-            start=sampling.indices(chunks[0]).start,
-            stop=sampling.indices(chunks[-1]).stop,
-            height_px=sampling.height_px,
-            width_px=sampling.width_px,
-            threads=1 if on_gpu else _threads(),
-            on_gpu=on_gpu,
-            fast=self._fast_decode,
-            seekable=info.seekable,
-            keyframes_only=mode == "keyframes",
+    def _order(
+        self, info: VideoInfo, grid: SampleGrid, chunks: Sequence[Chunk], selection: FrameSelection
+    ) -> DecodeOrder:
+        return DecodeOrder(
+            info=info,
+            grid=grid,
+            start=grid.indices(chunks[0]).start,
+            stop=grid.indices(chunks[-1]).stop,
+            threads=_threads(),
+            skip_loop_filter=self._fast_decode,
+            keyframes_only=selection == "keyframes",
         )
 
     async def _stream_until_fault(
-        self, plan: DecodePlan, sampling: Sampling, chunks: Sequence[Chunk], mode: SamplingMode
+        self, path: Path, order: DecodeOrder, chunks: Sequence[Chunk], selection: FrameSelection, *, on_gpu: bool
     ) -> AsyncGenerator[FrameBatch]:
         """Decode with one process; the error of a decoder that fails is raised."""
-        with self.readers.take(DECODE, on_gpu=plan.on_gpu) as decoder:
-            decoder.begin(Path(plan.path), json.dumps(asdict(plan)))
-            assembler = BatchAssembler(decoder.read_into, sampling, mode)
+        with self.readers.take(DECODE, on_gpu=on_gpu) as decoder:
+            decoder.begin(path, order.to_json())
+            assembler = BatchAssembler(decoder.read_into, order.grid, selection)
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
                 yield await asyncio.to_thread(assembler.batch, chunk, following)
 
     async def extract_frames(
-        self, path: Path, info: VideoInfo, sampling: Sampling, chunk: Chunk, *, mode: SamplingMode = "uniform"
+        self, path: Path, info: VideoInfo, grid: SampleGrid, chunk: Chunk, *, selection: FrameSelection = "uniform"
     ) -> FrameBatch:
         """Decode the frames of one chunk; see stream_frames.
 
@@ -183,7 +180,7 @@ class FrameExtractor:
             NoFrames: the chunk's span holds no decodable picture.
             MediaError: the decoder failed or gave nothing for too long.
         """
-        stream = self.stream_frames(path, info, sampling, [chunk], mode=mode)
+        stream = self.stream_frames(path, info, grid, [chunk], selection=selection)
         async with aclosing(stream):
             batch = await anext(stream)
         if len(batch.pixels):
@@ -211,8 +208,8 @@ def _threads() -> int:
     return min(len(os.sched_getaffinity(0)), MAX_DECODER_THREADS)
 
 
-def _lost(chunk: Chunk, sampling: Sampling, fault: str) -> FrameBatch:
+def _lost(chunk: Chunk, grid: SampleGrid, fault: str) -> FrameBatch:
     """The batch of a chunk that the decoder failed on."""
-    pixels = np.empty((0, sampling.height_px, sampling.width_px, 3), np.uint8)
+    pixels = np.empty((0, grid.height_px, grid.width_px, 3), np.uint8)
     times_s, is_damaged = np.empty(0, np.float64), np.empty(0, np.bool_)
-    return FrameBatch(chunk, pixels, times_s, is_damaged, sampling.fps, chunk.start_s, 0.0, fault)
+    return FrameBatch(Watched(chunk, grid, fault=fault), pixels, times_s, is_damaged)

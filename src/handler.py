@@ -1,79 +1,64 @@
-"""RunPod's entry point: the only file that knows the platform, and the only one where dicts become records."""
+"""RunPod's entry point: the only file that knows the platform and its SDK."""
 
 import asyncio
 import functools
 import logging
-import multiprocessing
 import os
 import sys
+from contextlib import aclosing
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any
 
-from api.output import job_output
-from api.progress import ProgressSender
-from api.request import validate_input
-from api.size_limit import deliverable
-from config import Settings, load_settings
-from errors import WorkerError, to_response
+import worker
+from api.progress import Progress, ProgressMeter, ProgressSender
+from config import load_settings
 from job_directory import sweep
 from ops.fitness import examine
-from ops.redaction import SECRET_NAME, RedactingFormatter
-from pipeline import Report, Services, process_video_job
-from records import Progress
+from ops.logs import configure_logging, job_context
+from ops.process_exit import exit_at_once
+from worker import JobOutcome
 
 log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_S = 1.0
 PROGRESS_TIMEOUT_S = 5.0
 DELIVERY_SHARE = 0.1
-"""Of the platform's own limit on a job, kept for delivering the result."""
+"""Fraction of the platform's execution timeout that is reserved for delivering the result."""
 EXIT_GRACE_S = 5.0
-"""After the engine died: time for running jobs to deliver their errors before the process ends."""
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-
-
-@functools.cache
-def services() -> Services:
-    """What all jobs share; made once per worker process."""
-    return Services.create(load_settings())
+"""Time for running jobs to deliver their errors before the process ends."""
+REFRESH_STATUS = 1
+"""Upon this exit status the platform starts another worker. Nothing gentler ends the process in time: the SDK would
+first wait up to 90 s for its open polls."""
 
 
 async def handler(job: dict[str, Any]) -> dict[str, Any]:
-    """Answer one RunPod job, with its progress in /status; see `answer_job`."""
-    async with ProgressSender(functools.partial(_post_progress, job), PROGRESS_INTERVAL_S) as sender:
-        answer = await answer_job(job, sender.report)
-    if answer.get("refresh_worker"):
-        asyncio.get_running_loop().call_later(EXIT_GRACE_S, _exit_after_engine_death)
-    return answer
-
-
-async def answer_job(job: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return a job's documented output, or {"error": "CODE: sentence"}.
-
-    Never raises but for cancellation: the SDK would send the traceback to the caller.
-    """
-    job_id = job.get("id", "?")
-    try:
-        request = validate_input(job.get("input"))
-        result = await process_video_job(request, services(), report, time_limit_s(job, services().settings))
-        output = deliverable(job_output(result)).model_dump(mode="json")
-    except WorkerError as exc:
-        log.warning("job %s failed: %s", job_id, exc, exc_info=log.isEnabledFor(logging.DEBUG))
-        return to_response(exc)
-    except Exception as exc:  # the one boundary: whatever else went wrong becomes a coded error
-        log.exception("job %s failed", job_id)
-        return to_response(exc)
-    log.info("job %s: %d chunks in %.1f s", job_id, len(result.chunks), result.total_s)
+    """Answer one RunPod job, with its progress in /status; every line that is logged meanwhile names the job."""
+    _exit_with_the_engine()
+    with job_context(str(job.get("id", "?"))):
+        output = await _answer(job)
+    if output.get("refresh_worker"):
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
     return output
 
 
-def time_limit_s(job: dict[str, Any], settings: Settings) -> float:
-    """Return how long a job may take: as configured, or less if the platform ends it earlier and says so."""
+async def _answer(job: dict[str, Any]) -> dict[str, Any]:
+    output: dict[str, Any] = {}
+    meter, jobs = ProgressMeter(), worker.run_job(job.get("input"), platform_limit_s(job))
+    send = functools.partial(_post_progress, job)
+    async with ProgressSender(send, PROGRESS_INTERVAL_S) as sender, aclosing(jobs) as events:
+        async for event in events:
+            if isinstance(event, JobOutcome):
+                output = event.output
+            elif progress := meter.after(event):
+                sender.report(progress)
+    return output
+
+
+def platform_limit_s(job: dict[str, Any]) -> float | None:
+    """Return how long a job may take before the platform ends it, less the time to deliver; None if it does not say."""
     policy = job.get("policy")
     limit_ms = policy.get("executionTimeout") if isinstance(policy, dict) else None
-    if isinstance(limit_ms, int) and limit_ms > 0:
-        return min(settings.job_timeout_s, limit_ms / 1000 * (1 - DELIVERY_SHARE))
-    return settings.job_timeout_s
+    return limit_ms / 1000 * (1 - DELIVERY_SHARE) if isinstance(limit_ms, int) and limit_ms > 0 else None
 
 
 async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
@@ -92,26 +77,18 @@ async def _post_progress(job: dict[str, Any], progress: Progress) -> None:
         async with asyncio.timeout(PROGRESS_TIMEOUT_S), AsyncClientSession() as session:
             await send_result(session, body, job)
     except TimeoutError:
-        log.warning("job %s: progress not delivered within %g s", job["id"], PROGRESS_TIMEOUT_S)
+        log.warning("progress was not delivered within %g s", PROGRESS_TIMEOUT_S)
 
 
-def _exit_after_engine_death() -> NoReturn:
-    """End the process with status 1, so that the platform starts another.
+@functools.cache
+def _exit_with_the_engine() -> asyncio.Task[None]:
+    """Watch, from the first job on, for an engine that dies, also between two jobs: the next one would be lost."""
 
-    Nothing gentler ends it in time: the SDK would first wait up to 90 s for its open polls. Its child that pings
-    the platform outlives os._exit, and would go on reporting a worker that is no more.
-    """
-    for child in multiprocessing.active_children():
-        child.kill()
-    os._exit(1)
+    async def exit_after_death() -> None:
+        await worker.services().client.engine_death.wait()
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
 
-
-def configure_logging(settings: Settings) -> None:
-    """Log to stderr. Importing runpod configures the root logger too, so this replaces what is there."""
-    to_stderr = logging.StreamHandler(sys.stderr)
-    secrets = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
-    to_stderr.setFormatter(RedactingFormatter(LOG_FORMAT, secrets))
-    logging.basicConfig(level=settings.log_level, handlers=[to_stderr], force=True)
+    return asyncio.create_task(exit_after_death())
 
 
 async def fitness() -> None:
@@ -120,7 +97,7 @@ async def fitness() -> None:
     Raises:
         RuntimeError: with what is wrong.
     """
-    faults = [finding for finding in await examine(services().settings) if not finding.is_fit]
+    faults = [finding for finding in await examine(worker.services().settings) if not finding.is_fit]
     if faults:
         raise RuntimeError("; ".join(f"{fault.name}: {fault.sentence}" for fault in faults))
 
@@ -141,7 +118,7 @@ def main() -> None:
     os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
     import runpod  # 2 s of imports that neither tests nor test_local.py need
 
-    settings = services().settings
+    settings = worker.services().settings
     configure_logging(settings)
     sweep(settings.work_dir)
     runpod.serverless.register_fitness_check(fitness)
@@ -150,7 +127,8 @@ def main() -> None:
     try:
         runpod.serverless.start(config)
     finally:  # left to the interpreter's end, vLLM's finaliser fails and prints a traceback
-        asyncio.run(services().client.shutdown())
+        if not asyncio.run(worker.services().client.shutdown()):
+            exit_at_once(0)  # the model is still loading: its thread would keep the process alive
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""A job's own directory, removed at its end; what a worker that was killed left behind is removed by the next one."""
+"""The directory of a job's files, removed when the job ends.
+
+Directories that a killed worker left behind are removed when the next worker starts.
+"""
 
 import asyncio
 import fcntl
@@ -7,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from errors import DiskFull
@@ -19,50 +22,62 @@ PREFIX = "job-"
 
 @asynccontextmanager
 async def job_directory(work_dir: Path) -> AsyncIterator[Path]:
-    """Give a job a directory that only this user may enter, gone afterwards.
+    """Create a directory that only this user may enter, and remove it when the block ends.
 
-    While the job runs it is locked, which tells `sweep` that it is in use; the lock dies with the process.
+    It is locked during the block, which tells `sweep` that it is in use. The lock ends with the process.
 
     Raises:
-        DiskFull: there is no room for it.
+        DiskFull: the disk has no room for a directory.
     """
-    directory = _make(work_dir)  # not in a thread: a job that is cancelled meanwhile would never learn of it
-    with _locked(directory):
+    with ExitStack() as lock:
+        directory = _make(work_dir, lock)  # not in a thread: a job cancelled meanwhile could not remove the directory
         try:
             yield directory
         finally:
-            await asyncio.to_thread(shutil.rmtree, directory, onerror=_log_what_stays)
+            await asyncio.to_thread(shutil.rmtree, directory, onerror=_log_failed_removal)
 
 
-def _make(work_dir: Path) -> Path:
+def _make(work_dir: Path, lock: ExitStack) -> Path:
+    """Create a directory, locked until `lock` is closed."""
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=work_dir))
+        with _locked(work_dir, wait=True):  # no sweep may find the new directory before it is locked
+            directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work_dir))
+            lock.enter_context(_locked(directory))
     except OSError as exc:
         if exc.errno in DiskFull.ERRNOS:
             raise DiskFull("The worker's disk is full.") from exc
         raise
+    return directory
 
 
-def _log_what_stays(_function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
-    """The job's answer is worth more than the file; the next worker's sweep tries again."""
+def _log_failed_removal(_function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    """Log instead of raising, since the job has its answer; the next worker's sweep tries again."""
     log.error("could not remove %s: %s", path, error[1])
 
 
 def sweep(work_dir: Path) -> None:
-    """Remove the directories of jobs whose worker is no more; those of workers that run, or of other users, stay."""
-    for directory in work_dir.glob(f"{PREFIX}*"):
-        # In use, another user's, removed by another worker just now, or no directory.
-        with suppress(BlockingIOError, PermissionError, FileNotFoundError, NotADirectoryError), _locked(directory):
-            shutil.rmtree(directory)
-            log.warning("removed what a job of a worker that was killed left behind")
+    """Remove the directories of jobs whose worker has ended; those of running workers and of other users stay."""
+    if not work_dir.is_dir():
+        return
+    with _locked(work_dir, wait=True):
+        for directory in work_dir.glob(f"{PREFIX}*"):
+            # It is in use, or belongs to another user, or another worker has just removed it, or it is a file.
+            with suppress(BlockingIOError, PermissionError, FileNotFoundError, NotADirectoryError), _locked(directory):
+                shutil.rmtree(directory)
+                log.warning("removed the directory of a job whose worker was killed")
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold an exclusive lock on a directory.
+
+    Raises:
+        BlockingIOError: another process or job holds it, and `wait` is false.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)

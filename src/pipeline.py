@@ -1,13 +1,12 @@
-"""One job from request to result: owns its directory, its deadline and its progress."""
+"""One job from request to result: owns its directory, its deadline and its events."""
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, NoReturn, Self
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from api.request import JobRequest
 from config import Settings
@@ -16,38 +15,35 @@ from errors import AllChunksFailed, EngineDead, JobTimeout, WorkerError
 from frame_extractor import FrameExtractor
 from job_directory import job_directory
 from records import (
-    ChunkResult,
+    Answer,
+    Conclusion,
     GenerationOptions,
+    JobEvent,
     JobResult,
     LocalVideo,
-    Progress,
-    Synthesis,
-    VideoInfo,
-    VideoPlan,
+    Planned,
+    Question,
+    Stage,
+    Watched,
 )
+from stopwatch import Stopwatch
 from video_processor import VideoProcessor
 from vllm_client import VLLMClient
 
 log = logging.getLogger(__name__)
 
-# Where each stage begins on the scale of the whole job; most of the time goes into the chunks.
-STAGE_START = {"download": 0.0, "validate": 0.10, "chunks": 0.12, "synthesis": 0.95}
 SYNTHESIS_SHARE = 0.1
-"""Of the job's time, kept free of chunks so that those answered by then can be merged."""
-
-Report = Callable[[Progress], None]
+"""Fraction of the job's time that is kept free of chunks, for merging those that were answered by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all jobs of a worker process share."""
+    """What all jobs of a worker process share. As a context manager it stops the engine at the end."""
 
     settings: Settings
     extractor: FrameExtractor
     processor: VideoProcessor
     client: VLLMClient
-    engine_death: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by the job that meets it; ends all others, whatever they wait for."""
 
     @classmethod
     def create(cls, settings: Settings) -> Self:
@@ -55,46 +51,48 @@ class Services:
         extractor = FrameExtractor(settings)
         return cls(settings, extractor, VideoProcessor(settings, extractor), VLLMClient(settings))
 
+    async def __aenter__(self) -> Self:
+        return self
 
-class _Stopwatch:
-    def __init__(self) -> None:
-        self.stages_s: dict[str, float] = {}
-        self._started_s = time.monotonic()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started_s = time.monotonic()
-        yield
-        self.stages_s[f"{name}_s"] = time.monotonic() - started_s
-
-    @property
-    def total_s(self) -> float:
-        return time.monotonic() - self._started_s
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.shutdown()
 
 
-async def process_video_job(request: JobRequest, services: Services, report: Report, timeout_s: float) -> JobResult:
-    """Answer a job's question about its video, as long as the engine lives.
+async def run(request: JobRequest, services: Services, timeout_s: float) -> AsyncGenerator[JobEvent]:
+    """Answer a job's question about its video, and tell what happens as it happens; the result is the last event.
 
-    When the time is over, the chunks that were answered are the result; the others have an error.
-    Cancelling it kills the decoder, aborts the engine's requests and removes the job's files.
+    When the time is over, the chunks that were answered are the result; the others have an error. Closing the
+    generator kills the decoder, aborts the engine's requests and removes the job's files.
 
     Args:
         request: the job's input.
-        services: of this worker.
-        report: called with the job's progress.
+        services: those of this worker.
         timeout_s: for the whole job.
 
     Raises:
-        WorkerError: or one of its kinds; AllChunksFailed when not one chunk was answered, JobTimeout when not
-            one was in time, EngineDead when this job or another one met that.
+        WorkerError: or one of its kinds; AllChunksFailed when no chunk was answered, JobTimeout when none was
+            answered in time, EngineDead when this job or another one met the engine's death.
     """
-    job = asyncio.create_task(_process(request, services, report, timeout_s))
-    death = asyncio.create_task(services.engine_death.wait())
+    events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
+
+    async def drive() -> None:
+        # One task drives the stages and never waits between two events: their timeouts and task groups may span events.
+        async with aclosing(_stages(request, services, timeout_s)) as stages:
+            async for event in stages:
+                events.put_nowait(event)
+
+    job = asyncio.create_task(drive())
+    job.add_done_callback(lambda _job: events.put_nowait(None))
+    death = asyncio.create_task(services.client.engine_death.wait())
+    death.add_done_callback(lambda _death: job.cancel())
     try:
-        await asyncio.wait({job, death}, return_when=asyncio.FIRST_COMPLETED)
-        return job.result() if job.done() else _end_with_the_engine()
+        while (event := await events.get()) is not None:
+            yield event
+        _raise_failure(job)
     except EngineDead:
-        services.engine_death.set()
+        services.client.engine_death.set()  # ends all other jobs, whatever they wait for
         raise
     finally:
         job.cancel()
@@ -102,111 +100,145 @@ async def process_video_job(request: JobRequest, services: Services, report: Rep
         await asyncio.gather(job, death, return_exceptions=True)
 
 
-def _end_with_the_engine() -> NoReturn:
-    raise EngineDead("The engine died; this worker restarts. Send the job again.")
+def _raise_failure(job: asyncio.Task[None]) -> None:
+    if job.cancelled():  # only the engine's death cancels a job from within
+        raise EngineDead(EngineDead.SENTENCE)
+    job.result()
 
 
-async def _process(request: JobRequest, services: Services, report: Report, timeout_s: float) -> JobResult:
+async def _stages(request: JobRequest, services: Services, timeout_s: float) -> AsyncGenerator[JobEvent]:
+    """Download, read, plan, watch and ask, conclude."""
     end_s = asyncio.get_running_loop().time() + timeout_s
     chunks_end_s = end_s - SYNTHESIS_SHARE * timeout_s if request.aggregate else end_s
-    job = _Job(request, services, report)
-    # While the video arrives, the model loads, if it has not, and the processes start that will read the video.
-    async with job_directory(services.settings.work_dir) as directory, _model_loading(services.client):
+    settings, processor, watch = services.settings, services.processor, Stopwatch[Stage]()
+    # While the video arrives, the model loads if it has not, and the processes that will read the video start.
+    async with job_directory(settings.work_dir) as directory, services.client.loading():
         with services.extractor.readers.started_early():
             async with _deadline(chunks_end_s, "before the first chunk was looked at"):
-                source = await job.prepare(directory)
-            chunks = await job.answer_chunks(source, chunks_end_s)
-        synthesis, synthesis_error = await job.synthesise(chunks, end_s) if request.aggregate else (None, None)
-    watch = job.watch
-    return JobResult(source.info, source.plan, tuple(chunks), synthesis, synthesis_error, watch.stages_s, watch.total_s)
+                yield Stage.DOWNLOAD
+                with watch.lap(Stage.DOWNLOAD):
+                    video = await download(request.video_url, directory, settings)
+                yield Stage.VALIDATE
+                with watch.lap(Stage.VALIDATE):
+                    info = await processor.validate_video(video)
+                yield Stage.PLAN
+                with watch.lap(Stage.PLAN):  # in a thread: its first call imports for seconds
+                    plan = await asyncio.to_thread(
+                        processor.calculate_optimal_chunks,
+                        info, request.chunk_duration, request.sample_fps, request.frame_selection,
+                    )  # fmt: skip
+                yield (planned := Planned(info, plan))
+            yield Stage.CHUNKS
+            account = _Account(planned, Question(0, request.prompt))
+            with watch.lap(Stage.CHUNKS):
+                async for event in _watch_and_ask(request, services, video, account, chunks_end_s):
+                    account.add(event)
+                    yield event
+            account.raise_if_nothing_was_answered()
+        if request.aggregate:
+            yield Stage.SYNTHESIS
+            with watch.lap(Stage.SYNTHESIS):
+                account.add(conclusion := await _conclude(request, services, account.answers, end_s))
+            yield conclusion
+    yield account.result(watch)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    video: LocalVideo
-    info: VideoInfo
-    plan: VideoPlan
+async def _watch_and_ask(
+    request: JobRequest, services: Services, video: LocalVideo, account: "_Account", end_s: float
+) -> AsyncGenerator[Watched | Answer]:
+    """Decode the chunks and ask about each as soon as its frames exist; when the time is over, answer for the rest.
+
+    Raises:
+        JobTimeout: the time is over and no chunk was answered.
+    """
+    info, plan = account.planned.info, account.planned.plan
+    batches = services.extractor.stream_frames(video.path, info, plan.grid, plan.chunks, selection=plan.selection)
+    try:
+        async with (
+            _deadline(end_s, "before this part was answered"),
+            aclosing(services.client.stream_answers([account.question], batches, _options(request))) as events,
+        ):
+            async for event in events:
+                yield event
+    except JobTimeout as exc:
+        if not any(answer.is_answered for answer in account.answers):
+            raise
+        late = account.missing_answers(str(exc))
+        log.warning("%d of %d chunks came too late", len(late), len(plan.chunks))
+        for answer in late:
+            yield answer
 
 
-class _Job:
-    """The stages of one job."""
+async def _conclude(request: JobRequest, services: Services, answers: list[Answer], end_s: float) -> Conclusion:
+    """Return the merged answer, or why there is none: the chunks' answers are worth having without it."""
+    try:
+        async with _deadline(end_s, "before the answers were merged"):
+            return await services.client.aggregate_chunk_results(request.prompt, answers, _options(request))
+    except WorkerError as exc:
+        if exc.refresh_worker:
+            raise
+        return Conclusion(answers[0].question, error=str(exc))
 
-    def __init__(self, request: JobRequest, services: Services, report: Report) -> None:
-        self._request = request
-        self._services = services
-        self._report = report
-        self._options = GenerationOptions(request.max_tokens, request.temperature, request.top_p, request.seed)
-        self.watch = _Stopwatch()
 
-    async def prepare(self, directory: Path) -> _Source:
-        """Fetch, read and plan the video."""
-        request, processor = self._request, self._services.processor
-        self._report(_progress("download", "fetching the video"))
-        with self.watch.stage("download"):
-            video = await download(request.video_url, directory, self._services.settings)
-        self._report(_progress("validate", "reading the video"))
-        with self.watch.stage("validate"):
-            info = await processor.validate_video(video)
-        with self.watch.stage("plan"):  # in a thread: its first call imports for seconds
-            plan = await asyncio.to_thread(
-                processor.calculate_optimal_chunks, info, request.chunk_duration, request.sample_fps
-            )
-        return _Source(video, info, plan)
+def _options(request: JobRequest) -> GenerationOptions:
+    return GenerationOptions(request.max_tokens, request.temperature, request.top_p, request.seed)
 
-    async def answer_chunks(self, source: _Source, end_s: float) -> list[ChunkResult]:
-        """Return a result for every chunk of the plan, in order; one that was not answered has an error.
+
+class _Account:
+    """What a job has found out so far, folded from its events."""
+
+    def __init__(self, planned: Planned, question: Question) -> None:
+        self.planned = planned
+        self.question = question
+        self._watched: dict[int, Watched] = {}
+        self._answers: dict[int, Answer] = {}
+        self._conclusions: list[Conclusion] = []
+
+    def add(self, event: Watched | Answer | Conclusion) -> None:
+        """Take note of an event."""
+        match event:
+            case Watched():
+                self._watched[event.chunk.index] = event
+            case Answer():
+                self._answers[event.chunk.index] = event
+            case Conclusion():
+                self._conclusions.append(event)
+
+    @property
+    def answers(self) -> list[Answer]:
+        """The answers so far, in the order of the chunks."""
+        return [self._answers[index] for index in sorted(self._answers)]
+
+    @property
+    def watched(self) -> list[Watched]:
+        """Every chunk of the plan; nothing was seen of those that were not decoded."""
+        plan = self.planned.plan
+        return [self._watched.get(chunk.index) or Watched(chunk, plan.grid) for chunk in plan.chunks]
+
+    def missing_answers(self, error: str) -> list[Answer]:
+        """Return an answer without a value for every chunk that has none yet."""
+        unanswered = [watched for watched in self.watched if watched.chunk.index not in self._answers]
+        return [Answer.missing(watched, self.question, error) for watched in unanswered]
+
+    def raise_if_nothing_was_answered(self) -> None:
+        """Fail the job if no chunk was answered.
 
         Raises:
-            JobTimeout: not one was answered in time.
-            AllChunksFailed: not one was answered.
+            AllChunksFailed: with the first chunk's error.
         """
-        plan = source.plan
-        results: dict[int, ChunkResult] = {}
-
-        def on_result(result: ChunkResult) -> None:
-            results[result.chunk.index] = result
-            message = f"chunk {result.chunk.index + 1} answered"
-            self._report(_progress("chunks", message, len(results), len(plan.chunks)))
-
-        self._report(_progress("chunks", "loading the model and decoding", 0, len(plan.chunks)))
-        batches = self._services.extractor.stream_frames(
-            source.video.path, source.info, plan.sampling, plan.chunks, mode=self._request.sampling
-        )
-        with self.watch.stage("chunks"):
-            try:
-                async with _deadline(end_s, "before this part was answered"):
-                    chunks = await self._services.client.process_chunks_parallel(
-                        self._request.prompt, batches, self._options, on_result
-                    )
-            except JobTimeout as exc:
-                if not any(result.generation for result in results.values()):
-                    raise
-                log.warning("%d of %d chunks came too late", len(plan.chunks) - len(results), len(plan.chunks))
-                late, fps = str(exc), float(plan.sampling.fps)
-                chunks = [
-                    results.get(chunk.index) or ChunkResult(chunk, 0, fps, 0.0, chunk.start_s, error=late)
-                    for chunk in plan.chunks
-                ]
-        if not any(chunk.generation for chunk in chunks):
+        answers = self.answers
+        if not any(answer.is_answered for answer in answers):
             raise AllChunksFailed(
-                f"None of {len(chunks)} chunks was answered. The first one failed with {chunks[0].error}"
+                f"None of {len(answers)} chunks was answered. The first one failed with {answers[0].error}"
             )
-        return chunks
 
-    async def synthesise(self, chunks: list[ChunkResult], end_s: float) -> tuple[Synthesis | None, str | None]:
-        """Return the merged answer, or why there is none: the chunks' answers are worth having without it."""
-        self._report(_progress("synthesis", "merging the answers", len(chunks), len(chunks)))
-        with self.watch.stage("synthesis"):
-            try:
-                async with _deadline(end_s, "before the answers were merged"):
-                    merged = await self._services.client.aggregate_chunk_results(
-                        self._request.prompt, chunks, self._options
-                    )
-            except WorkerError as exc:
-                if exc.refresh_worker:
-                    raise
-                return None, str(exc)
-        return merged, None
+    def result(self, watch: Stopwatch[Stage]) -> JobResult:
+        """Return the job's result."""
+        return JobResult(
+            *(self.planned.info, self.planned.plan, tuple(self.watched), tuple(self.answers), tuple(self._conclusions)),
+            timings_s=watch.laps_s,
+            total_s=watch.total_s,
+        )
 
 
 @asynccontextmanager
@@ -223,22 +255,3 @@ async def _deadline(end_s: float, when: str) -> AsyncIterator[None]:
         if not deadline.expired():
             raise
         raise JobTimeout(f"The job's time was over {when}.") from exc
-
-
-def _progress(
-    stage: Literal["download", "validate", "chunks", "synthesis"], message: str, done: int = 0, num_chunks: int = 0
-) -> Progress:
-    share_done = done / num_chunks if stage == "chunks" and num_chunks else 0.0
-    fraction = STAGE_START[stage] + share_done * (STAGE_START["synthesis"] - STAGE_START["chunks"])
-    return Progress(stage, round(fraction, 3), done, num_chunks, message)
-
-
-@asynccontextmanager
-async def _model_loading(client: VLLMClient) -> AsyncIterator[None]:
-    """Load the model in the background; a load that fails is reported where the model is first needed."""
-    loading = asyncio.create_task(client.initialize_model())
-    try:
-        yield
-    finally:
-        loading.cancel()
-        await asyncio.gather(loading, return_exceptions=True)

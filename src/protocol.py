@@ -1,51 +1,262 @@
-"""What the worker and the children that open a video both know, and say to each other."""
+"""What the worker and its confined child processes say to each other; both sides import this file.
 
+sandbox.confine starts a child with an envelope that holds the path of the video and whether the GPU may be used. The
+rest of the conversation is defined here:
+
+    decoder.probe    child to worker: a ProbeReply as JSON
+    decoder.decode   worker to child: a DecodeOrder as JSON
+                     child to worker: for each picture a PictureHeader and height_px * width_px * 3 bytes of RGB,
+                     then a PictureHeader with a count of 0, then DecodeStats
+
+The child parses files from outside, so the worker trusts none of its replies: everything is checked as it is read.
+Fractions travel as "n/d".
+"""
+
+from __future__ import annotations
+
+import json
+import math
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import ClassVar, Literal, Self, cast
 
-DECODERS = (
-    "h264,hevc,libdav1d,vp8,vp9,theora,prores,mjpeg,mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4,h263,"
-    "wmv1,wmv2,wmv3,vc1,flv,vp6,vp6f"
-)
-"""Those of libav that may look into a file while it is opened: those of decoder.probe.CODECS, none for sound."""
-MAX_STREAMS = 64
-"""Of a file that is opened."""
-RECORD = struct.Struct("<qqd?")
-"""Header of one picture: index of the first instant it serves, number of instants, its own time in seconds from
-the grid's origin, and whether the decoder made up a part of it. height_px * width_px * 3 bytes of RGB follow. After
-the last picture comes a record of no instants, and SUMMARY."""
-SUMMARY = struct.Struct("<qqq")
-"""How many packets were read and how many of them decoded, and how many groups of pictures by themselves."""
+from records import SampleGrid, VideoInfo
+from strict_json import INT64_MAX, CheckedFields, InvalidMessage, parse_object
 
 
 @dataclass(frozen=True, slots=True)
-class DecodePlan:
-    """What to decode: the pictures on screen k / fps seconds after first_pts, for start <= k < stop."""
+class Codec:
+    """How a codec is decoded."""
 
-    path: str
-    stream_index: int
-    codec: str
-    first_pts: int
-    time_base_s: str
-    """Seconds per tick: a fraction, as str(Fraction) writes it, as the rates are."""
-    video_fps: str
-    """The video's mean rate: how long its last picture stays if its container does not say."""
-    fps: str
+    decoder: str
+    """The name of libav's decoder for it."""
+    on_gpu: bool = False
+    """libav can decode it on the GPU, and its standard leaves no pixel to the decoder's choice."""
+
+
+CODECS = {
+    "h264": Codec("h264", on_gpu=True),
+    "hevc": Codec("hevc", on_gpu=True),
+    "av1": Codec("libdav1d"),  # which uses no GPU
+    "vp8": Codec("vp8"),
+    "vp9": Codec("vp9", on_gpu=True),
+    "theora": Codec("theora"),
+    "prores": Codec("prores"),
+    "mjpeg": Codec("mjpeg"),
+    "mpeg1video": Codec("mpeg1video"),
+    "mpeg2video": Codec("mpeg2video"),
+    "mpeg4": Codec("mpeg4"),
+    "msmpeg4v1": Codec("msmpeg4v1"),
+    "msmpeg4v2": Codec("msmpeg4v2"),
+    "msmpeg4v3": Codec("msmpeg4"),
+    "h263": Codec("h263"),
+    "wmv1": Codec("wmv1"),
+    "wmv2": Codec("wmv2"),
+    "wmv3": Codec("wmv3"),
+    "vc1": Codec("vc1"),
+    "flv1": Codec("flv"),
+    "vp6": Codec("vp6"),
+    "vp6f": Codec("vp6f"),
+}
+"""The supported codecs by their names in libav. decoder.bitstream.PARSERS holds what is known of their headers."""
+DECODERS = ",".join(codec.decoder for codec in CODECS.values())
+"""libav's whitelist: only these decoders may look into a file while it is opened; none is for sound."""
+GPU_CODECS = frozenset(name for name, codec in CODECS.items() if codec.on_gpu)
+MAX_STREAMS = 64
+"""A file with more streams is not opened."""
+MAX_PICTURE_PIXELS = 36_000_000
+"""A little more than 8K."""
+MAX_PICTURES = 25_000_000
+"""A day at 289 pictures per second."""
+SEEK_RETREATS_S = (0, 10, 60)
+"""How far before the wanted time to seek, in seconds, tried in this order: some formats find any packet instead of a
+keyframe."""
+
+
+class Refusal(StrEnum):
+    """Why a file cannot be used."""
+
+    UNREADABLE = "unreadable"
+    NO_VIDEO_STREAM = "no_video_stream"
+    ENCRYPTED = "encrypted"
+    UNSUPPORTED_CODEC = "unsupported_codec"
+    TOO_LARGE = "too_large"
+    TOO_MANY_PICTURES = "too_many_pictures"
+    NO_FRAMES = "no_frames"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReply:
+    """What decoder.probe found."""
+
+    outcome: VideoInfo | Refusal
+
+    def to_json(self) -> str:
+        """The reply as one JSON object."""
+        if isinstance(self.outcome, Refusal):
+            return json.dumps({"refused": self.outcome})
+        return json.dumps({"info": _as_json(self.outcome)})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read and check a reply.
+
+        Raises:
+            InvalidMessage: it is not a reply.
+        """
+        reply = parse_object(text)
+        if reply.keys() == {"refused"} and reply["refused"] in list(Refusal):
+            return cls(Refusal(reply["refused"]))
+        if reply.keys() == {"info"}:
+            return cls(_video_info(reply["info"]))
+        raise InvalidMessage("neither a description of a video nor a refusal")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOrder:
+    """Deliver the pictures on screen k / grid.fps seconds after the first one, for start <= k < stop."""
+
+    info: VideoInfo
+    grid: SampleGrid
+    """Its origin is the time of the video's first picture."""
     start: int
     stop: int
-    height_px: int
-    width_px: int
     threads: int
-    on_gpu: bool
-    """With the GPU's decoder, or not at all."""
-    fast: bool
-    """Without loop filters."""
-    seekable: bool
-    """A place in the file can be decoded without what is before it."""
+    skip_loop_filter: bool
+    """Faster, at the cost of a small difference in the pixels."""
     keyframes_only: bool
-    """Only intra pictures: the first that starts in each interval of the grid, if any. It serves until the next one."""
+    """Decode intra pictures alone: the first one that starts in each interval between two instants, if any. It serves
+    until the next one."""
 
     @property
     def picture_bytes(self) -> int:
-        """Of a picture of its final size."""
-        return 3 * self.height_px * self.width_px
+        """Size of a delivered picture."""
+        return 3 * self.grid.height_px * self.grid.width_px
+
+    def to_json(self) -> str:
+        """The order as one JSON object."""
+        return json.dumps({**_as_json(self), "info": _as_json(self.info), "grid": _as_json(self.grid)})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read and check an order.
+
+        Raises:
+            InvalidMessage: it is not an order.
+        """
+        order = CheckedFields(parse_object(text), cls)
+        grid = CheckedFields(order.value("grid"), SampleGrid)
+        return cls(
+            info=_video_info(order.value("info")),
+            grid=SampleGrid(
+                origin_s=grid.seconds("origin_s"),
+                fps=grid.fraction("fps"),
+                height_px=grid.integer("height_px", 1),
+                width_px=grid.integer("width_px", 1),
+            ),
+            start=order.integer("start", -INT64_MAX),
+            stop=order.integer("stop", -INT64_MAX),
+            threads=order.integer("threads", 1),
+            skip_loop_filter=order.flag("skip_loop_filter"),
+            keyframes_only=order.flag("keyframes_only"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PictureHeader:
+    """Precedes the pixels of one delivered picture."""
+
+    FORMAT: ClassVar = struct.Struct("<qqd?")
+    SIZE_BYTES: ClassVar = FORMAT.size
+
+    first: int
+    """The index of the first instant that the picture serves."""
+    count: int
+    """How many instants it serves; 0 after the last picture, where no pixels follow."""
+    time_s: float
+    """The picture's own presentation time, counted from the first instant of the grid."""
+    is_damaged: bool
+    """The decoder made up a part of it."""
+
+    def to_bytes(self) -> bytes:
+        """The header as SIZE_BYTES bytes."""
+        return self.FORMAT.pack(self.first, self.count, self.time_s, self.is_damaged)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Read and check SIZE_BYTES bytes.
+
+        Raises:
+            InvalidMessage: they are not a header.
+        """
+        header = cls(*cls.FORMAT.unpack(content))
+        if header.count < 0 or not math.isfinite(header.time_s):
+            raise InvalidMessage("not the header of a picture")
+        return header
+
+
+@dataclass(slots=True)
+class DecodeStats:
+    """What the decoder did; all 0 where it decoded every packet or keyframes alone, without choosing."""
+
+    FORMAT: ClassVar = struct.Struct("<qqq")
+    SIZE_BYTES: ClassVar = FORMAT.size
+
+    packets_read: int = 0
+    packets_decoded: int = 0
+    closed_gops: int = 0
+    """Groups of pictures that were decoded by themselves."""
+
+    def to_bytes(self) -> bytes:
+        """The counts as SIZE_BYTES bytes."""
+        return self.FORMAT.pack(self.packets_read, self.packets_decoded, self.closed_gops)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Read and check SIZE_BYTES bytes.
+
+        Raises:
+            InvalidMessage: they are not counts.
+        """
+        counts = cls.FORMAT.unpack(content)
+        if min(counts) < 0:
+            raise InvalidMessage("not the counts of a decoder")
+        return cls(*counts)
+
+
+def _as_json(record: VideoInfo | SampleGrid | DecodeOrder) -> dict[str, object]:
+    """The fields of a record, with fractions as "n/d"."""
+    return {
+        name: f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else value
+        for name, value in asdict(record).items()
+    }
+
+
+def _video_info(message: object) -> VideoInfo:
+    info = CheckedFields(message, VideoInfo)
+    codec, rotation_deg = info.word("codec"), info.integer("rotation_deg", 0, 270)
+    if codec not in CODECS or rotation_deg % 90:
+        raise InvalidMessage(f"codec {codec!r}, rotation_deg {rotation_deg}")
+    return VideoInfo(
+        start_s=info.seconds("start_s"),
+        duration_s=info.seconds("duration_s", can_be_zero=False),
+        fps=info.fraction("fps"),
+        num_frames=info.integer("num_frames", 1, MAX_PICTURES),
+        width_px=info.integer("width_px", 1),
+        height_px=info.integer("height_px", 1),
+        rotation_deg=cast("Literal[0, 90, 180, 270]", rotation_deg),
+        codec=codec,
+        pixel_format=info.word("pixel_format"),
+        container=info.word("container"),
+        bit_rate_bps=info.integer("bit_rate_bps", -INT64_MAX),
+        variable_frame_rate=info.flag("variable_frame_rate"),
+        truncated=info.flag("truncated"),
+        missing_s=info.seconds("missing_s"),
+        size_bytes=info.integer("size_bytes", 0),
+        stream_index=info.integer("stream_index", 0, MAX_STREAMS - 1),
+        first_pts=info.integer("first_pts", -INT64_MAX),
+        time_base_s=info.fraction("time_base_s"),
+        seekable=info.flag("seekable"),
+    )

@@ -5,23 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 
-SamplingMode = Literal["uniform", "keyframes", "adaptive"]
-"""Which pictures a chunk is looked at by: those on screen at all instants; keyframes alone, which are decoded fastest;
-or those at the instants around which the picture changes."""
+FrameSelection = Literal["uniform", "keyframes", "adaptive"]
+"""Which pictures of a chunk the model sees: the one on screen at every instant of the grid; keyframes alone, which
+decode fastest; or those at the instants around which the picture changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalVideo:
-    """A source that lies on the local disk."""
+    """A source on the local disk."""
 
     path: Path
     size_bytes: int
@@ -29,7 +30,7 @@ class LocalVideo:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What the packets of the first moving-picture stream say of a file."""
+    """Facts about a file, from the packets of its first stream of moving pictures."""
 
     start_s: float
     """When the first picture appears on the container's clock, which starts at 0."""
@@ -53,15 +54,15 @@ class VideoInfo:
     truncated: bool
     """The file ends too early."""
     missing_s: float
-    """Seconds that it promises behind its last picture; 0 also where nobody knows."""
+    """Seconds that the container promises after its last picture; 0 also where that is unknown."""
     size_bytes: int
     stream_index: int
     first_pts: int
     """Presentation time of the first picture in ticks of time_base_s: the exact form of start_s."""
     time_base_s: Fraction
     seekable: bool
-    """A place in the file can be decoded without what is before it: its packets tell their times, by one clock, and
-    are decoded in one way all along."""
+    """Decoding can start in the middle: every packet has a time, all on one clock, and one configuration decodes them
+    all."""
 
     @property
     def end_s(self) -> float:
@@ -71,7 +72,7 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of the video: it answers for [start_s, end_s) and sees on to seen_end_s."""
+    """A part of the video: it answers for [start_s, end_s) and sees frames up to seen_end_s."""
 
     index: int
     start_s: float
@@ -84,29 +85,29 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the whole video is looked at: one rate and one frame size for all chunks."""
+class SampleGrid:
+    """The instants at which the whole video is sampled, and the size of the frames taken there."""
 
     origin_s: float
-    """Sampling instants are origin_s + k / fps, the same grid for every chunk."""
+    """Instant k is origin_s + k / fps, the same grid for every chunk."""
     fps: Fraction
     height_px: int
     """A multiple of 32, as width_px is."""
     width_px: int
 
     def first_index(self, at_s: float) -> int:
-        """The index k of the first instant at or after `at_s`, which counts in whole microseconds.
+        """Return the index k of the first instant at or after `at_s`, which is rounded to whole microseconds.
 
         Sums of decimal seconds in floats miss the grid by 1e-14; the rounding puts them back on it.
         """
         return math.ceil(Fraction(round((at_s - self.origin_s) * 1e6), 1_000_000) * self.fps)
 
     def indices(self, chunk: Chunk) -> range:
-        """The indices k of the instants that a chunk sees."""
+        """Return the indices k of the instants that a chunk sees."""
         return range(self.first_index(chunk.start_s), self.first_index(chunk.seen_end_s))
 
     def instant_s(self, index: int) -> float:
-        """Instant k in seconds of the source video."""
+        """Return instant k in seconds of the source video."""
         return self.origin_s + float(index / self.fps)
 
 
@@ -115,69 +116,105 @@ class VideoPlan:
     """Every decision about a video, made before the first frame is decoded."""
 
     chunks: tuple[Chunk, ...]
-    sampling: Sampling
-    concessions: tuple[str, ...]
-    """What was given up to fit the budgets, a sentence each; empty when nothing was."""
+    grid: SampleGrid
+    selection: FrameSelection
+    adjustments: tuple[str, ...]
+    """What was given up to fit the budgets, one sentence each; empty when nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How a video's pictures were got out of its packets."""
+    """How a decoder got the pictures out of a video's packets."""
 
     strategy: Literal["needed", "all", "keyframes"]
-    """What was decoded: what the wanted pictures are decoded from, everything, or intra pictures."""
+    """Decoded were the pictures that the wanted ones depend on, every picture, or keyframes alone."""
     packets: int = 0
-    """Read where that was chosen from; 0 with the other strategies."""
+    """Packets read by the strategy `needed`; 0 with the others."""
     decoded: int = 0
-    """Of these."""
+    """How many of these were decoded."""
     groups_alone: int = 0
-    """Groups of pictures that were decoded side by side."""
+    """GOPs that were decoded in parallel, each by a decoder of its own."""
 
     def __add__(self, other: Decoding) -> Decoding:
-        """Of two decoders, one behind the other."""
+        """Add the counts of a decoder that continued where this one stopped."""
         counts = (self.packets + other.packets, self.decoded + other.decoded, self.groups_alone + other.groups_alone)
         return Decoding(other.strategy, *counts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FrameBatch:
-    """Frames of one chunk: pixels uint8 (T, H, W, 3) RGB in display orientation, times_s float64 (T,) ascending.
-
-    Each frame is the picture on screen at its time. Two frames in a row, from the first on, are a pair to the model.
-    is_damaged is bool (T,): the decoder made up a part of the frame.
-    """
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was seen of one chunk: the facts about its frames, without their pixels."""
 
     chunk: Chunk
+    grid: SampleGrid
+    num_frames: int = 0
+    damaged_frames: int = 0
+    """How many of num_frames the decoder had to make up in part."""
+    seen_until_s: float = 0.0
+    """The end of what the frames show; nothing before chunk.start_s counts as seen."""
+    decode_s: float = 0.0
+    """Wall time until this chunk's frames were complete, counted from the previous chunk's."""
+    adjustments: tuple[str, ...] = ()
+    """What was given up for this chunk alone, one sentence each."""
+    fault: str | None = None
+    """Why there are no frames although the chunk was asked for, as `CODE: sentence`."""
+    decoding: Decoding | None = None
+    """Set on the last chunk that a decoder delivered."""
+
+    @property
+    def unseen_s(self) -> float:
+        """Seconds of the chunk's own span that no undamaged frame shows."""
+        chunk = self.chunk
+        seen_s = max(0.0, min(chunk.end_s, self.seen_until_s) - chunk.start_s)
+        return chunk.end_s - chunk.start_s - seen_s * (1 - self.damaged_frames / max(1, self.num_frames))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameBatch:
+    """The frames of one chunk, and what was watched of it.
+
+    pixels is uint8 (T, H, W, 3) RGB in display orientation, times_s float64 (T,) ascending, is_damaged bool (T,).
+    Each frame is the picture on screen at its time. The model takes frames 2k and 2k + 1 as a pair.
+    """
+
+    watched: Watched
     pixels: npt.NDArray[np.uint8]
     times_s: npt.NDArray[np.float64]
     is_damaged: npt.NDArray[np.bool_]
-    sample_fps: Fraction
-    seen_until_s: float
-    """The end of what the frames show; chunk.start_s when there are none."""
-    decode_s: float
-    """Wall time until this chunk's frames were complete, counted from the previous chunk's."""
-    fault: str | None = None
-    """Why there are no frames, if the decoder failed, as `CODE: sentence`."""
-    decoding: Decoding | None = None
-    """Of the decoder that came to its end with this batch."""
+    """Whether the decoder made up a part of the frame."""
 
     def __post_init__(self) -> None:
-        shapes = self.pixels.shape[:1], self.times_s.shape, self.is_damaged.shape
-        if len(set(shapes)) > 1 or self.pixels.shape[3:] != (3,):
-            raise ValueError(f"arrays of {shapes} frames, pixels of {self.pixels.shape}")
+        frames = {len(self.pixels), len(self.times_s), len(self.is_damaged), self.watched.num_frames}
+        if len(frames) > 1 or self.pixels.shape[3:] != (3,):
+            raise ValueError(f"arrays of {frames} frames, pixels of {self.pixels.shape}")
+
+    @property
+    def chunk(self) -> Chunk:
+        """The chunk that the frames belong to."""
+        return self.watched.chunk
 
     def halved(self) -> FrameBatch:
-        """Every other pair of its frames, the first pair among them."""
+        """Return every other pair of the frames, the first pair among them."""
+        grid = replace(self.watched.grid, fps=self.watched.grid.fps / 2)
         halved = self.chosen([index for index in range(len(self.times_s)) if index // 2 % 2 == 0])
-        return replace(halved, sample_fps=self.sample_fps / 2)
+        return replace(halved, watched=replace(halved.watched, grid=grid))
 
     def chosen(self, index: slice | Sequence[int] | npt.NDArray[np.bool_]) -> FrameBatch:
-        """Some of its frames, as numpy chooses."""
-        arrays = {name: getattr(self, name)[index] for name in ("pixels", "times_s", "is_damaged")}
-        return replace(self, **arrays)
+        """Return some of the frames, indexed as numpy does."""
+        pixels, times_s, is_damaged = self.pixels[index], self.times_s[index], self.is_damaged[index]
+        watched = replace(self.watched, num_frames=len(times_s), damaged_frames=int(is_damaged.sum()))
+        return FrameBatch(watched, pixels, times_s, is_damaged)
 
     def __repr__(self) -> str:
         return f"FrameBatch(chunk={self.chunk.index}, shape={self.pixels.shape})"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One user turn after a system text. The engine puts the frames or images before `user`."""
+
+    system: str
+    user: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,52 +243,103 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkResult:
-    """The answer on one chunk, or the reason why there is none."""
+class Question:
+    """One question about the whole video."""
 
-    chunk: Chunk
-    num_frames: int
-    sample_fps: float
-    decode_s: float
-    seen_until_s: float
-    """The end of what the delivered frames show; start_s of the chunk when there are none."""
-    generation: Generation | None = None
-    error: str | None = None
-    damaged_frames: int = 0
-    """Of num_frames, those of which the decoder had to make up a part."""
-    decoding: Decoding | None = None
-    """Of the decoder that came to its end with these frames."""
+    index: int
+    text: str
+    form: str = "text"
+    """The name of the form of its answers; see answers.forms."""
 
 
 @dataclass(frozen=True, slots=True)
-class Synthesis:
-    """The merged answer and the requests it took."""
+class Answer:
+    """What the model answered to one question about one chunk, or why there is no answer."""
 
-    text: str
-    generations: tuple[Generation, ...]
+    watched: Watched
+    """The frames that the model was shown; fewer than were decoded if the answer took a second try."""
+    question: int
+    """The question's index."""
+    form: str
+    """The question's form of answer."""
+    value: str | None = None
+    error: str | None = None
+    """Why there is no value, as `CODE: sentence`."""
+    generations: tuple[Generation, ...] = ()
+    """The finished requests that the answer took."""
+
+    @classmethod
+    def missing(cls, watched: Watched, question: Question, error: str) -> Self:
+        """Return what stands in place of the answer about a chunk that was not answered."""
+        return cls(watched, question.index, question.form, error=error)
+
+    @property
+    def chunk(self) -> Chunk:
+        """The chunk that was asked about."""
+        return self.watched.chunk
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is a value."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The answer to one question about the whole video, merged from the chunks', or why there is none."""
+
+    question: int
+    value: str | None = None
+    error: str | None = None
+    """Why the answers were not merged, as `CODE: sentence`."""
+    generations: tuple[Generation, ...] = ()
+
+
+class Stage(StrEnum):
+    """The stages of a job, in order."""
+
+    begins_at: float
+    """The fraction of the whole job, 0 to 1, that is usually over when the stage begins."""
+
+    DOWNLOAD = "download", 0.0
+    VALIDATE = "validate", 0.10
+    PLAN = "plan", 0.12
+    CHUNKS = "chunks", 0.12
+    SYNTHESIS = "synthesis", 0.95
+
+    def __new__(cls, name: str, begins_at: float) -> Self:
+        """Make a member whose string value is its name in the API."""
+        stage = str.__new__(cls, name)
+        stage._value_ = name
+        stage.begins_at = begins_at
+        return stage
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The video was read and every decision about it is made."""
+
+    info: VideoInfo
+    plan: VideoPlan
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Everything a job answers."""
+    """Everything that a job found out."""
 
     info: VideoInfo
     plan: VideoPlan
-    chunks: tuple[ChunkResult, ...]
-    synthesis: Synthesis | None
-    synthesis_error: str | None
-    timings_s: Mapping[str, float]
-    """Wall seconds by stage; decoding and inference overlap, so they do not add up to the total."""
+    watched: tuple[Watched, ...]
+    """One for every chunk of the plan, in order."""
+    answers: tuple[Answer, ...]
+    """One for every chunk and question, in order of the chunks and then of the questions."""
+    conclusions: tuple[Conclusion, ...]
+    """One for every question, in order; empty when no merged answer was asked for."""
+    timings_s: Mapping[Stage, float]
+    """Wall seconds by stage; decoding and inference overlap within `chunks`."""
     total_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is, as the platform shows it while the job runs."""
-
-    stage: Literal["download", "validate", "chunks", "synthesis"]
-    fraction: float
-    """0 to 1 over the whole job, never falling."""
-    chunks_done: int
-    num_chunks: int
-    message: str
+JobEvent = Stage | Planned | Watched | Answer | Conclusion | JobResult
+"""What a running job tells, in this order: each stage as it begins, the plan, chunks as they are decoded and answered
+(answers in any order), conclusions, and the result as the last event."""

@@ -10,8 +10,8 @@ import ffmpeg
 from config import Settings
 from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
-from protocol import DECODERS, MAX_STREAMS
-from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
+from protocol import DECODERS, MAX_STREAMS, SEEK_RETREATS_S
+from records import Chunk, FrameSelection, LocalVideo, SampleGrid, VideoInfo, VideoPlan
 from sandbox import process
 from vision import microseconds
 
@@ -19,9 +19,6 @@ MAX_CHUNKS = 5000
 """Results of more would be larger than the platform takes, their texts left out."""
 SPLIT_PARALLEL = 2
 """Stream copies are bound by the disk: more at once only make it seek."""
-
-SEEK_RETREATS_S = (0, 10, 60)
-"""How far before a chunk to seek, one after the other: some formats find any packet, not a keyframe."""
 MATROSKA_CLOCK_ERROR_S = 0.0005
 
 
@@ -56,7 +53,11 @@ class VideoProcessor:
         return info
 
     def calculate_optimal_chunks(
-        self, info: VideoInfo, chunk_duration_s: float | None = None, sample_fps: float | None = None
+        self,
+        info: VideoInfo,
+        chunk_duration_s: float | None = None,
+        sample_fps: float | None = None,
+        selection: FrameSelection = "uniform",
     ) -> VideoPlan:
         """Partition the video and choose rate and frame size, within the frame and token budgets.
 
@@ -67,6 +68,7 @@ class VideoProcessor:
             info: of the video.
             chunk_duration_s: None for the configured one.
             sample_fps: None for the configured one.
+            selection: keyframes halve the rate, since each one makes a pair of frames by itself.
         """
         settings = self._settings
         wanted_s, overlap_s = chunk_duration_s or settings.chunk_duration, settings.chunk_overlap
@@ -79,8 +81,11 @@ class VideoProcessor:
         if microseconds(float(rate.span_s)) < microseconds(span_s):
             overlap_s = min(overlap_s, float(rate.span_s) / 2)
             duration_s = float(rate.span_s) - overlap_s
-        sampling = Sampling(info.start_s, rate.fps, rate.height_px, rate.width_px)
-        return VideoPlan(_partition(info, duration_s, overlap_s, sampling), sampling, (*concessions, *rate.concessions))
+        # A keyframe makes a pair by itself: two in a pair would share the mean of their times.
+        fps = rate.fps / 2 if selection == "keyframes" else rate.fps
+        grid = SampleGrid(info.start_s, fps, rate.height_px, rate.width_px)
+        chunks = _partition(info, duration_s, overlap_s, grid)
+        return VideoPlan(chunks, grid, selection, (*concessions, *rate.concessions))
 
     async def split_video_into_chunks(
         self, video: LocalVideo, info: VideoInfo, chunks: tuple[Chunk, ...], directory: Path
@@ -134,11 +139,11 @@ class VideoProcessor:
         raise MediaError(f"Chunk {chunk.index} could not be cut out.")
 
 
-def _partition(info: VideoInfo, duration_s: float, overlap_s: float, sampling: Sampling) -> tuple[Chunk, ...]:
+def _partition(info: VideoInfo, duration_s: float, overlap_s: float, grid: SampleGrid) -> tuple[Chunk, ...]:
     duration_us = microseconds(duration_s)
     count, tail_us = divmod(microseconds(info.duration_s), duration_us)
     starts_s = [info.start_s + index * duration_us / 1_000_000 for index in range(count + 1)]
-    tail_is_seen = sampling.first_index(starts_s[-1]) < sampling.first_index(info.end_s)
+    tail_is_seen = grid.first_index(starts_s[-1]) < grid.first_index(info.end_s)
     if count > 0 and not (tail_is_seen and tail_us > 0 and tail_us >= overlap_s * 1_000_000):
         starts_s.pop()  # the chunk before answers for the tail
     ends_s = [*starts_s[1:], info.end_s]

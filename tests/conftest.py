@@ -16,6 +16,7 @@ import pytest
 from arrangement import arrange, scheduler
 from canary import CanaryWatch
 from config import Settings
+from ops.logs import set_library_levels
 from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test."""
     for name in WORKER_VARIABLES & os.environ.keys():
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def library_levels() -> None:
+    """The library loggers have the levels that a worker gives them; importing runpod sets urllib3's to WARNING."""
+    set_library_levels()
 
 
 @pytest.fixture(scope="session")
@@ -188,10 +195,10 @@ def platform() -> Iterator[RunPodStandIn]:
 @pytest.fixture
 def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Services], None]]:
     """Gives the handler in this process its services; no job may leave a file or a process behind."""
-    import handler
+    import worker
     from jobs import media_children
 
-    yield lambda services: monkeypatch.setattr(handler, "services", lambda: services)
+    yield lambda services: monkeypatch.setattr(worker, "services", lambda: services)
     assert list(settings.work_dir.iterdir()) == []
     assert media_children() == []
 

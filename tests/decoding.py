@@ -1,68 +1,77 @@
-"""The pictures of a file decoded in two ways: every packet, and as the worker does."""
+"""The pictures of a file decoded in two ways: from every packet, and from the needed packets as the worker does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from clips import HEIGHT_PX, WIDTH_PX
-from decoder import decode
-from decoder.container.open import decode_frames, open_video
+from decoder.container.frames import decode_frames
+from decoder.container.open import open_video
 from decoder.convert.rgb import PictureConverter
-from decoder.decode import Grid, Picture, Tally, shown_at_instants
-from decoder.gop.pool import Converted, planned_stream
-from decoder.probe import scan
-from protocol import DecodePlan
+from decoder.decode import OnScreen, StreamReader, on_screen_at_instants
+from decoder.gop.pool import ConvertedPicture, prepared_stream
+from decoder.grid import Grid
+from decoder.probe import probe
+from protocol import DecodeOrder
+from records import SampleGrid, VideoInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A plan's pictures with their instants and times, how many are damaged, and how many packets were decoded."""
+    """The delivered pictures with their instants and times, how many are damaged, and how many packets were decoded."""
 
     shown: list[tuple[int, int, int]]
+    """First instant, the one after the last, and presentation time of each picture."""
     pixels: list[np.ndarray]
     damaged: int
-    packets: int = 0
-    kept: int = 0
+    packets_read: int = 0
+    packets_decoded: int = 0
 
 
-def plan_of(path: Path, fps: Fraction, start: int = 0) -> DecodePlan:
-    described: dict[str, Any] = scan(str(path))
-    stop = int(described["duration_s"] * fps) + 1
-    return DecodePlan(
-        str(path), described["stream_index"], described["codec"], described["first_pts"], described["time_base_s"],
-        described["fps"], str(fps), min(start, stop - 1), stop, HEIGHT_PX, WIDTH_PX,
-        threads=2, on_gpu=False, fast=False, seekable=described["seekable"], keyframes_only=False,
+def probed(path: Path) -> VideoInfo:
+    """What a file holds; it must not be refused."""
+    info = probe(str(path))
+    assert isinstance(info, VideoInfo), info
+    return info
+
+
+def order_for(path: Path, fps: Fraction, start: int = 0) -> DecodeOrder:
+    """An order for all pictures of a file from an instant on."""
+    info = probed(path)
+    stop = int(info.duration_s * fps) + 1
+    return DecodeOrder(
+        info, SampleGrid(info.start_s, fps, HEIGHT_PX, WIDTH_PX), min(start, stop - 1), stop,
+        threads=2, skip_loop_filter=False, keyframes_only=False,
     )  # fmt: skip
 
 
-def decoded_whole(plan: DecodePlan) -> Decoded:
+def decode_all_packets(path: Path, order: DecodeOrder) -> Decoded:
     """Decode every packet of the file."""
-    with open_video(plan.path) as container:
-        stream = planned_stream(container, plan, plan.threads)
-        return _shown(decode_frames(container, stream), plan)
+    with open_video(str(path)) as container:
+        stream = prepared_stream(container, order, order.threads)
+        return _converted(on_screen_at_instants(decode_frames(container, stream), Grid(order)), order)
 
 
-def decoded_sparsely(plan: DecodePlan) -> Decoded:
+def decode_needed_packets(path: Path, order: DecodeOrder) -> Decoded:
     """Decode as the worker does."""
-    tally = Tally()
-    result = _shown(decode.pictures_from(plan, Grid(plan), tally), plan)
-    return replace(result, packets=tally.packets, kept=tally.decoded)
+    reader = StreamReader(str(path), order)
+    decoded = _converted(reader.on_screen(), order)
+    return replace(decoded, packets_read=reader.stats.packets_read, packets_decoded=reader.stats.packets_decoded)
 
 
-def _shown(pictures: Iterator[Picture], plan: DecodePlan) -> Decoded:
-    converter = PictureConverter(plan.height_px, plan.width_px, plan.codec)
+def _converted(pictures: Iterator[OnScreen], order: DecodeOrder) -> Decoded:
+    converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
     shown: list[tuple[int, int, int]] = []
     pixels: list[np.ndarray] = []
     damaged = 0
-    for one in shown_at_instants(pictures, Grid(plan), plan):
-        shown.append((one.first, one.stop, one.picture.pts))
+    for one in pictures:
         picture = one.picture
+        shown.append((one.first, one.stop, picture.pts))
         damaged += picture.is_damaged
-        pixels.append(picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame))
+        pixels.append(picture.pixels if isinstance(picture, ConvertedPicture) else converter.convert(picture.frame))
     return Decoded(shown, pixels, damaged)
 
 

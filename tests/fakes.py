@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from answers.prompts import Message
-from records import FrameBatch, Generation, GenerationOptions
+from records import FrameBatch, Generation, GenerationOptions, Message
 
 
 def generation(text: str, *, prompt_tokens: int = 10) -> Generation:
@@ -25,6 +24,7 @@ class ScriptedEngine:
         max_model_len: int = 4096,
     ) -> None:
         self.max_model_len = max_model_len
+        self.is_dead = False
         self.gate: asyncio.Event | None = None
         self.gates: dict[int, asyncio.Event] = {}
         self.text_gate: asyncio.Event | None = None

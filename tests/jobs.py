@@ -7,10 +7,11 @@ from typing import Any
 import psutil
 
 import handler
+import worker
+from api.progress import Progress, ProgressMeter
 from config import Settings
 from fakes import ScriptedEngine
 from pipeline import Services
-from records import Progress
 from vllm_client import VLLMClient
 
 QUESTION = "What happens?"
@@ -24,8 +25,13 @@ def scripted_services(settings: Settings, engine: ScriptedEngine) -> Services:
 
 async def answer(job_input: object, reported: list[Progress] | None = None, **job: object) -> dict[str, Any]:
     """What the handler answers to a job with this input, and what else the platform says of it."""
-    report = (reported if reported is not None else []).append
-    return await handler.answer_job({"id": "job", "input": job_input, **job}, report)
+    meter, output = ProgressMeter(), {}
+    async for event in worker.run_job(job_input, handler.platform_limit_s(job)):
+        if isinstance(event, worker.JobOutcome):
+            output = event.output
+        elif reported is not None and (progress := meter.after(event)):
+            reported.append(progress)
+    return output
 
 
 def job_input(video: Path | str, **fields: object) -> dict[str, object]:

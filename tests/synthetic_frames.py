@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from records import Chunk, FrameBatch
+from records import Chunk, FrameBatch, SampleGrid, Watched
 
 
 def moving_square(num_frames: int, height_px: int, width_px: int, seed: int = 0) -> np.ndarray:
@@ -24,12 +24,10 @@ def frame_batch(
 ) -> FrameBatch:
     """A chunk's frames, as the extractor would deliver them."""
     end_s = start_s + num_frames / fps
+    chunk, grid = Chunk(index, start_s, end_s, end_s), SampleGrid(0.0, Fraction(fps), height_px, width_px)
     return FrameBatch(
-        chunk=Chunk(index, start_s, end_s, end_s),
+        watched=Watched(chunk, grid, num_frames, seen_until_s=end_s),
         pixels=moving_square(num_frames, height_px, width_px, seed),
         times_s=start_s + np.arange(num_frames) / fps,
         is_damaged=np.zeros(num_frames, bool),
-        sample_fps=Fraction(fps),
-        seen_until_s=end_s,
-        decode_s=0.0,
     )

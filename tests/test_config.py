@@ -1,4 +1,4 @@
-"""Where a setting comes from, and what is refused."""
+"""Where settings come from, and which are refused."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import config
 from config import CONFIG_FILE, Settings, load_settings
 
 
-def with_config_file(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> None:
+def use_config_file(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> None:
     path.write_text(text)
     monkeypatch.setattr(config, "CONFIG_FILE", path)
     monkeypatch.setitem(Settings.model_config, "yaml_file", path)
@@ -19,16 +19,16 @@ def with_config_file(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> 
 def test_arguments_win_over_the_environment_over_the_file_over_defaults(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert Settings(chunk_duration=1.0).chunk_overlap == 2.0
-    with_config_file(monkeypatch, tmp_path / "config.yaml", "chunk_duration: 11\nchunk_overlap: 12\n")
-    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (11, 12)
+    assert Settings(chunk_duration=10.0).chunk_overlap == 2.0
+    use_config_file(monkeypatch, tmp_path / "config.yaml", "chunk_duration: 11\nchunk_overlap: 7\n")
+    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (11, 7)
     monkeypatch.setenv("CHUNK_DURATION", "21")
-    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (21, 12)
+    assert (load_settings().chunk_duration, load_settings().chunk_overlap) == (21, 7)
     assert Settings(chunk_duration=31).chunk_duration == 31
 
 
 @pytest.mark.parametrize("name", ["MODEL_NAME", "MAX_MODEL_LEN", "GPU_MEMORY_UTILIZATION", "MAX_FRAMES_PER_CHUNK"])
-def test_the_briefs_variables_exist_and_an_empty_one_counts_as_unset(
+def test_the_promised_variables_exist_and_an_empty_one_counts_as_unset(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     default = getattr(load_settings(), name.lower())
@@ -36,14 +36,14 @@ def test_the_briefs_variables_exist_and_an_empty_one_counts_as_unset(
     assert getattr(load_settings(), name.lower()) == default
 
 
-def test_the_defaults_are_the_briefs() -> None:
+def test_the_defaults_are_the_promised_ones() -> None:
     settings = Settings()
     assert settings.model_name.endswith("Qwen3-VL-8B-Instruct-FP8")
     assert (settings.max_model_len, settings.gpu_memory_utilization) == (131_072, 0.90)
     assert (settings.max_frames_per_chunk, settings.chunk_duration, settings.chunk_overlap) == (768, 60.0, 2.0)
 
 
-def test_every_key_of_the_shipped_file_is_a_setting_and_holds_its_default() -> None:
+def test_every_key_of_the_shipped_config_file_is_a_setting_with_its_default() -> None:
     shipped = yaml.safe_load(CONFIG_FILE.read_text())
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     assert {name: defaults[name] for name in shipped} == shipped
@@ -58,15 +58,15 @@ def test_every_key_of_the_shipped_file_is_a_setting_and_holds_its_default() -> N
     ],
     ids=["unknown key", "out of range", "not a choice"],
 )
-def test_a_wrong_file_stops_the_worker_and_the_key_is_named(
+def test_an_invalid_config_file_is_refused_and_the_error_names_the_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, named: str
 ) -> None:
-    with_config_file(monkeypatch, tmp_path / "config.yaml", text)
+    use_config_file(monkeypatch, tmp_path / "config.yaml", text)
     with pytest.raises(ValidationError, match=named):
         load_settings()
 
 
-def test_a_missing_file_stops_the_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_config_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(config, "CONFIG_FILE", tmp_path / "nowhere.yaml")
     with pytest.raises(FileNotFoundError):
         load_settings()
@@ -83,7 +83,21 @@ def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "value"), [("DOWNLOAD_ALLOW_PRIVATE", "10.0.0.0/99"), ("VIDEO_ROOTS", "/no/such/directory")]
 )
-def test_a_list_with_a_wrong_entry_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_list_with_an_invalid_entry_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"chunk_overlap": 100}, "CHUNK_OVERLAP is longer than CHUNK_DURATION"),
+        ({"min_sample_fps": 3}, "MIN_SAMPLE_FPS is above SAMPLE_FPS"),
+        ({"min_frame_tokens": 900}, "MIN_FRAME_TOKENS is above MAX_FRAME_TOKENS"),
+        ({"max_video_tokens_per_chunk": 100_000, "max_model_len": 1024}, "MAX_VIDEO_TOKENS_PER_CHUNK leaves no room"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_by_name(changes: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        Settings(**changes)

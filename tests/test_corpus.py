@@ -13,8 +13,7 @@ from typing import Self
 import pytest
 
 from config import Settings
-from decoder.probe import scan
-from decoding import assert_same, decoded_sparsely, decoded_whole, plan_of
+from decoding import assert_same, decode_all_packets, decode_needed_packets, order_for, probed
 from errors import MediaError
 from frame_extractor import FrameExtractor
 
@@ -70,14 +69,14 @@ async def test_a_file_ends_as_its_list_expects(entry: Entry):
 
     turn_deg = re.search(r"rotation (-?\d+)", entry.expectation)
     assert info.rotation_deg == (-int(turn_deg[1]) % 360 if turn_deg else 0)  # the list counts as ffprobe does
-    plan = plan_of(path, Fraction(FPS))
-    plan = replace(plan, stop=min(plan.stop, FPS * LONGEST_S))
-    sparse = decoded_sparsely(plan)
+    order = order_for(path, Fraction(FPS))
+    order = replace(order, stop=min(order.stop, FPS * LONGEST_S))
+    sparse = decode_needed_packets(path, order)
     assert sparse.shown
     if entry.is_whole:
         assert info.num_frames == entry.pictures
         assert sparse.damaged == 0
-        assert_same(sparse, decoded_whole(plan))
+        assert_same(sparse, decode_all_packets(path, order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +103,16 @@ def test_pictures_are_on_screen_when_another_program_says_from_the_start_and_fro
     first_s = told.times_s[0]
     assert len(told.times_s) == entry.pictures
     start_s = max(0, float(first_s - told.clock_start_s))
-    assert scan(str(path))["start_s"] == pytest.approx(start_s, abs=0.025)  # the sound's encoder delay
+    assert probed(path).start_s == pytest.approx(start_s, abs=0.025)  # the sound's encoder delay
 
-    whole = plan_of(path, Fraction(ODD_FPS))
+    whole = order_for(path, Fraction(ODD_FPS))
     for start in (0, whole.stop // 2):
-        plan = replace(whole, start=start, stop=min(whole.stop, start + ODD_FPS * LONGEST_PART_S))
+        order = replace(whole, start=start, stop=min(whole.stop, start + ODD_FPS * LONGEST_PART_S))
         seen_s = {
-            index: pts * Fraction(plan.time_base_s)
-            for first, stop, pts in decoded_sparsely(plan).shown
+            index: pts * order.info.time_base_s
+            for first, stop, pts in decode_needed_packets(path, order).shown
             for index in range(first, stop)
         }
-        on_screen_s = {index: first_s + Fraction(index, ODD_FPS) for index in range(plan.start, plan.stop)}
+        on_screen_s = {index: first_s + Fraction(index, ODD_FPS) for index in range(order.start, order.stop)}
         assert seen_s.keys() >= {index for index, at_s in on_screen_s.items() if at_s <= told.times_s[-1]}
         assert seen_s == {index: told.times_s[bisect_right(told.times_s, on_screen_s[index]) - 1] for index in seen_s}

@@ -1,4 +1,4 @@
-"""A download brings the whole file, or one coded error that tells nothing about the URL or the machine."""
+"""A download brings the whole file, or one coded error that reveals nothing about the URL or the machine."""
 
 import asyncio
 import gzip
@@ -54,7 +54,7 @@ async def test_a_whole_transfer_is_byte_identical(answer, server, tmp_path):
     assert len(server.requests) == 1
 
 
-async def test_a_served_file_comes_into_the_given_directory_for_this_user_alone(server, tmp_path):
+async def test_the_file_is_the_only_one_in_its_directory_and_private_to_this_user(server, tmp_path):
     (original := tmp_path / "clip.mp4").write_bytes(FILM)
     (directory := tmp_path / "job").mkdir()
     video = await fetch(server.serve(original), directory)
@@ -64,18 +64,18 @@ async def test_a_served_file_comes_into_the_given_directory_for_this_user_alone(
 
 
 @pytest.mark.parametrize("length", ["-5", "four", "4.0", "0x4"])
-async def test_a_length_that_is_no_number_is_ignored(length, server, tmp_path):
+async def test_a_content_length_that_is_not_a_number_is_ignored(length, server, tmp_path):
     video = await fetch(server.answer(unannounced(b"film", Content_Length=length)), tmp_path)
     assert video.path.read_bytes() == b"film"
 
 
-async def test_what_follows_the_announced_length_is_ignored(server, tmp_path):
+async def test_bytes_after_the_announced_length_are_ignored(server, tmp_path):
     url = server.answer(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfilm and more"))
     assert (await fetch(url, tmp_path)).path.read_bytes() == b"film"
 
 
 @pytest.mark.parametrize("answer", [whole(b""), chunked(), unannounced(b"")])
-async def test_an_empty_source_is_no_video(answer, server, tmp_path):
+async def test_an_empty_source_is_refused(answer, server, tmp_path):
     with pytest.raises(DownloadError, match="DOWNLOAD_FAILED: The source is empty"):
         await fetch(server.answer(answer), tmp_path)
 
@@ -89,7 +89,7 @@ async def test_an_empty_source_is_no_video(answer, server, tmp_path):
         pytest.param(whole(gzip.compress(bytes(10**7)), Content_Encoding="gzip"), 10**6, 10**6, id="unpacked"),
     ],
 )
-async def test_a_source_over_the_limit_is_refused_once_and_never_written_in_full(
+async def test_a_source_above_the_size_limit_is_refused_without_a_retry_and_not_written_in_full(
     answer, limit_bytes, written_bytes, server, tmp_path
 ):
     with pytest.raises(DownloadError, match="DOWNLOAD_TOO_LARGE"):
@@ -99,7 +99,7 @@ async def test_a_source_over_the_limit_is_refused_once_and_never_written_in_full
 
 
 @pytest.mark.parametrize("answer", [whole(FILM), unannounced(FILM)])
-async def test_a_source_of_the_limits_size_is_accepted(answer, server, tmp_path):
+async def test_a_source_of_exactly_the_size_limit_is_accepted(answer, server, tmp_path):
     assert (await fetch(server.answer(answer), tmp_path, max_download_bytes=len(FILM))).size_bytes == len(FILM)
 
 
@@ -112,7 +112,7 @@ async def test_a_source_larger_than_the_free_space_is_refused_before_its_body(se
 
 
 @pytest.mark.parametrize("content", [FILM, b"less than a buffer"], ids=["at a write", "at the end"])
-async def test_a_disk_that_fills_up_is_reported_and_not_tried_again(content, server, tmp_path):
+async def test_a_disk_that_fills_up_is_reported_without_a_retry(content, server, tmp_path):
     (tmp_path / "source.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match="DISK_FULL"):
         await fetch(server.answer(unannounced(content)), tmp_path)
@@ -126,7 +126,7 @@ async def test_no_outcome_leaves_a_connection_open(answer, server, tmp_path):
     assert num_connections_to(url) == 0
 
 
-def headers_that_urllib3_warns_of(exchange: Exchange) -> None:
+def malformed_header(exchange: Exchange) -> None:
     exchange.wfile.write(b"HTTP/1.1 200 OK\r\nno header\r\nContent-Length: 9\r\n\r\n")
 
 
@@ -138,7 +138,7 @@ def headers_that_urllib3_warns_of(exchange: Exchange) -> None:
         pytest.param(cut(FILM, 9), id="cut"),
         pytest.param(raw(b"nonsense"), id="no HTTP"),
         pytest.param(lambda exchange: exchange.reset(), id="reset"),
-        pytest.param(headers_that_urllib3_warns_of, id="bad header"),
+        pytest.param(malformed_header, id="malformed header, which urllib3 warns about"),
         pytest.param(unannounced(FILM), id="too large"),
         pytest.param(dripping(b"", b""), id="deadline"),
         pytest.param(status(302, Location=f"/again?{SIGNED}"), id="redirect to nothing"),
@@ -149,7 +149,7 @@ def headers_that_urllib3_warns_of(exchange: Exchange) -> None:
         pytest.param(whole(b"film"), id="success"),
     ],
 )
-async def test_neither_error_nor_log_tells_the_url_or_a_path(answer, server, caplog, tmp_path):
+async def test_neither_error_nor_log_reveals_the_url_or_a_path(answer, server, caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
     url = f"{server.answer(answer, name='secret.mp4')}?{SIGNED}#{SIGNED}"
     results = await asyncio.gather(

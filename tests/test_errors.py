@@ -1,4 +1,4 @@
-"""Every failure has one code, which the README explains."""
+"""Every kind of failure has a code of its own, which the README explains."""
 
 import re
 from pathlib import Path
@@ -12,18 +12,18 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def all_kinds(kind: type[WorkerError] = WorkerError) -> list[type[WorkerError]]:
-    return [kind, *(deeper for below in kind.__subclasses__() for deeper in all_kinds(below))]
+    return [kind, *(deeper for subclass in kind.__subclasses__() for deeper in all_kinds(subclass))]
 
 
 KINDS = [kind for kind in all_kinds() if kind.__module__ == errors.__name__]
 
 
-def test_no_two_failures_share_a_code() -> None:
+def test_no_two_errors_share_a_code() -> None:
     codes = [kind.code for kind in KINDS]
     assert sorted(codes) == sorted(set(codes))
 
 
-def test_the_docstring_draws_the_hierarchy_as_it_is() -> None:
+def test_the_hierarchy_in_the_docstring_is_the_real_one() -> None:
     drawn = re.findall(r"^( *)(\w+) +([A-Z_]+)$", errors.__doc__ or "", re.MULTILINE)
     assert [(name, code) for _, name, code in drawn] == [(kind.__name__, kind.code) for kind in KINDS]
     assert [len(indent) // 2 for indent, *_ in drawn] == [
@@ -44,13 +44,13 @@ def test_a_response_is_a_string_with_code_and_sentence(kind: type[WorkerError]) 
     assert response.get("refresh_worker", False) is (kind is EngineDead)
 
 
-def test_the_text_of_a_foreign_exception_stays_inside() -> None:
+def test_the_text_of_any_other_exception_is_not_returned() -> None:
     canary = "https://host/video?signature=canary"
     assert "canary" not in str(to_response(OSError(canary)))
     assert to_response(OSError(canary))["error"].startswith("INTERNAL: ")  # type: ignore[union-attr]
 
 
-def test_an_errors_cause_does_not_leak_into_its_text() -> None:
+def test_the_text_of_an_errors_cause_is_not_returned() -> None:
     error = VideoTooLong("Too long.")
     error.__cause__ = ValueError("/secret/path")
     assert to_response(error) == {"error": "VIDEO_TOO_LONG: Too long."}

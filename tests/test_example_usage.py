@@ -1,4 +1,4 @@
-"""Every way of `example_usage.py`, against the stand-in for RunPod's platform."""
+"""Every subcommand of `example_usage.py`, against the stand-in for RunPod's platform."""
 
 import importlib.util
 from pathlib import Path
@@ -13,7 +13,7 @@ from runpod_stand_in import RunPodStandIn
 
 @pytest.fixture
 def example(platform: RunPodStandIn, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`example_usage.py`, attached to the platform by its environment."""
+    """The module, configured by environment variables to use the stand-in."""
     for key, value in platform.client_environment().items():
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(runpod, "endpoint_url_base", platform.url)
@@ -26,15 +26,13 @@ def example(platform: RunPodStandIn, monkeypatch: pytest.MonkeyPatch) -> ModuleT
     return module
 
 
-def command_of(way: str, *video_urls: str) -> list[str]:
+def command_line(way: str, *video_urls: str) -> list[str]:
     return [way, "--video-url", *video_urls, "--prompt", "What is red?", "--top-p", "0.5", "--interval-s", "0.01"]
 
 
 @pytest.mark.parametrize("way", ["sync", "poll", "async", "errors", "cancel"])
-def test_each_way_of_the_example_gets_its_answer(
-    way: str, example: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
-    example.main(command_of(way, "http://example.com/video.mp4"))
+def test_each_subcommand_gets_its_answer(way: str, example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(command_line(way, "http://example.com/video.mp4"))
     printed = capsys.readouterr().out
     if way == "cancel":
         assert printed == "the job ended as COMPLETED\n"
@@ -52,9 +50,9 @@ def test_each_way_of_the_example_gets_its_answer(
         ("errors", "code UNREADABLE_VIDEO: no video stream"),
     ],
 )
-def test_each_way_of_the_example_reports_a_failed_job(way: str, reason: str, example: ModuleType) -> None:
+def test_each_subcommand_reports_a_failed_job(way: str, reason: str, example: ModuleType) -> None:
     with pytest.raises(SystemExit, match=reason):
-        example.main(command_of(way, "http://example.com/broken.mp4"))
+        example.main(command_line(way, "http://example.com/broken.mp4"))
 
 
 def test_the_example_shows_the_progress_of_a_running_job(
@@ -76,25 +74,25 @@ def test_the_example_shows_the_progress_of_a_running_job(
 
     lines: list[str] = []
     monkeypatch.setattr(example, "time", SimpleNamespace(sleep=on_sleep))
-    example.main(command_of("poll", f"http://127.0.0.1:{gate.port}/gated.mp4"))
+    example.main(command_line("poll", f"http://127.0.0.1:{gate.port}/gated.mp4"))
     assert lines[0].endswith(" 50%  infer  1 of 2 chunks  chunk 1\n")
 
 
 def test_the_example_cancels_a_job_that_takes_too_long(
     platform: RunPodStandIn, example: ModuleType, gate: Gate, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    example.main([*command_of("cancel", f"http://127.0.0.1:{gate.port}/gated.mp4"), "--patience-s", "0"])
+    example.main([*command_line("cancel", f"http://127.0.0.1:{gate.port}/gated.mp4"), "--patience-s", "0"])
     assert capsys.readouterr().out == "the job ended as CANCELLED\n"
     assert platform.jobs[-1].results == []
 
 
 def test_the_example_reports_each_video_of_a_batch(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    example.main(command_of("batch", "http://example.com/video.mp4", "http://example.com/broken.mp4"))
+    example.main(command_line("batch", "http://example.com/video.mp4", "http://example.com/broken.mp4"))
     reports = dict(report.split("\n", 1) for report in capsys.readouterr().out.split("== ")[1:])
     assert reports["http://example.com/video.mp4"].startswith("partial: 50%")
     assert reports["http://example.com/broken.mp4"] == "FAILED: UNREADABLE_VIDEO: no video stream\n"
 
 
-def test_the_example_names_a_wrong_api_key(example: ModuleType) -> None:
+def test_a_wrong_api_key_is_named_as_the_cause(example: ModuleType) -> None:
     with pytest.raises(SystemExit, match="check the API key"):
-        example.main([*command_of("errors", "http://example.com/video.mp4"), "--api-key", "wrong"])
+        example.main([*command_line("errors", "http://example.com/video.mp4"), "--api-key", "wrong"])

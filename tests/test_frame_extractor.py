@@ -7,29 +7,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from av.codec.codec import Codec
 from PIL import Image
 
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
 from config import Settings
-from decoder import probe as scan
+from decoder import probe
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import NVIDIA_DEVICE, REFUSALS, FrameExtractor
-from protocol import DECODERS
-from records import Chunk, Sampling, VideoInfo
+from protocol import Refusal
+from records import Chunk, SampleGrid, VideoInfo
+from sandbox.process import DecoderProcess
 
 
 def test_a_video_of_too_many_pictures_is_refused(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
     path = str(clips.clip("h264.mp4").path)
-    monkeypatch.setattr(scan, "MAX_PICTURES", 75)
-    assert scan.scan(path)["num_frames"] == 75
-    monkeypatch.setattr(scan, "MAX_PICTURES", 74)
-    assert scan.scan(path) == {"refused": "too_many_pictures"}
-    assert "too_many_pictures" in REFUSALS
+    monkeypatch.setattr(probe, "MAX_PICTURES", 75)
+    assert probe.probe(path).num_frames == 75
+    monkeypatch.setattr(probe, "MAX_PICTURES", 74)
+    assert probe.probe(path) == Refusal.TOO_MANY_PICTURES
 
 
-def test_what_looks_into_a_file_while_it_is_opened_are_the_decoders_of_supported_codecs():
-    assert {Codec(name, "r").canonical_name for name in DECODERS.split(",")} == scan.CODECS
+def test_every_refusal_has_an_error_and_a_sentence():
+    assert REFUSALS.keys() == set(Refusal)
+
+
+@pytest.mark.parametrize("reply", [b"", b"{}", b'{"info": {"fps": "1e30000000"}}', b'{"refused": "bored"}'])
+async def test_a_child_that_does_not_describe_the_video_makes_it_unreadable(
+    reply: bytes, clips: ClipStore, extractor: FrameExtractor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(DecoderProcess, "read_all", lambda _reader: reply)
+
+    with pytest.raises(MediaError, match="did not describe"):
+        await extractor.get_video_info(clips.clip("h264.mp4").path)
 
 
 async def test_a_plain_video_is_described_as_it_was_made(clips: ClipStore, extractor: FrameExtractor):
@@ -184,8 +193,8 @@ async def test_a_name_with_odd_characters_is_read(clips: ClipStore, extractor: F
     assert len(batch.pixels) == 75
 
 
-def sampling_of(info: VideoInfo) -> Sampling:
-    return Sampling(info.start_s, Fraction(25), HEIGHT_PX, WIDTH_PX)
+def sampling_of(info: VideoInfo) -> SampleGrid:
+    return SampleGrid(info.start_s, Fraction(25), HEIGHT_PX, WIDTH_PX)
 
 
 def whole(info: VideoInfo) -> Chunk:

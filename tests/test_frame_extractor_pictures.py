@@ -25,7 +25,7 @@ from clips import (
 )
 from decoder.convert.rgb import PictureConverter
 from frame_extractor import FrameExtractor
-from records import Chunk, Sampling, VideoInfo
+from records import Chunk, SampleGrid, VideoInfo
 
 pytestmark = pytest.mark.usefixtures("mostly_in_process")
 
@@ -60,7 +60,7 @@ async def picture_of(extractor: FrameExtractor, path: Path, height_px: int, widt
 async def first_picture(
     extractor: FrameExtractor, path: Path, info: VideoInfo, height_px: int, width_px: int
 ) -> np.ndarray:
-    sampling = Sampling(info.start_s, Fraction(1), height_px, width_px)
+    sampling = SampleGrid(info.start_s, Fraction(1), height_px, width_px)
     batch = await extractor.extract_frames(path, info, sampling, Chunk(0, info.start_s, info.end_s, info.end_s))
     return batch.pixels[0]
 
@@ -148,7 +148,7 @@ async def test_of_the_lines_of_two_instants_the_earlier_ones_are_shown(
     woven[:, later_lines::2] = pictures[1::2, later_lines::2]
     path = clips.encode(clip, f"{options} -flags +ildct+ilme", woven)
     info = await extractor.get_video_info(path)
-    sampling = Sampling(info.start_s, info.fps, HEIGHT_PX, WIDTH_PX)
+    sampling = SampleGrid(info.start_s, info.fps, HEIGHT_PX, WIDTH_PX)
 
     batch = await extractor.extract_frames(path, info, sampling, Chunk(0, 0, info.end_s, info.end_s))
 
@@ -161,7 +161,7 @@ async def test_pictures_that_are_coded_field_by_field_are_as_high_as_both(clips:
     options = HEVC.replace("x265-params ", "x265-params interlace=tff:")
     path = clips.encode("fields.mp4", options, numbered_pictures(20)[:, ::2])
     info = await extractor.get_video_info(path)
-    sampling = Sampling(info.start_s, info.fps, HEIGHT_PX, WIDTH_PX)
+    sampling = SampleGrid(info.start_s, info.fps, HEIGHT_PX, WIDTH_PX)
 
     batch = await extractor.extract_frames(path, info, sampling, Chunk(0, 0, info.end_s, info.end_s))
 

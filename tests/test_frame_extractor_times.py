@@ -18,14 +18,14 @@ from clips import (
 )
 from errors import NoFrames
 from frame_extractor import FrameExtractor
-from records import Chunk, FrameBatch, Sampling, VideoInfo
+from records import Chunk, FrameBatch, SampleGrid, VideoInfo
 
 pytestmark = pytest.mark.usefixtures("mostly_in_process")
 
 
-def sampling_of(info: VideoInfo, fps: int = 30) -> Sampling:
+def sampling_of(info: VideoInfo, fps: int | Fraction = 30) -> SampleGrid:
     """More instants than pictures, some on a picture's first moment and some between."""
-    return Sampling(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
+    return SampleGrid(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
 
 
 def whole(info: VideoInfo) -> Chunk:
@@ -41,7 +41,7 @@ def overlapping_chunks(info: VideoInfo) -> list[Chunk]:
     ]
 
 
-def assert_on_screen(batch: FrameBatch, clip: Clip, info: VideoInfo, sampling: Sampling) -> None:
+def assert_on_screen(batch: FrameBatch, clip: Clip, info: VideoInfo, sampling: SampleGrid) -> None:
     """The batch holds a frame for every instant of its chunk, and the right one."""
     indices = sampling.indices(batch.chunk)
     assert batch.times_s == pytest.approx([info.start_s + index / float(sampling.fps) for index in indices])
@@ -183,23 +183,23 @@ async def test_damaged_pictures_leave_the_times_of_the_others_as_they_are(
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "h264.avi", "h264-open-gop.avi", "vp8.webm"])
-async def test_keyframes_come_twice_at_their_own_times_and_at_most_one_for_two_instants(
+async def test_keyframes_come_twice_at_their_own_times_and_at_most_one_for_each_instant(
     name: str, clips: ClipStore, extractor: FrameExtractor
 ):
     clip = clips.clip(name)
     info = await extractor.get_video_info(clip.path)
 
-    async def keyframes(fps: int) -> FrameBatch:
+    async def keyframes(fps: Fraction) -> FrameBatch:
         sampling = sampling_of(info, fps)
-        return await extractor.extract_frames(clip.path, info, sampling, whole(info), mode="keyframes")
+        return await extractor.extract_frames(clip.path, info, sampling, whole(info), selection="keyframes")
 
-    batches = await asyncio.gather(keyframes(25), keyframes(2))
+    batches = await asyncio.gather(keyframes(Fraction(25, 2)), keyframes(Fraction(1)))
 
     for batch, numbers in zip(batches, ([0, 15, 30, 45, 60], [0, 30, 60]), strict=True):
         pairs = [number for number in numbers for _ in range(2)]
         assert [number_in(picture) for picture in batch.pixels] == pairs
         assert batch.times_s == pytest.approx([number / 25 for number in pairs])
-        assert batch.seen_until_s >= info.end_s
+        assert batch.watched.seen_until_s >= info.end_s
 
 
 async def test_each_keyframe_belongs_to_the_chunks_that_see_its_time(clips: ClipStore, extractor: FrameExtractor):
@@ -207,7 +207,7 @@ async def test_each_keyframe_belongs_to_the_chunks_that_see_its_time(clips: Clip
     info = await extractor.get_video_info(path)
     chunks = [Chunk(0, 0, 0.5, 0.7), Chunk(1, 0.5, 0.55, 0.6), Chunk(2, 0.55, 3, 3)]
 
-    stream = extractor.stream_frames(path, info, sampling_of(info, 50), chunks, mode="keyframes")
+    stream = extractor.stream_frames(path, info, sampling_of(info, 25), chunks, selection="keyframes")
     batches = [batch async for batch in stream]
 
     assert [[number_in(picture) for picture in batch.pixels[::2]] for batch in batches] == [
@@ -215,7 +215,7 @@ async def test_each_keyframe_belongs_to_the_chunks_that_see_its_time(clips: Clip
         [],
         [15, 30, 45, 60],
     ]
-    assert [batch.seen_until_s for batch in batches] == pytest.approx([0.72, 0.5, 3.0])
+    assert [batch.watched.seen_until_s for batch in batches] == pytest.approx([0.72, 0.5, 3.0])
 
 
 async def test_a_span_without_a_picture_is_an_error_alone_and_an_empty_batch_in_a_stream(

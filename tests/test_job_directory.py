@@ -1,12 +1,15 @@
-"""A job's directory is its own, and nothing of it stays, whatever becomes of the worker."""
+"""A job's directory is private, and is removed even if the worker is killed."""
 
 import errno
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import job_directory as job_directory_module
 from errors import DiskFull
 from job_directory import job_directory, sweep
 
@@ -14,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 JOB = """
 import asyncio, os, signal, sys
 from pathlib import Path
+import job_directory as job_directory_module
 from errors import DiskFull
 from job_directory import job_directory
 
@@ -31,7 +35,7 @@ def names(directory: Path | str) -> set[str]:
     return {path.name for path in Path(directory).iterdir()}
 
 
-async def test_a_directory_is_this_users_alone_and_gone_afterwards(tmp_path: Path) -> None:
+async def test_a_directory_is_private_to_this_user_and_removed_afterwards(tmp_path: Path) -> None:
     async with job_directory(tmp_path / "jobs") as first, job_directory(tmp_path / "jobs") as second:
         assert first != second
         assert first.stat().st_mode & 0o777 == 0o700
@@ -39,7 +43,7 @@ async def test_a_directory_is_this_users_alone_and_gone_afterwards(tmp_path: Pat
     assert names(tmp_path / "jobs") == set()
 
 
-async def test_a_job_that_fails_leaves_nothing_and_no_descriptor(tmp_path: Path) -> None:
+async def test_a_job_that_fails_leaves_no_file_and_no_open_descriptor(tmp_path: Path) -> None:
     async def fail() -> None:
         async with job_directory(tmp_path) as directory:
             (directory / "source").write_bytes(b"film")
@@ -51,7 +55,7 @@ async def test_a_job_that_fails_leaves_nothing_and_no_descriptor(tmp_path: Path)
     assert (names(tmp_path), names("/proc/self/fd")) == (set(), before)
 
 
-async def test_what_a_killed_worker_left_is_swept_and_running_jobs_stay(tmp_path: Path) -> None:
+async def test_the_directory_of_a_killed_worker_is_swept_and_those_of_running_jobs_stay(tmp_path: Path) -> None:
     command = [sys.executable, "-c", JOB, str(tmp_path)]
     killed = subprocess.run(command, cwd=ROOT / "src", capture_output=True, text=True, check=False)
     left = tmp_path / killed.stdout.strip()
@@ -62,11 +66,11 @@ async def test_what_a_killed_worker_left_is_swept_and_running_jobs_stay(tmp_path
         assert names(tmp_path) == {running.name, "something-else"}
 
 
-def test_a_worker_that_never_had_a_job_has_nothing_to_sweep(tmp_path: Path) -> None:
+def test_sweeping_a_work_directory_that_does_not_exist_does_nothing(tmp_path: Path) -> None:
     sweep(tmp_path / "jobs")
 
 
-async def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -76,7 +80,7 @@ async def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.Mo
             pass
 
 
-async def test_a_file_that_cannot_be_removed_does_not_cost_the_answer(
+async def test_a_file_that_cannot_be_removed_is_logged_and_raises_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -89,7 +93,25 @@ async def test_a_file_that_cannot_be_removed_does_not_cost_the_answer(
     assert (names(directory), "Device or resource busy" in caplog.text) == ({"source"}, True)
 
 
-def test_what_is_no_directory_does_not_keep_a_worker_from_starting(tmp_path: Path) -> None:
+def test_sweep_ignores_a_file_with_the_name_of_a_job_directory(tmp_path: Path) -> None:
     (tmp_path / "job-notes").write_text("kept")
     sweep(tmp_path)
     assert names(tmp_path) == {"job-notes"}
+
+
+async def test_a_sweep_waits_until_a_new_directory_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker sweeps at the moment between making a directory and locking it."""
+    made = job_directory_module.tempfile.mkdtemp
+    sweeping: list[threading.Thread] = []
+
+    def make_while_another_sweeps(**options: Any) -> str:
+        directory = made(**options)
+        sweeping.append(threading.Thread(target=sweep, args=(tmp_path,)))
+        sweeping[0].start()
+        sweeping[0].join(0.2)  # without a lock it is over by now, and so is the directory
+        return directory
+
+    monkeypatch.setattr(job_directory_module.tempfile, "mkdtemp", make_while_another_sweeps)
+    async with job_directory(tmp_path) as directory:
+        sweeping[0].join()
+        assert directory.is_dir()

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from answers.prompts import Message
 from clips import H264, ffmpeg
 from clock import LoopClock, comes_true
 from errors import EngineDead, GenerationFailed
@@ -16,16 +15,16 @@ from fakes import ScriptedEngine
 from frames.reader_pool import DECODE, VideoReaders
 from jobs import answer, job_input, media_children
 from media_server import MediaServer, dripping
-from records import FrameBatch
-from sandbox.process import Reader
+from records import FrameBatch, Message
+from sandbox.process import DecoderProcess
 
 ServeWith = Callable[..., None]
 LARGE_FRAMES = {"min_frame_tokens": 128, "max_frame_tokens": 256, "max_chunks_in_flight": 1}
 """Those of a chunk fill the pipe several times, so the decoder of a job in work is there to be struck."""
 
 
-def failing_reader() -> Reader:
-    return Reader("decoder.missing", 30)
+def failing_reader() -> DecoderProcess:
+    return DecoderProcess("decoder.missing", 30)
 
 
 async def test_a_chunk_that_fails_makes_the_result_partial(twelve_seconds: Path, serve_with: ServeWith) -> None:
@@ -73,15 +72,16 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
 ) -> None:
     """The decoder that is told to use the GPU uses the CPU here, until it is killed."""
     started: list[bool] = []
-    take, begin = VideoReaders.take, Reader.begin
+    take, start = VideoReaders.take, DecoderProcess.__init__
 
-    def noted(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> Reader:
+    def noted(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> DecoderProcess:
         if module == DECODE:
             started.append(on_gpu)
         return failing_reader() if cpu_fails and len(started) == 2 else take(readers, module, on_gpu=on_gpu)
 
-    def begin_without_gpu(reader: Reader, video: Path, argument: str) -> None:
-        begin(reader, video, argument.replace('"on_gpu": true', '"on_gpu": false'))
+    def start_without_gpu(reader: DecoderProcess, module: str, timeout_s: float, *, on_gpu: bool = False) -> None:
+        assert on_gpu in (True, False)
+        start(reader, module, timeout_s)
 
     def strike_the_gpu(_batch: FrameBatch) -> str:
         if started == [True]:
@@ -90,7 +90,7 @@ async def test_what_a_gpu_fails_on_the_cpu_decodes(
         return "seen"
 
     monkeypatch.setattr(VideoReaders, "take", noted)
-    monkeypatch.setattr(Reader, "begin", begin_without_gpu)
+    monkeypatch.setattr(DecoderProcess, "__init__", start_without_gpu)
     serve_with(ScriptedEngine(strike_the_gpu), **LARGE_FRAMES, decoder="cuda")
     output = await answer(job_input(twelve_seconds))
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", second, "seen"]
@@ -104,7 +104,7 @@ async def test_a_decoder_that_fails_on_the_first_chunk_loses_that_alone(
     left = faults
     take = VideoReaders.take
 
-    def failing_at_first(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> Reader:
+    def failing_at_first(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> DecoderProcess:
         nonlocal left
         if module != DECODE or not left:
             return take(readers, module, on_gpu=on_gpu)

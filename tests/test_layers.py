@@ -1,56 +1,21 @@
-"""Imports point down only: the order of design is the order of reading."""
+"""Every file of src is covered by the import contracts of pyproject.toml; here is what no contract can express."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
-import pytest
-
-SRC = Path(__file__).parents[1] / "src"
-
-# The top first. Files of one line are peers and do not import each other, but for the named exceptions.
-LAYERS = [
-    ["handler"],
-    ["api.size_limit", "ops.fitness"],
-    ["api.output", "api.progress", "ops.redaction"],
-    ["pipeline"],
-    ["api.request"],
-    ["vllm_client", "download", "video_processor", "job_directory"],
-    ["engine.async_engine", "answers.synthesis", "sources.http", "frame_extractor"],
-    ["sources.address_guard", "sources.local", "engine.arguments"],
-    ["sources.url", "sources.presigned"],
-    ["decoder.probe", "decoder.decode", "frames.assembly"],
-    ["decoder.gop.pool", "decoder.gop.split"],
-    ["decoder.convert.rgb", "decoder.gop.select"],
-    ["decoder.bitstream.h26x", "decoder.bitstream.av1"],
-    ["decoder.bitstream.base"],
-    ["frames.static"],
-    ["decoder.container.open"],
-    [
-        "decoder.container.packets",
-        "vision",
-        "protocol",
-        "decoder.bitstream.bits",
-        "decoder.convert.tone_map",
-        "decoder.container.pts",
-    ],
-    ["engine.chat", "engine.watchdog"],
-    ["frames.reader_pool"],
-    ["answers.prompts", "sandbox.process", "limits.chunk_limiter"],
-    ["sandbox.limits"],
-    ["sandbox.confine", "limits.free_memory"],
-    ["sandbox.landlock"],
-    ["config"],
-    ["records"],
-    ["errors"],
-]
-RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src"
+IMPORTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+CONTRACTS = {contract["id"]: contract for contract in IMPORTS["contracts"]}
 MODULES = {".".join(path.relative_to(SRC).with_suffix("").parts): path for path in SRC.rglob("*.py")}
-CHILDREN_ONLY = {name for name in MODULES if name.startswith("decoder.")} - {name for name in MODULES if name.endswith("__init__")}  # fmt: skip
-"""The programs that open files, and what they alone import."""
-PARSERS = {"av", "cv2", "decord", "imageio", "imageio_ffmpeg", "torchcodec"}
-"""Packages that read media inside the process that imports them."""
+OF_THE_WORKER = sorted(name for name in MODULES if not name.startswith("decoder.") and not name.endswith("__init__"))
+"""The decoder is a program of its own."""
+PARSERS = {*CONTRACTS["av"]["protected_modules"], *CONTRACTS["other-parsers"]["forbidden_modules"]} - {"torchvision"}
+"""Packages that read media inside the process that imports them. qwen-vl-utils brings torchvision along."""
 STARTS = ("subprocess", "os.exec", "os.spawn", "os.posix_spawn", "os.system", "os.popen", "os.fork", "ffmpeg.probe")
 """Words that start a program."""
 
@@ -66,31 +31,23 @@ def imported_names(path: Path) -> set[str]:
     return names
 
 
-def imported_modules(path: Path) -> set[str]:
-    """The project's own modules that a file imports."""
-    return imported_names(path) & RANK.keys()
+def layers_of(module: str) -> list[str]:
+    """The entries of the order of imports that hold a module: its own name or the folder it lies in."""
+    entries = [name.strip(" ()") for line in CONTRACTS["layers"]["layers"] for name in re.split("[|:]", line)]
+    return [entry for entry in entries if module == entry or module.startswith(f"{entry}.")]
 
 
-def test_every_file_has_its_place() -> None:
-    assert {name for name in MODULES if not name.endswith("__init__")} == RANK.keys()
+def test_import_linter_reads_every_file() -> None:
+    assert {name.partition(".")[0] for name in MODULES} == set(IMPORTS["root_packages"])
 
 
-@pytest.mark.parametrize("module", sorted(RANK))
-def test_a_file_imports_only_what_lies_below_it(module: str) -> None:
-    above = {name for name in imported_modules(MODULES[module]) if RANK[name] <= RANK[module]}
-    assert above == set()
+def test_every_file_has_one_place_in_the_order_of_imports() -> None:
+    files = {name for name in MODULES if not name.endswith("__init__")}
+    assert {name: layers_of(name) for name in files if len(layers_of(name)) != 1} == {}
 
 
-def test_the_programs_that_open_files_are_never_imported_by_the_worker() -> None:
-    importers = {name for name in RANK.keys() - CHILDREN_ONLY if imported_modules(MODULES[name]) & CHILDREN_ONLY}
-    assert importers == set()
-
-
-def test_what_parses_media_is_imported_only_where_files_are_opened() -> None:
-    def packages_of(name: str) -> set[str]:
-        return {imported.partition(".")[0] for imported in imported_names(MODULES[name])}
-
-    assert {name for name in RANK if packages_of(name) & (PARSERS | {"torchvision"})} <= CHILDREN_ONLY
+def test_every_folder_is_checked_for_cycles() -> None:
+    assert {name.partition(".")[0] for name in MODULES if "." in name} == set(CONTRACTS["cycles"]["ancestors"])
 
 
 def test_of_the_models_own_reader_of_videos_only_arithmetic_is_used() -> None:
@@ -101,7 +58,7 @@ def test_of_the_models_own_reader_of_videos_only_arithmetic_is_used() -> None:
 
 def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
     code = (
-        f"import importlib, sys; [importlib.import_module(name) for name in {sorted(RANK.keys() - CHILDREN_ONLY)}];"
+        f"import importlib, sys; [importlib.import_module(name) for name in {OF_THE_WORKER}];"
         "import vision; vision.frame_size(180, 320, 4, 9);"  # imports qwen-vl-utils
         f"print(sorted({{name.partition('.')[0] for name in sys.modules}} & {PARSERS}))"
     )
@@ -111,16 +68,7 @@ def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
 
 def test_programs_are_started_only_where_they_are_limited() -> None:
     starters = {name for name, path in MODULES.items() if any(word in path.read_text() for word in STARTS)}
-    assert starters == {"sandbox.process", "sandbox.limits"}
-
-
-def test_vllm_is_imported_only_behind_the_client_and_runpod_only_in_the_handler() -> None:
-    def files_with(package: str) -> set[str]:
-        words = (f"import {package}", f"from {package}")
-        return {name for name, path in MODULES.items() if any(word in path.read_text() for word in words)}
-
-    assert files_with("vllm ") | files_with("vllm.") == {"engine.async_engine"}
-    assert files_with("runpod") == {"handler"}
+    assert starters == {"sandbox.process", "sandbox.wrappers"}
 
 
 def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:
@@ -135,6 +83,6 @@ def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:
 
 def test_only_config_reads_the_environment() -> None:
     readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text()}
-    # The engine writes for vLLM and sandbox.confine for NumPy, media_process passes PATH on, the handler asks whether
-    # it runs on the platform.
-    assert readers == {"engine.async_engine", "sandbox.confine", "sandbox.process", "handler"}
+    # The engine writes for vLLM and sandbox.confine for NumPy, sandbox.process passes PATH on, the log hides
+    # the values of secret variables, the handler asks whether it runs on the platform.
+    assert readers == {"engine.lifecycle", "sandbox.confine", "sandbox.process", "ops.logs", "handler"}

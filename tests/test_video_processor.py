@@ -14,7 +14,7 @@ from clips import CONSTANT, HEIGHT_PX, WIDTH_PX, Clip, ClipStore, number_in, wit
 from config import Settings
 from errors import MediaError, UnsupportedCodec, VideoTooLong
 from frame_extractor import FrameExtractor
-from records import Chunk, LocalVideo, Sampling, VideoInfo, VideoPlan
+from records import Chunk, LocalVideo, SampleGrid, VideoInfo, VideoPlan
 from video_processor import MAX_CHUNKS, ChunkFile, VideoProcessor
 from vision import video_tokens
 
@@ -77,7 +77,7 @@ def test_the_number_of_chunks_is_the_one_that_was_promised(duration_s: float, co
     plan = processor_with().calculate_optimal_chunks(video(duration_s))
 
     assert len(plan.chunks) == count
-    assert plan.concessions == ()
+    assert plan.adjustments == ()
     assert_partitioned(plan, video(duration_s))
 
 
@@ -109,10 +109,10 @@ def test_every_plan_covers_the_video_within_its_budgets(
 
     assert_partitioned(plan, info)
     for chunk in plan.chunks:
-        frames = len(plan.sampling.indices(chunk))
+        frames = len(plan.grid.indices(chunk))
         assert 1 <= frames <= max_frames
-        assert video_tokens(frames, plan.sampling.height_px, plan.sampling.width_px) <= max_tokens
-    if not any("a chunk sees" in concession for concession in plan.concessions):
+        assert video_tokens(frames, plan.grid.height_px, plan.grid.width_px) <= max_tokens
+    if not any("a chunk sees" in concession for concession in plan.adjustments):
         for chunk in plan.chunks[:-1]:
             assert chunk.seen_end_s == pytest.approx(min(chunk.end_s + overlap_s, info.end_s), abs=1e-6)
 
@@ -120,17 +120,15 @@ def test_every_plan_covers_the_video_within_its_budgets(
 def test_neighbours_see_the_same_instants_where_they_overlap():
     plan = processor_with().calculate_optimal_chunks(video(180.5, 1.4))
 
-    first, second = (set(plan.sampling.indices(chunk)) for chunk in plan.chunks[:2])
+    first, second = (set(plan.grid.indices(chunk)) for chunk in plan.chunks[:2])
 
-    assert [plan.sampling.instant_s(index) for index in sorted(first & second)] == pytest.approx(
-        [61.4, 61.9, 62.4, 62.9]
-    )
+    assert [plan.grid.instant_s(index) for index in sorted(first & second)] == pytest.approx([61.4, 61.9, 62.4, 62.9])
 
 
 def test_the_job_may_choose_length_and_rate():
     plan = processor_with().calculate_optimal_chunks(video(100), chunk_duration_s=25, sample_fps=1)
 
-    assert (len(plan.chunks), plan.sampling.fps) == (4, 1)
+    assert (len(plan.chunks), plan.grid.fps) == (4, 1)
 
 
 @pytest.mark.parametrize("duration_s", [86_400, 5000.000001, 7777.77])
@@ -138,14 +136,14 @@ def test_chunks_too_many_for_one_result_are_made_longer(duration_s: float):
     plan = processor_with(chunk_overlap=0).calculate_optimal_chunks(video(duration_s), chunk_duration_s=1)
 
     assert len(plan.chunks) <= MAX_CHUNKS
-    assert plan.concessions[0].startswith("chunk_duration raised from 1 to ")
+    assert plan.adjustments[0].startswith("chunk_duration raised from 1 to ")
     assert_partitioned(plan, video(duration_s))
 
 
 def test_chunks_too_long_for_the_budget_are_cut_shorter_and_still_overlap():
     plan = processor_with().calculate_optimal_chunks(video(7200), chunk_duration_s=3600)
 
-    assert [concession.split()[:3] for concession in plan.concessions][1] == ["a", "chunk", "sees"]
+    assert [concession.split()[:3] for concession in plan.adjustments][1] == ["a", "chunk", "sees"]
     assert (plan.chunks[0].end_s, plan.chunks[0].seen_end_s) == (1534, 1536)
     assert_partitioned(plan, video(7200))
 
@@ -174,7 +172,7 @@ async def split(clip: Clip, directory: Path) -> tuple[VideoInfo, list[ChunkFile]
 async def numbers_in(path: Path) -> list[int]:
     extractor = FrameExtractor(Settings(media_timeout_s=30))
     info = await extractor.get_video_info(path)
-    sampling = Sampling(info.start_s, Fraction(50), HEIGHT_PX, WIDTH_PX)
+    sampling = SampleGrid(info.start_s, Fraction(50), HEIGHT_PX, WIDTH_PX)
     whole = Chunk(0, info.start_s, info.end_s, info.end_s)
     batch = await extractor.extract_frames(path, info, sampling, whole)
     return sorted({number_in(picture) for picture in batch.pixels})

@@ -3,14 +3,13 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 
 import pytest
 
 from config import Settings
 from errors import EngineDead, EngineStartFailed, GenerationFailed, InputError, PromptTooLong
-from fakes import ScriptedEngine, generation
-from records import ChunkResult, FrameBatch, GenerationOptions
+from fakes import ScriptedEngine
+from records import Answer, FrameBatch, GenerationOptions, Question, Watched
 from synthetic_frames import frame_batch
 from vllm_client import VLLMClient
 
@@ -36,7 +35,7 @@ class Batches:
                 self.taken += 1
                 batch = frame_batch(4, 32, 32, start_s=2.0 * index, index=index)
                 if index in self._empty:
-                    batch = replace(batch.chosen(slice(0)), seen_until_s=batch.chunk.start_s)
+                    batch = batch.chosen(slice(0))
                 yield batch
         finally:
             self.closed = True
@@ -48,25 +47,52 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def answer(client: VLLMClient, batches: Batches) -> list[ChunkResult]:
-    return await client.process_chunks_parallel("What?", batches.stream(), OPTIONS, lambda _result: None)
+async def answer(client: VLLMClient, batches: Batches) -> list[Answer]:
+    return await client.process_chunks_parallel("What?", batches.stream(), OPTIONS)
 
 
 async def test_results_are_in_the_order_of_the_chunks_whatever_finishes_first() -> None:
     engine = ScriptedEngine()
     engine.gates = {index: asyncio.Event() for index in range(4)}
-    finished: list[int] = []
-
-    def finish_the_one_before(result: ChunkResult) -> None:
-        finished.append(result.chunk.index)
-        if result.chunk.index:
-            engine.gates[result.chunk.index - 1].set()
-
-    stream = Batches(4).stream()
-    running = client_of(engine).process_chunks_parallel("What?", stream, OPTIONS, finish_the_one_before)
     engine.gates[3].set()
-    assert [result.chunk.index for result in await running] == [0, 1, 2, 3]
-    assert finished == [3, 2, 1, 0]
+    running = asyncio.create_task(answer(client_of(engine), Batches(4)))
+    for held in (3, 2, 1):
+        while engine.held != held:
+            await asyncio.sleep(0)
+        engine.gates[held - 1].set()
+    assert [answer.chunk.index for answer in await running] == [0, 1, 2, 3]
+
+
+async def test_answers_are_told_as_they_come_and_each_after_what_was_watched_of_its_chunk() -> None:
+    engine = ScriptedEngine()
+    engine.gates = {index: asyncio.Event() for index in range(4)}
+    engine.gates[3].set()
+    told: list[tuple[type, int]] = []
+    async for event in client_of(engine).stream_answers([Question(0, "What?")], Batches(4).stream(), OPTIONS):
+        told.append((type(event), event.chunk.index))
+        if isinstance(event, Answer) and event.chunk.index:
+            engine.gates[event.chunk.index - 1].set()
+    assert [index for kind, index in told if kind is Answer] == [3, 2, 1, 0]
+    assert [index for kind, index in told if kind is Watched] == [0, 1, 2, 3]
+
+
+async def test_a_chunk_keeps_its_place_until_every_question_about_it_is_answered() -> None:
+    engine = ScriptedEngine()
+    engine.gate = asyncio.Event()
+    client, batches = client_of(engine, max_chunks_in_flight=1), Batches(2)
+    questions = [Question(0, "Who?"), Question(1, "Where?")]
+
+    async def answers() -> list[Answer]:
+        stream = client.stream_answers(questions, batches.stream(), OPTIONS)
+        return [event async for event in stream if isinstance(event, Answer)]
+
+    running = asyncio.create_task(answers())
+    while engine.held < 2:
+        await asyncio.sleep(0)
+    await settle()
+    assert batches.taken == 1
+    engine.gate.set()
+    assert sorted((answer.chunk.index, answer.question) for answer in await running) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 async def test_no_more_chunks_are_decoded_than_may_be_in_flight() -> None:
@@ -104,8 +130,7 @@ async def test_a_failed_chunk_is_reported_and_the_others_are_answered() -> None:
 
     results = await answer(client_of(ScriptedEngine(fail_second)), Batches(3))
     assert [result.error for result in results] == [None, "GENERATION_FAILED: no luck", None]
-    assert results[1].generation is None
-    assert results[1].seen_until_s == results[1].chunk.start_s
+    assert (results[1].value, results[1].generations) == (None, ())
 
 
 async def test_a_chunk_that_fails_is_tried_again_on_every_other_pair_of_its_frames() -> None:
@@ -118,8 +143,11 @@ async def test_a_chunk_that_fails_is_tried_again_on_every_other_pair_of_its_fram
         return "seen"
 
     result = await client_of(ScriptedEngine(fail_on_many)).process_video_chunk("?", frame_batch(11, 32, 32), OPTIONS)
-    assert (result.error, result.num_frames, result.sample_fps) == (None, 6, 1)
-    assert result.seen_until_s == tried[0].seen_until_s
+    assert (result.error, result.watched.num_frames, result.watched.grid.fps) == (None, 6, 1)
+    assert result.watched.seen_until_s == tried[0].watched.seen_until_s
+    assert result.watched.adjustments == (
+        "chunk 0 was asked about half of its frames, because all of them did not fit the context",
+    )
     assert tried[1].times_s.tolist() == tried[0].times_s[[0, 1, 4, 5, 8, 9]].tolist()
     assert (tried[1].pixels == tried[0].pixels[[0, 1, 4, 5, 8, 9]]).all()
 
@@ -133,8 +161,7 @@ async def test_a_chunk_of_few_frames_is_tried_again_on_all_of_them() -> None:
         return f"{len(batch.times_s)} seen"
 
     result = await client_of(ScriptedEngine(fail_once)).process_video_chunk("?", frame_batch(5, 32, 32), OPTIONS)
-    assert result.generation
-    assert result.generation.text == "5 seen"
+    assert (result.value, result.watched.adjustments) == ("5 seen", ())
 
 
 async def test_a_chunk_without_frames_is_an_error_and_never_reaches_the_engine() -> None:
@@ -154,7 +181,7 @@ async def test_a_dead_engine_ends_the_job_closes_the_source_and_frees_the_gate()
     with pytest.raises(EngineDead):
         await answer(client, batches)
     assert batches.closed
-    assert client._chunk_gate.held == 0
+    assert client._limiter.held == 0
 
 
 async def test_cancelling_a_job_cancels_its_requests_and_frees_the_gate() -> None:
@@ -168,7 +195,7 @@ async def test_cancelling_a_job_cancels_its_requests_and_frees_the_gate() -> Non
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert (engine.held, batches.closed, client._chunk_gate.held) == (0, True, 0)
+    assert (engine.held, batches.closed, client._limiter.held) == (0, True, 0)
 
 
 async def test_concurrent_callers_share_one_load_and_a_cancelled_one_does_not_lose_it() -> None:
@@ -205,17 +232,16 @@ async def test_a_failed_load_is_tried_again_by_the_next_caller() -> None:
     assert isinstance(await client.initialize_model(), ScriptedEngine)
 
 
-def chunk_results(texts: list[str | None]) -> list[ChunkResult]:
-    batches = [frame_batch(4, 32, 32, start_s=2.0 * index, index=index) for index in range(len(texts))]
+def chunk_answers(texts: list[str | None]) -> list[Answer]:
+    watched = [frame_batch(4, 32, 32, start_s=2.0 * index, index=index).watched for index in range(len(texts))]
     return [
-        ChunkResult(batch.chunk, 4, 2.0, 0.0, batch.chunk.end_s, generation(text) if text else None, None)
-        for batch, text in zip(batches, texts, strict=True)
+        Answer(one, 0, "text", text, error=None if text else "X: y") for one, text in zip(watched, texts, strict=True)
     ]
 
 
 async def test_the_synthesis_asks_the_users_question_of_all_notes_in_order_and_names_the_gaps() -> None:
     engine = ScriptedEngine()
-    synthesis = await client_of(engine).aggregate_chunk_results("Who wins?", chunk_results(["a", None, "c"]), OPTIONS)
+    synthesis = await client_of(engine).aggregate_chunk_results("Who wins?", chunk_answers(["a", None, "c"]), OPTIONS)
     [message] = engine.messages
     assert message.user.endswith("Question: Who wins?")
     assert "[0.0 to 2.0 seconds] a\n[2.0 to 4.0 seconds] This part could not be watched.\n[4.0 to 6.0 seconds] c" in (
@@ -228,15 +254,15 @@ async def test_notes_beyond_the_context_are_merged_in_rounds_and_none_is_left_ou
     engine = ScriptedEngine(on_text=lambda message: " ".join(sorted(set(message.user.split()) & names)))
     engine.max_model_len = 512 + 16 + 1 + 60
     names = {f"note{index:02d}" for index in range(40)}
-    synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_results(sorted(names)), OPTIONS)
-    assert set(synthesis.text.split()) == names
+    synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_answers(sorted(names)), OPTIONS)
+    assert set((synthesis.value or "").split()) == names
     assert len(synthesis.generations) == len(engine.messages) > 3
 
 
 async def test_a_note_too_long_for_any_prompt_is_cut_and_the_others_stay_whole() -> None:
     engine = ScriptedEngine()
     texts = ["word " * 10_000, "short and whole"]
-    await client_of(engine).aggregate_chunk_results("What?", chunk_results(texts), OPTIONS)
+    await client_of(engine).aggregate_chunk_results("What?", chunk_answers(texts), OPTIONS)
     [message] = engine.messages
     assert len(message.user.split()) < engine.max_model_len
     assert "[cut here]" in message.user
@@ -246,14 +272,14 @@ async def test_a_note_too_long_for_any_prompt_is_cut_and_the_others_stay_whole()
 async def test_a_max_tokens_beyond_the_context_still_leaves_room_for_the_notes() -> None:
     engine = ScriptedEngine()
     generous = GenerationOptions(max_tokens=32_768, temperature=0, top_p=1, seed=None)
-    await client_of(engine).aggregate_chunk_results("What?", chunk_results(["one", "two"]), generous)
+    await client_of(engine).aggregate_chunk_results("What?", chunk_answers(["one", "two"]), generous)
     assert "] one" in engine.messages[0].user
 
 
 async def test_a_single_chunks_answer_is_the_answer() -> None:
     engine = ScriptedEngine()
-    synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_results(["all of it"]), OPTIONS)
-    assert (synthesis.text, engine.messages) == ("all of it", [])
+    synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_answers(["all of it"]), OPTIONS)
+    assert (synthesis.value, engine.messages) == ("all of it", [])
 
 
 @pytest.mark.parametrize("count", [0, 9])

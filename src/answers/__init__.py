@@ -1,1 +1,1 @@
-"""Behind VLLMClient: what the model is told, and how its answers become one."""
+"""What the model is asked, and how its answers about chunks become one answer about the video."""

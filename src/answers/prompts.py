@@ -1,28 +1,18 @@
-"""What the model is told: chunk and synthesis messages. Pure text."""
+"""The messages that the model is given about chunks, images and notes. Pure text."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from records import Chunk, ChunkResult
+from records import Chunk, Message
 
 CONTROL_TOKEN = re.compile(r"<\|(?=[a-z_]+\|>)")
 STRUCTURE = re.compile(r"^(?=[ \t]*(?:\[[\d.]+ to [\d.]+ seconds\]|question:))", re.IGNORECASE | re.MULTILINE)
-"""The beginning of a line that looks like one of a synthesis prompt's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One user turn under a system text. The engine puts the frames or images before `user`."""
-
-    system: str
-    user: str
-
+"""The start of a line that could be taken for one of the merge prompt's own."""
 
 SYSTEM = "You answer questions about videos. You say only what can be seen, and you say so when something is not seen."
 
-# Constant text follows the frames for at least one KV block (16 tokens), so that the same chunk with
-# another question finds all its frames in the prefix cache; what varies comes after it.
+# At least one KV block (16 tokens) of constant text follows the frames. Another question about the same chunk then
+# finds all of its frames in the prefix cache; what varies between questions comes after that text.
 CHUNK_LEAD = (
     "The frames above are one part of a longer video. The time before each pair of frames is its position in the "
     "whole video, in seconds. Use these times when you say when something happens. If this part does not show what "
@@ -38,36 +28,37 @@ MERGE_LEAD = (
 
 
 def chunk_message(question: str, chunk: Chunk) -> Message:
-    """Ask the user's question of one chunk."""
+    """Return the message that asks the caller's question of one chunk."""
     span = f"This part shows {_seconds(chunk.start_s)} to {_seconds(chunk.seen_end_s)} seconds."
-    return Message(SYSTEM, f"{CHUNK_LEAD}\n{span}\n\nQuestion: {literal(question)}")
+    return Message(SYSTEM, f"{CHUNK_LEAD}\n{span}\n\nQuestion: {escape_control_tokens(question)}")
 
 
 def images_message(question: str) -> Message:
-    """Ask the user's question of still images."""
-    return Message(SYSTEM, f"{IMAGES_LEAD}\n\nQuestion: {literal(question)}")
+    """Return the message that asks the caller's question of still images."""
+    return Message(SYSTEM, f"{IMAGES_LEAD}\n\nQuestion: {escape_control_tokens(question)}")
 
 
-def note(result: ChunkResult) -> str:
-    """One chunk's answer as a note for the synthesis; a failed chunk is named as not seen."""
-    span = f"[{_seconds(result.chunk.start_s)} to {_seconds(result.chunk.end_s)} seconds]"
-    if result.generation is None:
-        return f"{span} This part could not be watched."
-    return f"{span} {quoted(result.generation.text)}"
+def note(chunk: Chunk, text: str | None) -> str:
+    """Return one chunk's answer as a note for the merge; without a text the chunk is named as not watched."""
+    span = f"[{_seconds(chunk.start_s)} to {_seconds(chunk.end_s)} seconds]"
+    return f"{span} {escape_note(text)}" if text is not None else f"{span} This part could not be watched."
 
 
 def merge_message(question: str, notes: Sequence[str]) -> Message:
-    """Ask the user's question of the notes on all parts."""
-    return Message(SYSTEM, f"{MERGE_LEAD}\n\n{chr(10).join(notes)}\n\nQuestion: {literal(question)}")
+    """Return the message that asks the caller's question of the notes on all chunks, which are in time order."""
+    return Message(SYSTEM, f"{MERGE_LEAD}\n\n{chr(10).join(notes)}\n\nQuestion: {escape_control_tokens(question)}")
 
 
-def quoted(answer: str) -> str:
-    """Return the model's answer for a prompt; no line of it, read off a sign in the video, passes for the prompt's."""
-    return STRUCTURE.sub("> ", literal(answer.strip()))
+def escape_note(answer: str) -> str:
+    """Return a model's answer for use in a prompt.
+
+    A sign in the video may read like a line of the merge prompt. Such lines are marked as quoted.
+    """
+    return STRUCTURE.sub("> ", escape_control_tokens(answer.strip()))
 
 
-def literal(text: str) -> str:
-    """Return text in which nothing is read as a control token: `<|im_end|>` becomes `< |im_end|>`."""
+def escape_control_tokens(text: str) -> str:
+    """Return text that holds no control token of the model: `<|im_end|>` becomes `< |im_end|>`."""
     return CONTROL_TOKEN.sub("< |", text)
 
 

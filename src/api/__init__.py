@@ -1,1 +1,1 @@
-"""What callers send and receive: request, progress, output."""
+"""What callers send, and what they get back."""

@@ -1,4 +1,4 @@
-"""The documented output of a job, from its result."""
+"""The documented output of a job, made from its result."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from records import ChunkResult, Decoding, Generation, JobResult
+from records import Answer, Conclusion, Decoding, JobResult
+from version import __version__
 
 
 class VideoInfoOutput(BaseModel):
@@ -27,12 +28,12 @@ class VideoInfoOutput(BaseModel):
     variable_frame_rate: bool
     truncated: bool
     missing: float
-    """Seconds that a truncated file promises and does not hold, as far as it tells."""
+    """Seconds that a truncated file promises and does not hold, as far as the container tells."""
     size_bytes: int
 
 
 class ChunkOutput(BaseModel):
-    """One chunk: `text` and no `error`, or the other way round."""
+    """One chunk: either `text` or `error` is null."""
 
     index: int
     start_s: float
@@ -42,7 +43,7 @@ class ChunkOutput(BaseModel):
     finish_reason: str | None
     num_frames: int
     damaged_frames: int
-    """Of these, those of which the decoder had to make up a part."""
+    """How many of num_frames the decoder had to make up in part."""
     sample_fps: float
     prompt_tokens: int
     completion_tokens: int
@@ -50,7 +51,7 @@ class ChunkOutput(BaseModel):
 
 
 class DecodingOutput(BaseModel):
-    """How frames were got: from packets `needed` for them, from `all`, or from `keyframes` alone."""
+    """How frames were decoded: from the packets that they `needed`, from `all` packets, or from `keyframes` alone."""
 
     strategy: Literal["needed", "all", "keyframes"]
     packets: int
@@ -59,7 +60,7 @@ class DecodingOutput(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens of all requests, those of the synthesis included."""
+    """Tokens of all requests, merging included."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -69,9 +70,10 @@ class JobOutput(BaseModel):
     """What a job returns when at least one chunk was answered."""
 
     success: Literal[True] = True
+    worker_version: str = __version__
     status: Literal["complete", "partial"]
     coverage: float
-    """Share of the video's duration that the answered chunks saw."""
+    """Fraction of the video's duration, 0 to 1, that the answered chunks saw."""
     video_info: VideoInfoOutput
     num_chunks: int
     chunk_results: list[ChunkOutput]
@@ -80,7 +82,7 @@ class JobOutput(BaseModel):
     total_processing_time: float
     sample_fps: float
     frame_size: tuple[int, int]
-    """Width and height of the frames given to the model."""
+    """Width and height, in pixels, of the frames given to the model."""
     concessions: list[str]
     decoding: DecodingOutput | None
     timings: dict[str, float]
@@ -90,12 +92,11 @@ class JobOutput(BaseModel):
 def job_output(result: JobResult) -> JobOutput:
     """Arrange a result as documented; seconds are rounded to milliseconds."""
     info, plan = result.info, result.plan
-    coverage = covered_share(result.chunks, info.duration_s, info.missing_s)
-    generations = [chunk.generation for chunk in result.chunks if chunk.generation]
-    if result.synthesis:
-        generations += result.synthesis.generations
+    coverage = covered_share(result.answers, info.duration_s, info.missing_s)
+    conclusion = result.conclusions[0] if result.conclusions else None
+    aggregation_error = conclusion.error if conclusion else None
     return JobOutput(
-        status="partial" if coverage < 1 or info.truncated or result.synthesis_error else "complete",
+        status="partial" if coverage < 1 or info.truncated or aggregation_error else "complete",
         coverage=coverage,
         video_info=VideoInfoOutput(
             duration=round(info.duration_s, 3),
@@ -114,68 +115,69 @@ def job_output(result: JobResult) -> JobOutput:
             missing=round(info.missing_s, 3),
             size_bytes=info.size_bytes,
         ),
-        num_chunks=len(result.chunks),
-        chunk_results=[_chunk_output(chunk) for chunk in result.chunks],
-        aggregated_response=result.synthesis.text if result.synthesis else None,
-        aggregation_error=result.synthesis_error,
+        num_chunks=len(result.answers),
+        chunk_results=[_chunk_output(answer) for answer in result.answers],
+        aggregated_response=conclusion.value if conclusion else None,
+        aggregation_error=aggregation_error,
         total_processing_time=round(result.total_s, 3),
-        sample_fps=round(float(plan.sampling.fps), 3),
-        frame_size=(plan.sampling.width_px, plan.sampling.height_px),
-        concessions=list(plan.concessions),
-        decoding=_decoding_output([chunk.decoding for chunk in result.chunks if chunk.decoding]),
-        timings={stage: round(seconds, 3) for stage, seconds in result.timings_s.items()},
-        usage=_usage(generations),
+        sample_fps=round(float(plan.grid.fps), 3),
+        frame_size=(plan.grid.width_px, plan.grid.height_px),
+        concessions=_concessions(result),
+        decoding=_decoding_output([watched.decoding for watched in result.watched if watched.decoding]),
+        timings={f"{stage}_s": round(seconds, 3) for stage, seconds in result.timings_s.items()},
+        usage=_usage(result),
     )
 
 
-def covered_share(chunks: Sequence[ChunkResult], duration_s: float, missing_s: float) -> float:
-    """The share, 0 to 1, of a video that the answered chunks saw; 1 only if none of it is unseen.
+def covered_share(answers: Sequence[Answer], duration_s: float, missing_s: float) -> float:
+    """Return the fraction of a video, 0 to 1, that the answered chunks saw; 1 only if none of it is unseen.
 
     Args:
-        chunks: all of the file.
+        answers: one for every chunk.
         duration_s: of what the file holds.
-        missing_s: what it promises beyond that.
+        missing_s: what the file promises beyond that.
     """
-    unseen_s = missing_s + sum(_unseen_s(chunk) for chunk in chunks)
+    unseen_s = missing_s + sum(
+        answer.watched.unseen_s if answer.is_answered else answer.chunk.end_s - answer.chunk.start_s
+        for answer in answers
+    )
     return 1.0 if unseen_s <= 0 else min(0.9999, round(1 - unseen_s / (duration_s + missing_s), 4))
 
 
-def _unseen_s(result: ChunkResult) -> float:
-    """Of the span that a chunk answers for; damaged frames were not seen."""
-    chunk = result.chunk
-    if not result.generation:
-        return chunk.end_s - chunk.start_s
-    seen_s = (result.seen_until_s - chunk.start_s) * (1 - result.damaged_frames / max(1, result.num_frames))
-    return chunk.end_s - chunk.start_s - seen_s
-
-
-def _chunk_output(result: ChunkResult) -> ChunkOutput:
-    generation = result.generation
-    timings = {"decode_s": round(result.decode_s, 3)}
-    if generation:
-        timings |= {"render_s": round(generation.render_s, 3), "generate_s": round(generation.generate_s, 3)}
+def _chunk_output(answer: Answer) -> ChunkOutput:
+    watched, last = answer.watched, answer.generations[-1] if answer.generations else None
+    timings = {"decode_s": round(watched.decode_s, 3)}
+    if last:
+        timings |= {"render_s": round(last.render_s, 3), "generate_s": round(last.generate_s, 3)}
     return ChunkOutput(
-        index=result.chunk.index,
-        start_s=round(result.chunk.start_s, 3),
-        end_s=round(result.chunk.end_s, 3),
-        text=generation.text if generation else None,
-        error=result.error,
-        finish_reason=generation.finish_reason if generation else None,
-        num_frames=result.num_frames,
-        damaged_frames=result.damaged_frames,
-        sample_fps=round(result.sample_fps, 3),
-        prompt_tokens=generation.prompt_tokens if generation else 0,
-        completion_tokens=generation.completion_tokens if generation else 0,
+        index=answer.chunk.index,
+        start_s=round(answer.chunk.start_s, 3),
+        end_s=round(answer.chunk.end_s, 3),
+        text=answer.value,
+        error=answer.error,
+        finish_reason=last.finish_reason if last else None,
+        num_frames=watched.num_frames,
+        damaged_frames=watched.damaged_frames,
+        sample_fps=round(float(watched.grid.fps), 3),
+        prompt_tokens=last.prompt_tokens if last else 0,
+        completion_tokens=last.completion_tokens if last else 0,
         timings=timings,
     )
 
 
+def _concessions(result: JobResult) -> list[str]:
+    """Return what was given up for the whole video, and then for single chunks."""
+    return [*result.plan.adjustments, *(note for answer in result.answers for note in answer.watched.adjustments)]
+
+
 def _decoding_output(decodings: Sequence[Decoding]) -> DecodingOutput | None:
-    """Of all decoders that came to their end."""
+    """Add up the decoders that reached their end."""
     return DecodingOutput(**asdict(reduce(Decoding.__add__, decodings))) if decodings else None
 
 
-def _usage(generations: Sequence[Generation]) -> Usage:
+def _usage(result: JobResult) -> Usage:
+    parts: list[Answer | Conclusion] = [*result.answers, *result.conclusions]
+    generations = [generation for part in parts for generation in part.generations]
     return Usage(
         prompt_tokens=sum(generation.prompt_tokens for generation in generations),
         completion_tokens=sum(generation.completion_tokens for generation in generations),

@@ -1,20 +1,70 @@
-"""Progress updates that arrive in order, not too often, and never after the result."""
+"""What /status shows while a job runs: progress that arrives in order, not too often, and never after the result."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from records import Progress
+from records import Answer, JobEvent, Planned, Stage
+
+log = logging.getLogger(__name__)
+
+# Planning takes milliseconds and is not shown: callers know four stages.
+MESSAGES = {
+    Stage.DOWNLOAD: "fetching the video",
+    Stage.VALIDATE: "reading the video",
+    Stage.CHUNKS: "loading the model and decoding",
+    Stage.SYNTHESIS: "merging the answers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is."""
+
+    stage: Stage
+    fraction: float
+    """0 to 1 over the whole job, never falling."""
+    chunks_done: int
+    num_chunks: int
+    """0 before the video was read."""
+    message: str
+
+
+class ProgressMeter:
+    """Folds the events of one job into its progress."""
+
+    def __init__(self) -> None:
+        self._chunks_done = self._num_chunks = 0
+
+    def after(self, event: JobEvent) -> Progress | None:
+        """Return the progress after the job's next event, or None if the event changes nothing that is shown."""
+        match event:
+            case Stage() if event in MESSAGES:
+                return self._progress(event, MESSAGES[event])
+            case Planned():
+                self._num_chunks = len(event.plan.chunks)
+            case Answer():
+                self._chunks_done += 1
+                return self._progress(Stage.CHUNKS, f"chunk {event.chunk.index + 1} answered")
+        return None
+
+    def _progress(self, stage: Stage, message: str) -> Progress:
+        fraction = stage.begins_at
+        if stage is Stage.CHUNKS:
+            fraction += self._chunks_done / self._num_chunks * (Stage.SYNTHESIS.begins_at - stage.begins_at)
+        return Progress(stage, round(fraction, 3), self._chunks_done, self._num_chunks, message)
 
 
 class ProgressSender:
     """Sends the newest progress of one job, one update at a time, at most one per interval.
 
-    Used as a context manager around the job: when it is left, the update on its way has
-    arrived and no other will be sent. The platform posts progress to the address of the result, so
-    a late update would overwrite it (runpod-python issue 250).
+    Use it as a context manager around the job. When the context is left, an update that was on its way has arrived,
+    and no other is sent: the platform takes progress and result at the same address, so a late update would overwrite
+    the result (runpod-python issue 250).
     """
 
     def __init__(self, send: Callable[[Progress], Awaitable[None]], interval_s: float) -> None:
@@ -40,7 +90,9 @@ class ProgressSender:
         async with self._idle:  # an update on its way is let through: cancelled, it might still arrive later
             assert self._sender
             self._sender.cancel()
-        await asyncio.gather(self._sender, return_exceptions=True)
+        [failure] = await asyncio.gather(self._sender, return_exceptions=True)
+        if not isinstance(failure, asyncio.CancelledError):
+            log.error("progress could no longer be sent", exc_info=failure)
 
     async def _run(self) -> None:
         while True:

@@ -3,21 +3,22 @@
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from errors import InputError
-from records import SamplingMode
+from records import FrameSelection
+from sources.url import MAX_URL_CHARACTERS
 
 MAX_SENTENCE_CHARACTERS = 1000
-"""Of one that repeats the caller's own words, such as unknown fields."""
+"""Upper bound for an error message that echoes caller input, such as unknown fields."""
 
 
 class JobRequest(BaseModel):
-    """A job's checked input. A default of None is filled from Settings."""
+    """A job's checked input. A field whose default is None is filled from Settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    video_url: str = Field(min_length=1, max_length=8192)
+    video_url: str = Field(min_length=1, max_length=MAX_URL_CHARACTERS)
     prompt: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
     max_tokens: int = Field(512, ge=1, le=32_768)
-    """The most tokens generated per chunk, and again for the synthesis."""
+    """The most tokens generated per chunk, and again for the merged answer."""
     temperature: float = Field(0.7, ge=0, le=2)
     """0 is greedy decoding."""
     top_p: float = Field(0.8, gt=0, le=1)
@@ -26,7 +27,8 @@ class JobRequest(BaseModel):
     aggregate: bool = True
     sample_fps: float | None = Field(None, gt=0, le=60)
     """Frames looked at per second of video."""
-    sampling: SamplingMode = "uniform"
+    frame_selection: FrameSelection = Field("uniform", alias="sampling")
+    """Known to callers as `sampling`."""
     seed: int | None = Field(None, ge=0, lt=2**63)
 
 

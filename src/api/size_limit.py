@@ -2,42 +2,41 @@
 
 import json
 from collections.abc import Sequence
-
-from api.output import JobOutput
+from typing import Any
 
 MAX_RESULT_BYTES = 9_500_000
 """RunPod takes 10 MB; its own wrapping needs a little."""
 CUT = " [cut: the whole result was too large]"
+CONCESSION = "chunk answers cut, because the whole result was too large for the platform"
 
 
-def deliverable(output: JobOutput) -> JobOutput:
-    """The same output, or one whose longest chunk answers are cut, which it says in its concessions.
+def truncate_to_limit(output: dict[str, Any]) -> dict[str, Any]:
+    """Return a job's output, its longest chunk answers cut if it is too large; its concessions then say so.
 
     The merged answer is never cut: max_tokens bounds it.
     """
-    size_bytes = _size_bytes(output.model_dump(mode="json"))
+    size_bytes = _size_bytes(output)
     if size_bytes <= MAX_RESULT_BYTES:
         return output
-    texts = [chunk.text or "" for chunk in output.chunk_results]
-    sizes = [_size_bytes(text) for text in texts]
-    note = "chunk answers cut, because the whole result was too large for the platform"
-    other_bytes = size_bytes - sum(sizes) + len(texts) * len(CUT) + len(note) + 4
-    limit_bytes = _longest_that_fits(sizes, MAX_RESULT_BYTES - other_bytes)
+    texts = [chunk["text"] or "" for chunk in output["chunk_results"]]
+    sizes_bytes = [_size_bytes(text) for text in texts]
+    other_bytes = size_bytes - sum(sizes_bytes) + len(texts) * len(CUT) + len(CONCESSION) + 4
+    limit_bytes = _longest_that_fits(sizes_bytes, MAX_RESULT_BYTES - other_bytes)
     chunks = [
-        chunk.model_copy(update={"text": _cut(text, limit_bytes)}) if text and size > limit_bytes else chunk
-        for chunk, text, size in zip(output.chunk_results, texts, sizes, strict=True)
+        chunk | {"text": _cut(text, limit_bytes)} if text and text_bytes > limit_bytes else chunk
+        for chunk, text, text_bytes in zip(output["chunk_results"], texts, sizes_bytes, strict=True)
     ]
-    return output.model_copy(update={"chunk_results": chunks, "concessions": [*output.concessions, note]})
+    return output | {"chunk_results": chunks, "concessions": [*output["concessions"], CONCESSION]}
 
 
-def _longest_that_fits(sizes: Sequence[int], room: int) -> int:
-    """The length to which the longest have to be cut for all to fit."""
-    for done, size in enumerate(sorted(sizes)):
-        share = room // (len(sizes) - done)
-        if size > share:
-            return max(0, share)
-        room -= size
-    return max(sizes, default=0)
+def _longest_that_fits(sizes_bytes: Sequence[int], room_bytes: int) -> int:
+    """Return the length to which the longest texts have to be cut for all to fit."""
+    for done, size_bytes in enumerate(sorted(sizes_bytes)):
+        share_bytes = room_bytes // (len(sizes_bytes) - done)
+        if size_bytes > share_bytes:
+            return max(0, share_bytes)
+        room_bytes -= size_bytes
+    return max(sizes_bytes, default=0)
 
 
 def _cut(text: str, limit_bytes: int) -> str:

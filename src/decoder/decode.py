@@ -1,208 +1,181 @@
-"""Writes the pictures on screen at a grid of instants to stdout; run by sandbox.confine.
+"""Program: writes the pictures on screen at a grid of instants to stdout; started by sandbox.confine.
 
-protocol describes plan and records. Records leave in time order, and decoding waits while nobody reads.
+The message is a protocol.DecodeOrder. Pictures leave in presentation order, and decoding waits while nobody reads.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from decoder.container.open import TimedFrame, decode_frames, open_video
-from decoder.container.packets import Packets, is_untimed
+from decoder.bitstream.registry import parser_for
+from decoder.container.frames import decode_frames
+from decoder.container.open import open_video
+from decoder.container.packets import Packets
+from decoder.container.pts import lacks_pts
 from decoder.convert.rgb import PictureConverter
-from decoder.gop.pool import Converted, Decoders, planned_stream, side_by_side
-from decoder.gop.select import Instants, Piece, references_of
-from decoder.gop.split import needed_pieces
-from protocol import RECORD, SUMMARY, DecodePlan
-
-SEEK_RETREATS_S = (Fraction(0), Fraction(10), Fraction(60))
-"""How far before the wanted time to seek, one after the other: some formats find any packet, not a keyframe."""
-
-
-Picture: TypeAlias = TimedFrame | Converted
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was done, see protocol.SUMMARY; nothing is counted where all packets, or keyframes alone, are decoded."""
-
-    packets: int = 0
-    decoded: int = 0
-    groups: int = 0
-
-    def reading(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
-        """Count packets as they pass."""
-        for packet in packets:
-            self.packets += 1
-            yield packet
-
-    def decoding(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Count pieces as they pass."""
-        for piece in pieces:
-            self.decoded += len(piece.packets)
-            self.groups += piece.is_whole
-            yield piece
+from decoder.gop.pool import ConvertedPicture, DecodedPicture, DecoderPool, parallel_decoders, prepared_stream
+from decoder.gop.select import GopSegment
+from decoder.gop.split import needed_segments
+from decoder.grid import Grid
+from protocol import SEEK_RETREATS_S, DecodeOrder, DecodeStats, PictureHeader
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A picture and the instants from `first` to before `stop` at which it is on screen."""
+class OnScreen:
+    """A picture and the instants [first, stop) at which it is on screen."""
 
-    picture: Picture
+    picture: DecodedPicture
     first: int
     stop: int
 
 
-class Grid:
-    """Exact arithmetic between a stream's ticks and the sampling instants."""
+class StreamReader:
+    """Reads from a file the pictures that an order asks for.
 
-    def __init__(self, plan: DecodePlan) -> None:
-        self._first_pts = plan.first_pts
-        self._time_base_s = Fraction(plan.time_base_s)
-        self._instants_per_tick = self._time_base_s * Fraction(plan.fps)
-        self.picture_ticks = self.ticks(1 / Fraction(plan.video_fps))
-        """The mean time from one picture to the next."""
+    Args:
+        path: local file.
+        order: what to deliver.
+        on_gpu: decode on the GPU, or fail.
 
-    def first_index_from(self, pts: int) -> int:
-        """The index of the first instant at or after a presentation time."""
-        scaled = (pts - self._first_pts) * self._instants_per_tick.numerator
-        return -(-scaled // self._instants_per_tick.denominator)
+    Attributes:
+        grid: the instants of the order.
+        stats: what was read and decoded so far.
+    """
 
-    def last_index_until(self, pts: int) -> int:
-        """The index of the last instant at or before a presentation time."""
-        return (pts - self._first_pts) * self._instants_per_tick.numerator // self._instants_per_tick.denominator
+    def __init__(self, path: str, order: DecodeOrder, *, on_gpu: bool = False) -> None:
+        self._path, self._order, self._on_gpu = path, order, on_gpu
+        self.grid = Grid(order)
+        self.stats = DecodeStats()
 
-    def pts_of(self, index: int) -> int:
-        """The last tick at or before an instant."""
-        return self._first_pts + index * self._instants_per_tick.denominator // self._instants_per_tick.numerator
+    def on_screen(self) -> Iterator[OnScreen]:
+        """The ordered pictures with the instants that they serve, in presentation order."""
+        choose = first_keyframes if self._order.keyframes_only else on_screen_at_instants
+        return choose(self.pictures(), self.grid)
 
-    def ticks(self, seconds: Fraction) -> int:
-        """Whole ticks that last at least this long."""
-        return math.ceil(seconds / self._time_base_s)
+    def pictures(self) -> Iterator[DecodedPicture]:
+        """Decode from a keyframe at or before the first ordered instant, or from the file's start if none is found."""
+        target_pts = self.grid.pts_of(self.grid.start)
+        can_seek = self.grid.start > 0 and self._order.info.seekable
+        for retreat_s in SEEK_RETREATS_S if can_seek else ():
+            with open_video(self._path) as container:
+                pictures = self._pictures_after_seek(container, target_pts - self.grid.ticks(Fraction(retreat_s)))
+                first = next(pictures, None)
+                if first is not None and first.pts <= target_pts:
+                    yield first
+                    yield from pictures
+                    return
+        with open_video(self._path) as container:
+            yield from self._pictures(container)
 
-    def seconds(self, pts: int) -> float:
-        """Seconds from the first instant."""
-        return float((pts - self._first_pts) * self._time_base_s)
+    def _pictures_after_seek(self, container: InputContainer, pts: int) -> Iterator[DecodedPicture]:
+        """Seek, and decode from the first keyframe found; its leading pictures are dropped, they lack references."""
+        try:
+            container.seek(pts, stream=container.streams[self._order.info.stream_index])
+        except av.error.FFmpegError:
+            return
+        key_pts = None
+        for picture in self._pictures(container):
+            if isinstance(picture, ConvertedPicture):  # from a closed GOP: what follows it needs nothing before it
+                key_pts = picture.pts if key_pts is None else key_pts
+                yield picture
+                continue
+            if key_pts is None and picture.frame.key_frame:
+                key_pts = picture.pts
+            if key_pts is not None and picture.pts >= key_pts:
+                yield picture
+
+    def _pictures(self, container: InputContainer) -> Iterator[DecodedPicture]:
+        """Decode from the container's position: every picture, or at least the needed ones."""
+        order = self._order
+        stream = prepared_stream(container, order, order.threads)
+        context = stream.codec_context
+        if lacks_pts(stream):
+            yield from decode_frames(container, stream)
+        elif order.keyframes_only:
+            context.skip_frame = "NONKEY"
+            yield from decode_frames(container, stream)
+        else:
+            parser = parser_for(context.codec.canonical_name, context.extradata or b"")
+            segments = needed_segments(self._count_read(Packets(container, stream)), self.grid, parser)
+            parallel = parallel_decoders(order.threads, context.height, context.width)
+            pool = DecoderPool(self._path, order, parallel, on_gpu=self._on_gpu)
+            yield from pool.decode(self._count_decoded(segments))
+
+    def _count_read(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        for packet in packets:
+            self.stats.packets_read += 1
+            yield packet
+
+    def _count_decoded(self, segments: Iterable[GopSegment]) -> Iterator[GopSegment]:
+        for segment in segments:
+            self.stats.packets_decoded += len(segment.packets)
+            self.stats.closed_gops += segment.is_closed_gop
+            yield segment
 
 
-def shown_at_instants(pictures: Iterator[Picture], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
+def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
     """Pair pictures with the instants at which they are on screen.
 
-    A picture stays until the next one's time; the last one until its own duration is over, which is
-    the usual time between pictures at least: containers without durations make libav guess.
+    A picture stays on screen until the next one's time. The last one stays for its own duration, but at least for the
+    mean time between pictures: libav guesses the durations that a container does not have.
     """
-    held: Picture | None = None
-    wanted = plan.start
+    held: DecodedPicture | None = None
+    next_index = grid.start
     for picture in pictures:
         if held is not None and picture.pts <= held.pts:
             continue
-        until = min(grid.first_index_from(picture.pts), plan.stop)
-        if held is not None and until > wanted:
-            yield Shown(held, wanted, until)
-        wanted = max(wanted, until)
+        end_index = min(grid.first_index_from(picture.pts), grid.stop)
+        if held is not None and end_index > next_index:
+            yield OnScreen(held, next_index, end_index)
+        next_index = max(next_index, end_index)
         held = picture
-        if wanted >= plan.stop:
+        if next_index >= grid.stop:
             return
     if held is not None:
-        stays = max(held.duration, grid.picture_ticks)
-        until = min(grid.first_index_from(held.pts + stays), plan.stop)
-        if until > wanted:
-            yield Shown(held, wanted, until)
+        duration_ticks = max(held.duration, grid.mean_interval_ticks)
+        end_index = min(grid.first_index_from(held.pts + duration_ticks), grid.stop)
+        if end_index > next_index:
+            yield OnScreen(held, next_index, end_index)
 
 
-def keyframes_in_intervals(pictures: Iterator[Picture], grid: Grid, plan: DecodePlan) -> Iterator[Shown]:
-    """Pair the first intra picture that starts in an interval of the grid with the instants until the next one."""
-    held: Picture | None = None
-    first = plan.start
-    for timed in pictures:
-        if isinstance(timed, Converted) or not timed.frame.key_frame:
+def first_keyframes(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
+    """Pair the first intra picture that starts between two instants with all instants until the next such picture."""
+    held: DecodedPicture | None = None
+    first = grid.start
+    for picture in pictures:
+        if isinstance(picture, ConvertedPicture) or not picture.frame.key_frame:
             continue
-        interval = grid.last_index_until(timed.pts)
-        if interval >= plan.stop:
+        interval = grid.last_index_until(picture.pts)
+        if interval >= grid.stop:
             break
         if interval >= first + (held is not None):
             if held is not None:
-                yield Shown(held, first, interval)
-            held, first = timed, interval
+                yield OnScreen(held, first, interval)
+            held, first = picture, interval
     if held is not None:
-        yield Shown(held, first, plan.stop)
+        yield OnScreen(held, first, grid.stop)
 
 
-def pictures_from(plan: DecodePlan, grid: Grid, tally: Tally) -> Iterator[Picture]:
-    """Decode from a keyframe at or before the first wanted instant, from the file's start if there is none."""
-    target_pts = grid.pts_of(plan.start)
-    for retreat_s in SEEK_RETREATS_S if plan.start > 0 and plan.seekable else ():
-        with open_video(plan.path) as container:
-            pictures = _pictures_after(container, target_pts - grid.ticks(retreat_s), plan, grid, tally)
-            first = next(pictures, None)
-            if first is not None and first.pts <= target_pts:
-                yield first
-                yield from pictures
-                return
-    with open_video(plan.path) as container:
-        yield from _pictures(container, plan, grid, tally)
-
-
-def _pictures_after(
-    container: InputContainer, pts: int, plan: DecodePlan, grid: Grid, tally: Tally
-) -> Iterator[Picture]:
-    """Seek, and decode from the first keyframe there; what leads it has lost its references."""
-    try:
-        container.seek(pts, stream=container.streams[plan.stream_index])
-    except av.error.FFmpegError:
-        return
-    key_pts = None
-    for picture in _pictures(container, plan, grid, tally):
-        if isinstance(picture, Converted):  # of a whole group: what follows it starts afresh, too
-            key_pts = picture.pts if key_pts is None else key_pts
-            yield picture
-            continue
-        if key_pts is None and picture.frame.key_frame:
-            key_pts = picture.pts
-        if key_pts is not None and picture.pts >= key_pts:
-            yield picture
-
-
-def _pictures(container: InputContainer, plan: DecodePlan, grid: Grid, tally: Tally) -> Iterator[Picture]:
-    """Decode from where the file is read, all pictures or at least the wanted ones."""
-    stream = planned_stream(container, plan, plan.threads)
-    context = stream.codec_context
-    if is_untimed(stream):
-        yield from decode_frames(container, stream)
-    elif plan.keyframes_only:
-        context.skip_frame = "NONKEY"
-        yield from decode_frames(container, stream)
-    else:
-        references = references_of(context.codec.canonical_name, context.extradata or b"")
-        instants = Instants(grid.first_index_from, plan.start, plan.stop)
-        pieces = needed_pieces(tally.reading(Packets(container, stream)), instants, references)
-        decoders = Decoders(plan, side_by_side(plan.threads, context.height, context.width))
-        yield from decoders.pictures(tally.decoding(pieces))
-
-
-def main(argument: str) -> None:
-    """Write the pictures of a DecodePlan, given as JSON, to stdout."""
-    plan = DecodePlan(**json.loads(argument))
-    grid, tally = Grid(plan), Tally()
-    pair = keyframes_in_intervals if plan.keyframes_only else shown_at_instants
-    converter = PictureConverter(plan.height_px, plan.width_px, plan.codec)
-    for shown in pair(pictures_from(plan, grid, tally), grid, plan):
+def main(video: str, message: str, *, on_gpu: bool) -> None:
+    """Write the pictures that a DecodeOrder asks for, and what was done for them, to stdout."""
+    order = DecodeOrder.from_json(message)
+    reader = StreamReader(video, order, on_gpu=on_gpu)
+    converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
+    for shown in reader.on_screen():
         picture = shown.picture
-        pixels = picture.pixels if isinstance(picture, Converted) else converter.convert(picture.frame)
-        _write(RECORD.pack(shown.first, shown.stop - shown.first, grid.seconds(picture.pts), picture.is_damaged))
+        pixels = picture.pixels if isinstance(picture, ConvertedPicture) else converter.convert(picture.frame)
+        time_s = reader.grid.seconds(picture.pts)
+        _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, picture.is_damaged).to_bytes())
         _write(pixels.data.cast("B"))
-    _write(RECORD.pack(plan.stop, 0, 0.0, False) + SUMMARY.pack(tally.packets, tally.decoded, tally.groups))
+    _write(PictureHeader(order.stop, 0, 0.0, is_damaged=False).to_bytes() + reader.stats.to_bytes())
 
 
 def _write(part: bytes | memoryview) -> None:

@@ -1,1 +1,1 @@
-"""Behind VLLMClient: the only files that import vLLM, and only when the engine is built."""
+"""The vLLM engine: its arguments, its start and end, and one request at a time."""

@@ -1,8 +1,7 @@
-"""One vLLM AsyncLLM: starts it, renders and generates, and turns its failures into ours."""
+"""One vLLM AsyncLLM: renders and generates, and turns its failures into ours."""
 
 import gc
 import logging
-import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -11,55 +10,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from answers.prompts import Message
-from config import Settings
-from engine.arguments import Gpu, engine_arguments
 from engine.chat import chat_text, video_metadata
-from engine.watchdog import Pulse
-from errors import EngineDead, EngineStartFailed, GenerationFailed, PromptTooLong
-from records import FrameBatch, Generation, GenerationOptions
+from engine.watchdog import Watchdog
+from errors import EngineDead, GenerationFailed, PromptTooLong
+from records import FrameBatch, Generation, GenerationOptions, Message
 
 log = logging.getLogger(__name__)
 
 TOP_K = 20
 """From the model card of Qwen3-VL-Instruct."""
-FP8_CAPABILITY = 89
 SHUTDOWN_TIMEOUT_S = 10.0
 CHUNK_PRIORITY = 1
 SYNTHESIS_PRIORITY = 0
-DEAD_SENTENCE = "The engine process died; this worker restarts. Send the job again."
 
 
 class AsyncEngine:
-    """Generates text from frames, images and text; many requests at once share its batch."""
+    """Generates text from frames, images and text; many concurrent requests share its batch.
 
-    def __init__(self, settings: Settings) -> None:
-        """Load the model, blocking for seconds to minutes.
+    Args:
+        engine: vLLM's AsyncLLM.
+        processor: the checkpoint's Hugging Face processor.
+        watchdog: is told of the engine's steps.
+        max_model_len: ceiling of the context in tokens.
+    """
 
-        Raises:
-            EngineStartFailed: the model cannot be read or does not fit; the log has the cause.
-        """
-        from httpx2 import HTTPError  # what Hugging Face's client raises when the Hub cannot be reached
-
-        started_s = time.monotonic()
-        self._pulse, self._stall_timeout_s = Pulse(), settings.engine_stall_timeout_s
-        try:
-            self._engine, self._processor = _start(settings, self._pulse)
-        except (RuntimeError, ValueError, OSError, ImportError, HTTPError) as exc:
-            log.exception("the engine did not start")
-            raise EngineStartFailed("The model could not be loaded; the worker's log has the cause.") from exc
-        # What torch and vLLM have made so far stays: 700,000 objects. While the collector walks them, half a second or
-        # more, no thread of this process runs; vLLM's own server puts them out of its sight too.
-        gc.collect()
-        gc.freeze()
-        self.max_model_len: int = min(settings.max_model_len, self._engine.model_config.max_model_len)
-        log.info(
-            "engine ready after %.1f s: %s, context of %d tokens (ceiling %d)",
-            time.monotonic() - started_s,
-            settings.model_name,
-            self.max_model_len,
-            settings.max_model_len,
-        )
+    def __init__(self, engine: Any, processor: Any, watchdog: Watchdog, max_model_len: int) -> None:
+        self._engine = engine
+        self._processor = processor
+        self._watchdog = watchdog
+        self.max_model_len: int = min(max_model_len, engine.model_config.max_model_len)
 
     async def generate_on_frames(self, message: Message, batch: FrameBatch, options: GenerationOptions) -> Generation:
         """Answer a message about the frames of a chunk.
@@ -94,8 +73,13 @@ class AsyncEngine:
         """
         return await self._generate({"prompt": chat_text(self._processor, message)}, options, SYNTHESIS_PRIORITY)
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether the engine's process has died."""
+        return self._engine is not None and bool(self._engine.errored)
+
     def count_tokens(self, text: str) -> int:
-        """Tokens of a plain text."""
+        """Return how many tokens a plain text has."""
         return len(self._processor.tokenizer.encode(text, add_special_tokens=False))
 
     def shutdown(self) -> None:
@@ -110,7 +94,7 @@ class AsyncEngine:
         from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        sampling = SamplingParams(
+        sampling_params = SamplingParams(
             max_tokens=options.max_tokens,
             temperature=options.temperature,
             top_p=options.top_p,
@@ -119,19 +103,19 @@ class AsyncEngine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         submitted_s = time.monotonic()
+        rendered = await self._render(prompt)
+        rendered_s = time.monotonic()
         try:
-            rendered = await self._render(prompt)
-            rendered_s = time.monotonic()
-            requests = self._engine.generate(rendered, sampling, uuid.uuid4().hex, priority=priority)
-            finished = await self._pulse.unless_it_stops(_collected(requests), self._stall_timeout_s)
+            requests = self._engine.generate(rendered, sampling_params, uuid.uuid4().hex, priority=priority)
+            finished = await self._watchdog.await_progress(_collected(requests))
         except TimeoutError as exc:
-            log.critical("the engine took no step for %g s", self._stall_timeout_s)
+            log.critical("the engine took no step for %g s", self._watchdog.timeout_s)
             raise EngineDead("The engine hangs; this worker restarts. Send the job again.") from exc
         except EngineDeadError as exc:
-            raise EngineDead(DEAD_SENTENCE) from exc
+            raise EngineDead(EngineDead.SENTENCE) from exc
         except (VLLMError, ValueError) as exc:
             if self._engine.errored:
-                raise EngineDead(DEAD_SENTENCE) from exc
+                raise EngineDead(EngineDead.SENTENCE) from exc
             log.exception("the engine refused a request")
             raise GenerationFailed("The engine refused the request.") from exc
         # A request that the engine aborts or fails ends like any other, with another reason.
@@ -169,24 +153,3 @@ class AsyncEngine:
 
 async def _collected(requests: AsyncIterator[Any]) -> list[Any]:
     return [output async for output in requests]
-
-
-def _start(settings: Settings, pulse: Pulse) -> tuple[Any, Any]:
-    """Return vLLM's AsyncLLM and the checkpoint's Hugging Face processor."""
-    from vllm.platforms import current_platform
-
-    gpu = None
-    if not current_platform.is_cpu():
-        gpu = Gpu(current_platform.get_device_total_memory(), current_platform.has_device_capability(FP8_CAPABILITY))
-    if gpu is None:  # one process fewer to spawn: seconds for each test session
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
-    from transformers import AutoProcessor
-    from vllm.engine.arg_utils import AsyncEngineArgs
-    from vllm.v1.engine.async_llm import AsyncLLM
-
-    config = AsyncEngineArgs(**engine_arguments(settings, gpu)).create_engine_config()
-    if gpu is None:  # creating the configuration has just set "spawn", which imports everything again
-        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
-    processor = AutoProcessor.from_pretrained(settings.model_name)  # first: it keeps this frame, and all that it names
-    return AsyncLLM.from_vllm_config(config, stat_loggers=[pulse], disable_log_stats=True), processor

@@ -1,10 +1,9 @@
-"""How a message and a chunk's frames become the model's prompt; the engine and the test model's training share it."""
+"""Renders a message and a chunk's frames as the model's prompt; the engine and the test model's training share it."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from answers.prompts import Message
-from records import FrameBatch
+from records import FrameBatch, Message
 
 MS_PER_S = 1000
 
@@ -14,8 +13,8 @@ def chat_text(processor: Any, message: Message, media: Sequence[str] = ()) -> st
 
     Args:
         processor: the checkpoint's Hugging Face processor.
-        message: what is said.
-        media: `video` or `image` for each one that stands before the user's text.
+        message: system text and user turn.
+        media: `video` or `image`, one for each that stands before the user's text.
     """
     content = [*({"type": kind} for kind in media), {"type": "text", "text": message.user}]
     conversation = [

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from errors import MediaError
 from frames.static import changing_pairs
-from protocol import RECORD, SUMMARY
-from records import Chunk, Decoding, FrameBatch, Sampling, SamplingMode
+from protocol import DecodeStats, PictureHeader
+from records import Chunk, Decoding, FrameBatch, FrameSelection, SampleGrid, Watched
+from strict_json import InvalidMessage
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +34,14 @@ class BatchAssembler:
 
     Args:
         read_into: fills a buffer with the decoder's next bytes, blocking; False at their end.
-        sampling: the plan's.
-        mode: see FrameExtractor.stream_frames.
+        grid: the plan's.
+        selection: see FrameExtractor.stream_frames.
     """
 
-    def __init__(self, read_into: Callable[[memoryview], bool], sampling: Sampling, mode: SamplingMode) -> None:
+    def __init__(self, read_into: Callable[[memoryview], bool], grid: SampleGrid, selection: FrameSelection) -> None:
         self._read_into = read_into
-        self._sampling = sampling
-        self._mode = mode
+        self._grid = grid
+        self._selection = selection
         self._waiting: list[Picture] = []
         self._ended = False
         self._decoding: Decoding | None = None
@@ -48,19 +49,19 @@ class BatchAssembler:
     def batch(self, chunk: Chunk, following: Chunk | None) -> FrameBatch:
         """Read until the chunk is complete; blocks while the decoder works."""
         started_s = time.monotonic()
-        sampling, wanted = self._sampling, self._sampling.indices(chunk)
-        places = 2 * len(wanted) if self._mode == "keyframes" else len(wanted)
-        pixels = np.empty((places, sampling.height_px, sampling.width_px, 3), np.uint8)
+        grid, wanted = self._grid, self._grid.indices(chunk)
+        places = 2 * len(wanted) if self._selection == "keyframes" else len(wanted)
+        pixels = np.empty((places, grid.height_px, grid.width_px, 3), np.uint8)
         times_s, is_damaged = np.empty(places, np.float64), np.empty(places, np.bool_)
-        keep_from = sampling.indices(following).start if following else None
+        keep_from = grid.indices(following).start if following else None
         kept: list[Picture] = []
         filled, seen_until_s = 0, chunk.start_s
         while picture := self._next_before(wanted.stop):
             served = range(max(picture.first, wanted.start), min(picture.stop, wanted.stop))
-            if self._mode == "keyframes":
+            if self._selection == "keyframes":
                 frames_s = [picture.time_s] * 2 if picture.first in served else []
             else:
-                frames_s = [sampling.instant_s(index) for index in served]
+                frames_s = [grid.instant_s(index) for index in served]
             place = pixels[filled] if frames_s else np.empty_like(pixels, shape=pixels.shape[1:])
             self._read_pixels(picture, place)
             pixels[filled + 1 : filled + len(frames_s)] = place
@@ -68,15 +69,15 @@ class BatchAssembler:
             is_damaged[filled : filled + len(frames_s)] = picture.is_damaged
             filled += len(frames_s)
             if filled:
-                seen_until_s = sampling.instant_s(served.stop)
+                seen_until_s = grid.instant_s(served.stop)
             if keep_from is not None and picture.stop > keep_from:
                 kept.append(replace(picture, pixels=place.copy()))
         self._waiting = kept + self._waiting
         decode_s = time.monotonic() - started_s
         decoding, self._decoding = self._decoding, None
-        batch = FrameBatch(chunk, pixels, times_s, is_damaged, sampling.fps, seen_until_s, decode_s, decoding=decoding)
-        batch = batch.chosen(slice(filled))
-        return batch.chosen(changing_pairs(batch.pixels)) if self._mode == "adaptive" else batch
+        watched = Watched(chunk, grid, places, seen_until_s=seen_until_s, decode_s=decode_s, decoding=decoding)
+        batch = FrameBatch(watched, pixels, times_s, is_damaged).chosen(slice(filled))
+        return batch.chosen(changing_pairs(batch.pixels)) if self._selection == "adaptive" else batch
 
     def _next_before(self, stop: int) -> Picture | None:
         """Take the next picture, if it serves an instant before `stop`."""
@@ -87,16 +88,23 @@ class BatchAssembler:
         return self._waiting.pop(0)
 
     def _read_header(self) -> None:
-        first, count, time_s, is_damaged = RECORD.unpack(self._read(RECORD.size))
-        if count:
-            self._waiting.append(Picture(first, first + count, self._sampling.origin_s + time_s, is_damaged))
+        try:
+            self._take_header()
+        except InvalidMessage as exc:
+            raise MediaError("The decoder's output is not what it should be.") from exc
+
+    def _take_header(self) -> None:
+        header = PictureHeader.from_bytes(self._read(PictureHeader.SIZE_BYTES))
+        if header.count:
+            time_s = self._grid.origin_s + header.time_s
+            self._waiting.append(Picture(header.first, header.first + header.count, time_s, header.is_damaged))
             return
         self._ended = True
-        packets, decoded, groups = SUMMARY.unpack(self._read(SUMMARY.size))
-        if packets:
-            self._decoding = Decoding("needed", packets, decoded, groups)
+        stats = DecodeStats.from_bytes(self._read(DecodeStats.SIZE_BYTES))
+        if stats.packets_read:
+            self._decoding = Decoding("needed", stats.packets_read, stats.packets_decoded, stats.closed_gops)
         else:
-            self._decoding = Decoding("keyframes" if self._mode == "keyframes" else "all")
+            self._decoding = Decoding("keyframes" if self._selection == "keyframes" else "all")
         log.info("decoded: %s", self._decoding)
 
     def _read_pixels(self, picture: Picture, place: npt.NDArray[np.uint8]) -> None:

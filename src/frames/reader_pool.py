@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sandbox.process import Reader
+from sandbox.process import DecoderProcess
 
 SCAN, DECODE = "decoder.probe", "decoder.decode"
 
@@ -13,14 +13,14 @@ class VideoReaders:
     """Starts readers of videos.
 
     Args:
-        timeout_s: see MediaProcess.
+        timeout_s: see SandboxedProcess.
         decode_on_gpu: of what kind the decoders are that are started early.
     """
 
     def __init__(self, timeout_s: float, *, decode_on_gpu: bool) -> None:
         self._timeout_s = timeout_s
         self._kinds = ((SCAN, False), (DECODE, decode_on_gpu))
-        self._early = defaultdict[tuple[str, bool], list[Reader]](list)
+        self._early = defaultdict[tuple[str, bool], list[DecoderProcess]](list)
         self._jobs = 0
 
     @contextmanager
@@ -37,11 +37,11 @@ class VideoReaders:
                 while len(early) > self._jobs:
                     early.pop().kill()
 
-    def take(self, module: str, *, on_gpu: bool = False) -> Reader:
+    def take(self, module: str, *, on_gpu: bool = False) -> DecoderProcess:
         """One that was started early, or is now; the caller kills it."""
         early = self._early[module, on_gpu]
         return early.pop(0) if early else self._start((module, on_gpu))
 
-    def _start(self, kind: tuple[str, bool]) -> Reader:
+    def _start(self, kind: tuple[str, bool]) -> DecoderProcess:
         module, on_gpu = kind
-        return Reader(module, self._timeout_s, on_gpu=on_gpu)
+        return DecoderProcess(module, self._timeout_s, on_gpu=on_gpu)

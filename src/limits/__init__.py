@@ -1,1 +1,1 @@
-"""Bounds on memory."""
+"""Limits on the memory that the jobs of a worker take together."""

@@ -1,4 +1,4 @@
-"""Bounds how many chunks hold pixels at once, over all jobs: by number, and by the memory that is free."""
+"""Bounds how many chunks hold pixels at once, over all jobs of the worker."""
 
 import asyncio
 import logging
@@ -8,37 +8,45 @@ from limits.free_memory import free_memory_bytes
 
 log = logging.getLogger(__name__)
 
-LEAST_FREE_BYTES = 2 * 2**30
-"""A chunk at the frame budget has 75 MB of pixels, and 300 MB as float32 patches, which are copied while they are made;
-twice that, and a margin."""
+MIN_FREE_MEMORY_BYTES = 2 * 2**30
+"""What must be free for one more chunk. A chunk at the frame budget has 75 MB of pixels and 300 MB of float32 patches,
+and the patches are copied while they are made: twice that, plus a margin."""
 
 
-class ChunkGate:
-    """Chunks pass one after the other, `most` of them at a time; fewer while memory is short, but always one."""
+class ChunkLimiter:
+    """A semaphore with memory back-pressure.
 
-    def __init__(self, most: int, free_bytes: Callable[[], int] = free_memory_bytes) -> None:
+    At most max_chunks are held at once. While less than MIN_FREE_MEMORY_BYTES are free, no further chunk is admitted
+    until one is released; if none is held, one is always admitted. Waiting chunks are admitted in order.
+
+    Args:
+        max_chunks: how many chunks may be held at once.
+        free_bytes: measures the free memory.
+    """
+
+    def __init__(self, max_chunks: int, free_bytes: Callable[[], int] = free_memory_bytes) -> None:
         self.held = 0
-        self._most = most
+        self._max_chunks = max_chunks
         self._free_bytes = free_bytes
-        self._turn = asyncio.Lock()
+        self._head_of_queue = asyncio.Lock()
         self._released = asyncio.Event()
 
     async def acquire(self) -> None:
         """Wait until one more chunk may hold pixels."""
-        async with self._turn:
-            while self.held >= self._most or (self.held and self._memory_is_short()):
+        async with self._head_of_queue:
+            while self.held >= self._max_chunks or (self.held and self._memory_is_short()):
                 self._released.clear()
                 await self._released.wait()
             self.held += 1
 
     def release(self) -> None:
-        """Let the next one pass."""
+        """Give back one chunk's place."""
         self.held -= 1
         self._released.set()
 
     def _memory_is_short(self) -> bool:
         free_bytes = self._free_bytes()
-        if free_bytes < LEAST_FREE_BYTES:
+        if free_bytes < MIN_FREE_MEMORY_BYTES:
             log.warning("memory is short: %.1f GiB free; %d chunks in flight have to end first",
                         free_bytes / 2**30, self.held)  # fmt: skip
-        return free_bytes < LEAST_FREE_BYTES
+        return free_bytes < MIN_FREE_MEMORY_BYTES

@@ -1,1 +1,1 @@
-"""Running the worker: fitness checks, logs and what must not enter them."""
+"""Operating the worker: fitness checks, logs, and what must not enter them."""

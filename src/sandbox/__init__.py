@@ -1,1 +1,1 @@
-"""Starting, limiting and confining the processes that read files from outside."""
+"""Starts, limits and confines the processes that read files from outside."""

@@ -1,124 +1,73 @@
-"""Program: `python -m sandbox.confine MODULE ON_GPU` loads a module and has it read the one video that stdin names.
+"""Program `python -m sandbox.confine MODULE ON_GPU`: runs MODULE's `main` on one video in a confined process.
 
-stdin holds JSON: the video's path, and the argument of the module's `main`. Before that is called, the process gives
-up, for itself and all threads to come, what reading a video needs nothing of: all other files, by sandbox.landlock;
-sockets, other programs and signals to others, by a filter on system calls. What opens a video is started in this way
-alone.
+stdin carries JSON: the path of the video, and the argument for the module's `main`. The module is imported first,
+while stdin is still open: its libraries load before there is a video. Before `main` runs, the process gives
+up everything that reading a video does not need, for all its threads: every other file (sandbox.landlock), and
+sockets, other programs and signals to other processes (sandbox.seccomp). Nothing else in the worker opens a video.
 """
 
 import ctypes
-import errno
+import gc
 import importlib
 import json
 import os
-import platform
-import struct
 import sys
 from pathlib import Path
 
-from sandbox import landlock
+from sandbox import landlock, seccomp
 
-OF_PYTHON = tuple(Path(path) for path in {sys.prefix, sys.base_prefix, *sys.path, "/usr", "/lib", "/lib64"} if path)
-"""Where modules and libraries lie."""
-THREADS = Path("/proc/self/task")
-OF_CUDA = (Path("/proc"), Path("/sys"), Path("/etc"))
-WRITTEN_BY_CUDA = (Path("/dev"), THREADS)
-"""The driver does not start when it cannot name its threads, in /proc/self/task/…/comm (an H200, driver 580)."""
-KERNEL_SUPPORT = Path("/proc/sys/kernel/seccomp")
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
-ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-"""AUDIT_ARCH_… of linux/audit.h by the names of uname."""
-DENIED = {
-    "x86_64": {
-        "socket": 41, "socketpair": 53, "io_uring_setup": 425, "execve": 59, "execveat": 322, "ptrace": 101,
-        "process_vm_readv": 310, "process_vm_writev": 311, "kill": 62, "tkill": 200, "tgkill": 234,
-        "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297, "pidfd_send_signal": 424,
-    },
-    "aarch64": {
-        "socket": 198, "socketpair": 199, "io_uring_setup": 425, "execve": 221, "execveat": 281, "ptrace": 117,
-        "process_vm_readv": 270, "process_vm_writev": 271, "kill": 129, "tkill": 130, "tgkill": 131,
-        "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240, "pidfd_send_signal": 424,
-    },
-}  # fmt: skip
-"""Numbers of system calls. io_uring could open sockets without any."""
-X32_BIT = 0x4000_0000
-"""Calls of x86_64's other interface have other numbers, from here on: all are denied."""
-LOAD_WORD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
-"""Of the classic BPF, linux/bpf_common.h: code, jumps if true and if false, operand."""
-ALLOW, DENY = 0x7FFF_0000, 0x0005_0000 | errno.EPERM
-NUMBER_OFFSET, ARCHITECTURE_OFFSET = 0, 4
-"""In struct seccomp_data."""
-
-
-class Program(ctypes.Structure):
-    """struct sock_fprog."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
-
-
-def is_supported() -> bool:
-    """Whether this machine's kernel has such filters, and its processor is known here."""
-    return platform.machine() in ARCHITECTURES and KERNEL_SUPPORT.exists()
-
-
-def layers() -> list[str]:
-    """What this machine's kernel can take from a process, for people."""
-    of_calls = ["no sockets, no other programs, no signals"] if is_supported() else []
-    return [*of_calls, *(["no other files"] if landlock.version() else [])]
+PYTHON_PATHS = tuple(Path(path) for path in {sys.prefix, sys.base_prefix, *sys.path, "/usr", "/lib", "/lib64"} if path)
+"""Directories with Python modules and shared libraries."""
+OWN_THREADS = Path("/proc/self/task")
+CUDA_READABLE_PATHS = (Path("/proc"), Path("/sys"), Path("/etc"))
+CUDA_WRITABLE_PATHS = (Path("/dev"), OWN_THREADS)
+"""The driver writes its threads' names to /proc/self/task/…/comm and does not start if it cannot (an H200, driver
+580)."""
+PR_SET_NO_NEW_PRIVS = 38
 
 
 def confine(video: Path, *, on_gpu: bool) -> None:
-    """Deny other files, and the calls, from now on, where that is supported.
+    """Deny this process other files and dangerous system calls from now on, as far as the kernel supports that.
 
     Args:
         video: the file that stays readable.
-        on_gpu: whether the driver's files are needed.
+        on_gpu: whether the GPU driver's files stay accessible too.
 
     Raises:
         OSError: the kernel refused.
-        RuntimeError: there are threads already, which nothing would be denied.
+        RuntimeError: the process already has several threads; the others would not be confined.
     """
-    if len(list(THREADS.iterdir())) > 1:
+    if len(list(OWN_THREADS.iterdir())) > 1:
         raise RuntimeError("A process that has threads cannot be confined.")
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # without it neither of the two is allowed
-    landlock.restrict([video, *OF_PYTHON, *(OF_CUDA if on_gpu else ())], WRITTEN_BY_CUDA if on_gpu else ())
-    if not is_supported():
-        return
-    machine = platform.machine()
-    instructions = _filter(ARCHITECTURES[machine], sorted(DENIED[machine].values()))
-    program = Program(len(instructions), b"".join(instructions))
-    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
-        raise OSError(ctypes.get_errno(), "the filter on system calls was refused")
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # Landlock and seccomp both require it
+    landlock.restrict_files(
+        readable=[video, *PYTHON_PATHS, *(CUDA_READABLE_PATHS if on_gpu else ())],
+        writable=CUDA_WRITABLE_PATHS if on_gpu else (),
+    )
+    seccomp.deny_calls()
 
 
-def _filter(architecture: int, numbers: list[int]) -> list[bytes]:
-    """Instructions that deny the numbered calls, and all of another architecture."""
-    checks = len(numbers)
-    return [
-        _instruction(LOAD_WORD, 0, 0, ARCHITECTURE_OFFSET),
-        _instruction(JUMP_IF_EQUAL, 0, checks + 3, architecture),
-        _instruction(LOAD_WORD, 0, 0, NUMBER_OFFSET),
-        _instruction(JUMP_IF_AT_LEAST, checks + 1, 0, X32_BIT),
-        *(_instruction(JUMP_IF_EQUAL, checks - index, 0, number) for index, number in enumerate(numbers)),
-        _instruction(RETURN, 0, 0, ALLOW),
-        _instruction(RETURN, 0, 0, DENY),
-    ]
-
-
-def _instruction(code: int, if_true: int, if_false: int, operand: int) -> bytes:
-    return struct.pack("=HBBI", code, if_true, if_false, operand)
+def supported_layers() -> list[str]:
+    """What `confine` takes away on this machine's kernel, in words for the log."""
+    layers = {
+        "no sockets, no other programs, no signals": seccomp.is_supported(),
+        "no other files": landlock.abi_version() > 0,
+    }
+    return [name for name, is_supported in layers.items() if is_supported]
 
 
 def main() -> None:
-    """Load, wait, and read; without an order end at once."""
+    """Import the module, wait for the video, confine, run; if stdin ends empty, exit at once."""
     name, on_gpu = sys.argv[1:]
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy would start threads, too early to confine them
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # else NumPy starts threads on import, before they can be confined
+    gc.disable()  # imports leave no garbage worth looking for: 4 ms of 120
     module = importlib.import_module(name)
+    gc.enable()
     if order := sys.stdin.read():
-        video, argument = json.loads(order)
+        video, message = json.loads(order)
         confine(Path(video), on_gpu=on_gpu == str(True))
-        module.main(argument)
+        module.main(video, message, on_gpu=on_gpu == str(True))
 
 
 if __name__ == "__main__":

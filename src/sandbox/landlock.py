@@ -1,6 +1,7 @@
-"""Takes from a process all files but those that it may read, and the sight of other processes: linux/landlock.h.
+"""Restricts a process to the files it is given, and hides other processes from it: Landlock, linux/landlock.h.
 
-Landlock limits the calling thread and what it starts, so it is called before there are others; child processes only.
+Landlock restricts the calling thread and whatever that thread starts later, so it is applied in child processes,
+before they start threads.
 """
 
 import ctypes
@@ -11,42 +12,49 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
-"""Numbers of the system calls, the same on all processors."""
-VERSION_FLAG, RULE_PATH_BENEATH = 1, 1
+"""System call numbers, the same on all processors."""
+CREATE_RULESET_VERSION, RULE_PATH_BENEATH = 1, 1
 WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 14
-RIGHTS_OF_VERSION = (0, 13, 14, 15)
-"""How many rights on files the versions know: reading, writing, making, moving, cutting."""
+NUM_RIGHTS_BY_ABI = (0, 13, 14, 15)
+"""How many access rights on files each ABI version knows. Version 1 covers reading, writing, creating and removing;
+2 adds moving files between directories (REFER), 3 truncating."""
 
 
-def version() -> int:
-    """The kernel's version of Landlock; 0 where it has none."""
-    return max(0, int(_libc().syscall(CREATE_RULESET, None, 0, VERSION_FLAG)))
+def abi_version() -> int:
+    """The kernel's Landlock ABI version; 0 if it has no Landlock."""
+    return max(0, int(_libc().syscall(CREATE_RULESET, None, 0, CREATE_RULESET_VERSION)))
 
 
-def restrict(readable: Iterable[Path], writable: Iterable[Path] = ()) -> None:
-    """Deny from now on all files but these, and those below these directories; what is open stays open.
+def restrict_files(readable: Iterable[Path], writable: Iterable[Path] = ()) -> None:
+    """Deny access to all files from now on, except these and those below these directories.
 
-    Other processes can no longer be looked into, their environment included. Without Landlock nothing changes.
+    Files that are already open stay open. Other processes can no longer be inspected, which includes their
+    environment. Does nothing if the kernel has no Landlock.
+
+    Args:
+        readable: may be opened for reading.
+        writable: may be opened for reading and writing.
 
     Raises:
-        OSError: the kernel refused; as it does to a process that may still gain privileges.
+        OSError: the kernel refused, as it does if the process has not set PR_SET_NO_NEW_PRIVS.
     """
-    if not version():
+    if not abi_version():
         return
-    rights = (1 << RIGHTS_OF_VERSION[min(version(), len(RIGHTS_OF_VERSION) - 1)]) - 1
-    attributes = struct.pack("=Q", rights)
+    known_rights = (1 << NUM_RIGHTS_BY_ABI[min(abi_version(), len(NUM_RIGHTS_BY_ABI) - 1)]) - 1
+    attributes = struct.pack("=Q", known_rights)  # struct landlock_ruleset_attr: what is denied unless allowed below
     ruleset = _checked(_libc().syscall(CREATE_RULESET, attributes, len(attributes), 0))
     try:
         for path in readable:
             _allow(ruleset, path, READ_FILE | READ_DIR)
         for path in writable:
-            _allow(ruleset, path, rights & (READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE))
+            _allow(ruleset, path, known_rights & (READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE))
         _checked(_libc().syscall(RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:
+    """Add a rule for a file or directory; a path that does not exist is skipped."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -54,7 +62,8 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
     try:
         if not path.is_dir():
             rights &= ~READ_DIR
-        _checked(_libc().syscall(ADD_RULE, ruleset, RULE_PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0))
+        rule = struct.pack("=Qi", rights, descriptor)  # struct landlock_path_beneath_attr
+        _checked(_libc().syscall(ADD_RULE, ruleset, RULE_PATH_BENEATH, rule, 0))
     finally:
         os.close(descriptor)
 

@@ -1,4 +1,7 @@
-"""The only file that starts ffmpeg and the media child processes: environment, timeouts, stderr, killing."""
+"""Starts ffmpeg and the decoder processes, reads their output with a timeout, and kills them.
+
+No other file of the worker starts a program on a file from outside.
+"""
 
 import asyncio
 import contextlib
@@ -19,23 +22,29 @@ from types import TracebackType
 from typing import Self, cast
 
 from errors import MediaError, MediaTimeout
-from sandbox import limits
+from sandbox.wrappers import wrapper_argv
 
 log = logging.getLogger(__name__)
 
 STDERR_TAIL_BYTES = 2048
 MAX_OUTPUT_BYTES = 2**22
-"""Of a process whose output is kept whole; a description has one kilobyte."""
+"""Upper bound for `read_all`. The description of a video, its usual output, has one kilobyte."""
 PIPE_BYTES = 2**20
-"""The largest pipe an unprivileged process may ask for: fewer turns between decoder and reader."""
+"""The largest pipe an unprivileged process may ask for; a larger pipe means fewer context switches."""
 
 
-class MediaProcess:
-    """One child process whose stdout is read with a limit on waiting; leaving the context kills its group.
+class SandboxedProcess:
+    """A child process with limited resources whose stdout is read with a timeout; leaving the context kills it.
 
-    It gets no secret of the worker: of the environment it sees PATH alone; sandbox.limits limits it, and the
-    kernel kills it when the thread ends that started it. Reading blocks, so it is done in threads, one at
-    a time; any thread may kill.
+    It receives no secret of the worker: PATH is the only environment variable it sees. sandbox.wrappers limits it,
+    and the kernel kills it when the thread that started it ends. Reading blocks: call it in a thread, one read at a
+    time. `kill` may be called from any thread.
+
+    Args:
+        argv: the program and its arguments.
+        timeout_s: the longest wait for output, or for the end of the process.
+        on_gpu: whether it uses the GPU, which changes the limit on memory.
+        stdin: see subprocess.Popen.
     """
 
     def __init__(
@@ -43,7 +52,7 @@ class MediaProcess:
     ) -> None:
         self._timeout_s = timeout_s
         self._process = subprocess.Popen(
-            [*limits.prefix(on_gpu=on_gpu), *argv],
+            [*wrapper_argv(on_gpu=on_gpu), *argv],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -55,7 +64,7 @@ class MediaProcess:
         self._stdout = cast("io.FileIO", self._process.stdout)
         self._stderr = cast("io.FileIO", self._process.stderr)
         self._stderr_tail = b""
-        with contextlib.suppress(OSError):  # all pipes of a user together have a limit too
+        with contextlib.suppress(OSError):  # the pipes of one user together are limited too
             fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stdout, selectors.EVENT_READ)
@@ -74,15 +83,15 @@ class MediaProcess:
 
     @property
     def pid(self) -> int:
-        """The process, and the group of all that it starts."""
+        """The process id, which is also the id of its process group."""
         return self._process.pid
 
     def read_into(self, buffer: memoryview) -> bool:
-        """Fill the buffer from stdout, blocking; False at the end of the output.
+        """Fill the buffer from stdout, blocking. Return False if the output ended before the first byte.
 
         Raises:
-            MediaTimeout: nothing came for timeout_s.
-            MediaError: the output ended inside the buffer, or the process failed.
+            MediaTimeout: no output came for timeout_s.
+            MediaError: the output ended in the middle of the buffer, or the process failed.
         """
         filled = 0
         with self._reading:
@@ -98,11 +107,11 @@ class MediaProcess:
         return filled == len(buffer)
 
     def read_all(self) -> bytes:
-        """Return the whole output of a process that ends by itself, blocking.
+        """Wait until the process ends by itself, blocking, and return its whole output.
 
         Raises:
             MediaTimeout: it ran longer than timeout_s.
-            MediaError: it failed, or told more than MAX_OUTPUT_BYTES.
+            MediaError: it failed, or wrote more than MAX_OUTPUT_BYTES.
         """
         deadline_s = time.monotonic() + self._timeout_s
         output = bytearray()
@@ -119,13 +128,13 @@ class MediaProcess:
         return bytes(output)
 
     def kill(self) -> None:
-        """Kill the process and all it started, wait for it, and close its pipes; safe to call again."""
+        """Kill the process group, wait for the process, and close its pipes. Calling it again does nothing."""
         self._killed = True
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        with self._reading:  # a reader sees the end of the output now; no descriptor closes under it
+        with self._reading:  # a blocked read returns now; no descriptor may close while it is in use
             self._selector.close()
             if self._process.stdin:
                 self._process.stdin.close()
@@ -133,7 +142,7 @@ class MediaProcess:
             self._stderr.close()
 
     def _wait_for_output(self, deadline_s: float) -> bool:
-        """Wait until stdout has something or ends, and keep the tail of stderr; False at the deadline."""
+        """Wait until stdout is readable or has ended, and keep the tail of stderr; return False at the deadline."""
         while (left_s := deadline_s - time.monotonic()) > 0 and (ready := self._selector.select(left_s)):
             files = [key.fileobj for key, _ in ready]
             if self._stderr in files:
@@ -143,10 +152,10 @@ class MediaProcess:
         return False
 
     def _wait_for_success(self) -> None:
-        """Wait for the process after the end of its output.
+        """Wait for the process to end, after its stdout has ended.
 
         Raises:
-            MediaTimeout: it goes on without output.
+            MediaTimeout: it did not end within timeout_s.
             MediaError: it failed.
         """
         self._ended = True
@@ -172,12 +181,14 @@ class MediaProcess:
             self._selector.unregister(self._stderr)
 
 
-class Reader(MediaProcess):
-    """A process that reads one video and can do nothing else; until it is told which, it loads its libraries.
+class DecoderProcess(SandboxedProcess):
+    """A confined process that runs one of the `decoder` programs on one video, see sandbox.confine.
+
+    It loads its libraries at once, and opens the video that `begin` names.
 
     Args:
-        module: what it does with the video: decoder.probe or decoder.decode.
-        timeout_s: see MediaProcess.
+        module: the program, decoder.probe or decoder.decode.
+        timeout_s: see SandboxedProcess.
         on_gpu: whether it may use the GPU.
     """
 
@@ -186,18 +197,24 @@ class Reader(MediaProcess):
         super().__init__(argv, timeout_s, on_gpu=on_gpu, stdin=subprocess.PIPE)
 
     def begin(self, video: Path, argument: str) -> None:
-        """Have it read a video, once; the argument is for the module, and far smaller than a pipe."""
+        """Start reading a video; call it once.
+
+        Args:
+            video: the one file that the process may open.
+            argument: passed to the program's `main`; far smaller than a pipe, so writing it does not block.
+        """
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:  # it has failed, and its output tells
+        # A broken pipe means that the process has failed already; reading its output reports that.
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
             stdin.write(json.dumps([str(video), argument]).encode())
 
 
 async def run(argv: Sequence[str], timeout_s: float) -> bytes:
-    """Run a process to its end and return its output; a cancelled caller kills it.
+    """Run a program to its end and return its output. Cancelling the call kills the program.
 
     Raises:
         MediaTimeout: it ran longer than timeout_s.
         MediaError: it failed.
     """
-    with MediaProcess(argv, timeout_s) as process:
+    with SandboxedProcess(argv, timeout_s) as process:
         return await asyncio.to_thread(process.read_all)

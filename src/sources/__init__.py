@@ -1,1 +1,1 @@
-"""Behind download: where bytes come from."""
+"""The kinds of sources that `download` can fetch: http(s) URLs and local files."""

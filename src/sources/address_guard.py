@@ -1,11 +1,11 @@
-"""Refuses, at the moment of connecting, every address that is not public.
+"""Refuses to connect to addresses that are not public.
 
-Checking a name before the request does not hold: it may resolve to something else a moment later.
+The check is part of connecting and applies to the resolved addresses. Checking a host name earlier does not protect,
+because the name can resolve to another address a moment later.
 """
 
 import contextlib
 import ipaddress
-import logging
 import socket
 import ssl
 import threading
@@ -20,7 +20,7 @@ from errors import DownloadError, UrlBlocked, UrlInvalid
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# `is_global` differs between Python versions; these are the networks that some of them let through.
+# `ipaddress.is_global` differs between Python versions: some call addresses of these networks global.
 NOT_PUBLIC_IPV4 = [
     ipaddress.ip_network(network)
     for network in (
@@ -37,16 +37,20 @@ PUBLIC_PORTS = frozenset({80, 443, 8000, 8080, 8443})
 
 
 def is_public(address: IpAddress) -> bool:
-    """Whether a packet to this address leaves for the public internet."""
+    """Whether an address belongs to the public internet."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in NOT_PUBLIC_IPV4)
     return address in PUBLIC_IPV6 and not any(address in network for network in NOT_PUBLIC_IPV6)
 
 
 class AddressGuard:
-    """Opens one connection at a time: to public addresses on usual ports, and to what was allowed on any port.
+    """Opens connections, one at a time, to public addresses on PUBLIC_PORTS and to allowed ones on any port.
 
-    `abort` ends the connection and forbids further ones, from any thread.
+    Args:
+        allow_private: host names, addresses and networks that may be reached although they are not public.
+
+    Attributes:
+        aborted: set by `abort`.
     """
 
     def __init__(self, allow_private: Sequence[str]) -> None:
@@ -58,13 +62,13 @@ class AddressGuard:
         self.aborted = threading.Event()
 
     def connect(self, host: str, port: int, timeout_s: float | None) -> socket.socket:
-        """Connect to the first address of a host that answers; the caller closes what it gets.
+        """Connect to the first address of a host that accepts; the caller closes the socket.
 
         Raises:
-            UrlInvalid: the name cannot be one.
+            UrlInvalid: the host name is not valid.
             UrlBlocked: one of the host's addresses, or the port, is neither public nor allowed.
-            DownloadError: the name does not exist.
-            OSError: no address answered, or the guard was aborted.
+            DownloadError: the host name does not exist.
+            OSError: no address accepted the connection, or the guard was aborted.
         """
         answers = _resolve(host, port)
         self._check(host, port, {ipaddress.ip_address(str(target[0]).partition("%")[0]) for *_, target in answers})
@@ -72,7 +76,7 @@ class AddressGuard:
         for family, kind, protocol, _, target in answers:
             opened = socket.socket(family, kind, protocol)
             try:
-                self._watch(opened)
+                self._remember(opened)
                 opened.settimeout(timeout_s)
                 opened.connect(target)
             except OSError as exc:
@@ -83,15 +87,15 @@ class AddressGuard:
         raise failure
 
     def abort(self) -> None:
-        """Make a thread that connects, waits or reads fail at once, now and later."""
+        """Make the current connect, wait or read fail at once, and every later connect; callable from any thread."""
         with self._lock:
             self.aborted.set()
             if self._connection:
-                with contextlib.suppress(OSError):  # not connected yet, or not any more
+                with contextlib.suppress(OSError):  # not connected yet, or already disconnected
                     self._connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of the last connection; another one may follow."""
+        """Close the guard's copy of the last connection; `connect` may be called again."""
         with self._lock:
             if self._connection:
                 self._connection.close()
@@ -106,29 +110,32 @@ class AddressGuard:
         if others and port not in PUBLIC_PORTS:
             raise UrlBlocked(f"The source's port must be one of {', '.join(map(str, sorted(PUBLIC_PORTS)))}.")
 
-    def _watch(self, opened: socket.socket) -> None:
+    def _remember(self, opened: socket.socket) -> None:
+        """Keep a duplicate of a socket for `abort` to shut down."""
         self.close()
         with self._lock:
             if self.aborted.is_set():
                 raise ConnectionAbortedError("aborted")
-            self._connection = opened.dup()  # TLS takes the descriptor out of the socket that it wraps
+            self._connection = opened.dup()  # wrapping in TLS detaches the descriptor from the original socket
 
 
 class _Session(requests.Session):
-    """Leaves redirects alone: requests would read their whole body, however long, before it returns them."""
+    """Does not follow redirects, because requests would read their bodies, however long, before returning them."""
 
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # requests names it
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # the name is part of requests' interface
         return None
 
 
 class _Adapter(HTTPAdapter):
+    """Uses other pool classes than urllib3's own."""
+
     def __init__(self, pool_classes: dict[str, type[HTTPConnectionPool]]) -> None:
         super().__init__()
         self.poolmanager.pool_classes_by_scheme = pool_classes
 
 
 def guarded_session(guard: AddressGuard) -> requests.Session:
-    """Return a session whose every connection goes through the guard. It knows no proxies and no netrc."""
+    """Return a session that opens every connection through the guard and ignores proxies and netrc."""
 
     class _Connection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
@@ -144,10 +151,9 @@ def guarded_session(guard: AddressGuard) -> requests.Session:
     class _TlsPool(HTTPSConnectionPool):
         ConnectionCls = _TlsConnection
 
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # below, it logs URLs with their signatures
     session = _Session()
     session.trust_env = False
-    # SSL_CERT_FILE names a private authority; without it requests brings its own list.
+    # SSL_CERT_FILE may name a private certificate authority; without it requests uses its own list.
     session.verify = ssl.get_default_verify_paths().cafile or True
     adapter = _Adapter({"http": _Pool, "https": _TlsPool})
     session.mount("http://", adapter)
@@ -156,6 +162,13 @@ def guarded_session(guard: AddressGuard) -> requests.Session:
 
 
 def _resolve(host: str, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    """Return what getaddrinfo returns.
+
+    Raises:
+        UrlInvalid: the host name is not valid.
+        DownloadError: the host name does not exist.
+        socket.gaierror: the name server failed temporarily.
+    """
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except UnicodeError as exc:

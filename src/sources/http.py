@@ -1,4 +1,4 @@
-"""Fetches a file over http(s): streamed, resumed after a fault, bounded in bytes."""
+"""Fetches a file over http(s): streams it to disk, retries and resumes after faults, and bounds its size."""
 
 import logging
 import re
@@ -26,6 +26,7 @@ from errors import DiskFull, DownloadError, DownloadTooLarge, SourceHttpError, U
 from sources.address_guard import AddressGuard, guarded_session
 from sources.presigned import check_expiry
 from sources.url import check_url, redirected_url
+from version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -37,25 +38,39 @@ MAX_BACKOFF_S = 8.0
 MAX_RETRY_AFTER_S = 20
 MAX_REDIRECTS = 5
 PART_BYTES = 2**18
-USER_AGENT = "qwen3-vl-runpod"
+"""How much is read from the network and written to the file at a time."""
+USER_AGENT = f"qwen3-vl-runpod/{__version__}"
 STRONG_ETAG = re.compile(r'"[!#-~\x80-\xff]*"')
+"""RFC 9110, section 8.8.3. Only a strong validator allows a range request with If-Range, section 13.1.5."""
 TRANSIENT_STATUS = frozenset({408, 429, *range(500, 600)} - {501, 505, 508, 511})
-"""Not those of a server that says it never will."""
+"""Statuses worth another attempt. The four excluded ones say that the server will never answer this request."""
 
 
 class TransientFault(Exception):
-    """A fault that another attempt may not meet."""
+    """A fault that may not occur again in another attempt.
+
+    Attributes:
+        verdict: the error to report when no attempt is left.
+        retry_after_s: how long the source asks to wait before the next attempt.
+    """
 
     def __init__(self, verdict: DownloadError, retry_after_s: float = 0.0) -> None:
         super().__init__(str(verdict))
         self.verdict = verdict
-        """What to report when no attempt is left."""
         self.retry_after_s = retry_after_s
-        """How long the source asks to be left alone."""
 
 
 class HttpFetch:
-    """One file, fetched in a thread; `abort` ends it from another one.
+    """Fetches one file. `run` blocks, so call it in a thread; `abort` may be called from any other.
+
+    Args:
+        url: an http(s) URL.
+        target: where the file goes; a partly fetched one has `.part` added to its name.
+        max_bytes: the largest size that is accepted.
+        allow_private: see AddressGuard.
+
+    Attributes:
+        received_bytes: of all attempts together, for measuring the speed.
 
     Raises:
         UrlInvalid: see `check_url`.
@@ -71,23 +86,21 @@ class HttpFetch:
         self._max_bytes = max_bytes
         self._guard = AddressGuard(allow_private)
         self.received_bytes = 0
-        """Of all attempts together."""
-        self._have_bytes = 0
-        self._size_bytes: int | None = None
-        self._etag: str | None = None
-        """Set while what the target holds can be continued."""
+        self._have_bytes = 0  # written to the partial file
+        self._size_bytes: int | None = None  # as the source announced it
+        self._etag: str | None = None  # set as long as the partial file can be continued with a range request
 
     def abort(self) -> None:
         """Make the running fetch fail at once."""
         self._guard.abort()
 
     def run(self) -> int:
-        """Write the file, blocking, and return its size in bytes; faults of the network are tried again.
+        """Fetch the file, blocking, and return its size in bytes. Network faults are retried.
 
-        Until it is complete it has another name.
+        The target appears only once it is complete.
 
         Raises:
-            DownloadError: or one of its kinds.
+            DownloadError: or a subclass of it.
         """
         retrying = Retrying(
             retry=retry_if_exception_type(TransientFault),
@@ -117,11 +130,14 @@ class HttpFetch:
                 self._write(response)
         except requests.exceptions.InvalidURL as exc:
             raise UrlInvalid("The source's host name is not a valid one.") from exc
-        except (HTTPError, requests.RequestException) as exc:  # the latter while connecting, the former while reading
+        except (
+            HTTPError,
+            requests.RequestException,
+        ) as exc:  # RequestException while connecting, HTTPError while reading the body
             if _is_certificate_fault(exc):
                 raise DownloadError("The source's TLS certificate is not valid.") from exc
             raise TransientFault(DownloadError("The connection to the source failed repeatedly.")) from exc
-        except OSError as exc:  # those of the network came as one of the above
+        except OSError as exc:  # of the disk: network errors arrive as one of the above
             if exc.errno in DiskFull.ERRNOS:
                 raise DiskFull("The worker's disk is full.") from exc
             raise
@@ -129,7 +145,7 @@ class HttpFetch:
             self._guard.close()
 
     def _open(self, session: requests.Session, headers: dict[str, str]) -> BaseHTTPResponse:
-        """Follow redirects by hand, each checked like the first address, their bodies unread."""
+        """Send the request and follow redirects: each target is checked like the first URL, and no body is read."""
         url = self._url
         for _ in range(MAX_REDIRECTS + 1):
             timeouts_s = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
@@ -142,9 +158,14 @@ class HttpFetch:
         raise DownloadError(f"The source redirects more than {MAX_REDIRECTS} times.")
 
     def _accept(self, response: BaseHTTPResponse) -> None:
-        """Take up what the answer says of the file: from here on its body belongs at offset have_bytes."""
+        """Check the status and headers, and set have_bytes to the offset in the file at which the body belongs.
+
+        Raises:
+            TransientFault: another attempt may succeed.
+            SourceHttpError: the status is a refusal.
+        """
         if response.status == HTTPStatus.OK:
-            # Offsets of an encoded body are not offsets of the file.
+            # With a content encoding, offsets in the body are not offsets in the file, so it cannot be resumed.
             encoded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
             self._size_bytes = None if encoded else response.length_remaining
             etag = response.headers.get("ETag", "")
@@ -153,19 +174,21 @@ class HttpFetch:
             return
         if self._etag and response.status == HTTPStatus.PARTIAL_CONTENT:
             assert self._size_bytes
-            rest = f"bytes {self._have_bytes}-{self._size_bytes - 1}/{self._size_bytes}"
-            if response.headers.get("Content-Range") == rest:
+            remainder = f"bytes {self._have_bytes}-{self._size_bytes - 1}/{self._size_bytes}"
+            if response.headers.get("Content-Range") == remainder:
                 return
         if self._etag and response.status in (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
             self._etag = None
             raise TransientFault(DownloadError("The source answered with another part than was asked for."))
         refusal = SourceHttpError(f"The source answered with HTTP status {response.status}.")
         if response.status in TRANSIENT_STATUS:
-            wish = response.headers.get("Retry-After", "")
-            raise TransientFault(refusal, min(int(wish), MAX_RETRY_AFTER_S) if re.fullmatch("[0-9]{1,9}", wish) else 0)
+            retry_after = response.headers.get("Retry-After", "")
+            wait_s = min(int(retry_after), MAX_RETRY_AFTER_S) if re.fullmatch("[0-9]{1,9}", retry_after) else 0
+            raise TransientFault(refusal, wait_s)
         raise refusal
 
     def _write(self, response: BaseHTTPResponse) -> None:
+        """Write the body to the partial file, from offset have_bytes on."""
         if self._size_bytes and self._size_bytes > self._max_bytes:
             raise self._too_large()
         self._partial.touch(mode=0o600)
@@ -191,6 +214,7 @@ def _retry_after_s(fault: BaseException) -> float:
 
 
 def _is_certificate_fault(exc: BaseException | None) -> bool:
+    """Whether an invalid certificate is among the causes of an exception."""
     while exc and not isinstance(exc, ssl.SSLCertVerificationError):
         exc = exc.__context__
     return exc is not None

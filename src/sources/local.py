@@ -1,4 +1,4 @@
-"""Finds a file that lies on the worker's own disk, such as a mounted network volume."""
+"""Finds a source that is a file on the worker's own disk, for example on a mounted network volume."""
 
 import os
 from collections.abc import Sequence
@@ -10,27 +10,27 @@ from records import LocalVideo
 
 
 def is_local(source: str) -> bool:
-    """Whether a source names a file rather than an address."""
+    """Whether a source is a path or file:// URL."""
     return source.startswith("/") or source[:5].lower() == "file:"
 
 
 def local_video(source: str, roots: Sequence[Path]) -> LocalVideo:
-    """Find the file of an absolute path or file:// URL; where its links lead must be under a root.
+    """Find the file that an absolute path or file:// URL names; after resolving links it must be below a root.
 
     Args:
-        source: percent-encoded if it is a URL, taken as it is otherwise.
+        source: a path, which is taken literally, or a percent-encoded URL.
         roots: resolved directories.
 
     Raises:
-        UrlInvalid: it leads out of the roots, or names no path at all.
-        SourceNotFound: no file that the worker may read stands there.
+        UrlInvalid: the path is not below a root, or the source is not a path.
+        SourceNotFound: there is no regular file that the worker may read.
         DownloadError: the file is empty.
     """
     if not roots:
         raise UrlInvalid("The video_url must start with http:// or https://.")
     try:
         path = _named_path(source).resolve()
-    except (OSError, RuntimeError, ValueError) as exc:  # a loop of links, a NUL, an unpaired surrogate
+    except (OSError, RuntimeError, ValueError) as exc:  # a symlink loop, a NUL character, an unpaired surrogate
         raise UrlInvalid("The video_url is not a usable path.") from exc
     if not any(path.is_relative_to(root) for root in roots):
         raise UrlInvalid("The video_url's path is outside the directories in VIDEO_ROOTS.")
@@ -53,7 +53,7 @@ def _named_path(source: str) -> Path:
 
 
 def _readable_size_bytes(path: Path) -> int:
-    if not path.is_file():  # opening a named pipe would wait for its writer
+    if not path.is_file():  # opening a named pipe would block until it has a writer
         raise FileNotFoundError
     with path.open("rb") as file:
         return os.fstat(file.fileno()).st_size

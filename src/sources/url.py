@@ -1,4 +1,4 @@
-"""What a URL may look like, before anything is looked up or connected to."""
+"""Checks the form of a URL, before its host is looked up or connected to."""
 
 import string
 from urllib.parse import quote, urljoin
@@ -9,20 +9,21 @@ from urllib3.util import parse_url
 from errors import UrlInvalid
 
 MAX_URL_CHARACTERS = 8192
+"""Upper bound for every source, also for a path."""
 MAX_HOST_CHARACTERS = 253
 
 
 def check_url(url: str, subject: str) -> None:
-    """Accept well-formed http(s) URLs with a host and without a user name.
+    """Accept a well-formed http(s) URL that has a host and no user name.
 
-    It reads the URL with the parser that also chooses the host to connect to.
+    urllib3's parser is used because urllib3 also chooses the host to connect to: a second parser could disagree.
 
     Args:
-        url: to be judged.
-        subject: of the sentence that says what is wrong, without repeating the URL.
+        url: the URL to check.
+        subject: what to call the URL in the error message, which does not repeat it.
 
     Raises:
-        UrlInvalid: with that sentence.
+        UrlInvalid: the URL is not accepted.
     """
     try:
         parts = parse_url(url)
@@ -37,8 +38,8 @@ def check_url(url: str, subject: str) -> None:
     if (
         not parts.host
         or len(parts.host) > MAX_HOST_CHARACTERS
-        or "%" in parts.host  # an encoded name, or the zone of a link-local address
-        or parts.port == 0  # urllib3 would take it for the default port
+        or "%" in parts.host  # percent-encoding, or the zone of a link-local address
+        or parts.port == 0  # urllib3 would use the default port instead
         or not url.isprintable()
         or any(character in url for character in " \\")
     ):
@@ -46,12 +47,12 @@ def check_url(url: str, subject: str) -> None:
 
 
 def redirected_url(url: str, location: str) -> str:
-    """Return the checked URL that a Location header, relative or not, leads to.
+    """Resolve a Location header against the URL that sent it, and check the result.
 
     Raises:
-        UrlInvalid: it may not be followed.
+        UrlInvalid: the redirect may not be followed.
     """
-    # The header comes as Latin-1, whatever it was; raw spaces and UTF-8 are common in it.
+    # http.client decodes headers as Latin-1 whatever their encoding; unescaped spaces and UTF-8 are common here.
     raw = quote(location, safe=string.punctuation, encoding="latin-1")
     try:
         target = urljoin(url, raw)

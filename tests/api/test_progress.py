@@ -2,8 +2,7 @@
 
 import asyncio
 
-from api.progress import ProgressSender
-from records import Progress
+from api.progress import Progress, ProgressSender
 
 
 def step(done: int) -> Progress:

@@ -1,15 +1,16 @@
 """A result that the platform would drop is made smaller, and says so; any other is left as it is."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from api import size_limit as delivery
+from api import size_limit
 from api.output import ChunkOutput, JobOutput, Usage, VideoInfoOutput
-from api.size_limit import CUT, deliverable
+from api.size_limit import CUT, truncate_to_limit
 from video_processor import MAX_CHUNKS
 
 INFO = VideoInfoOutput(
@@ -19,7 +20,7 @@ INFO = VideoInfoOutput(
 )  # fmt: skip
 
 
-def output_of(texts: list[str | None]) -> JobOutput:
+def output_of(texts: list[str | None]) -> dict[str, Any]:
     chunks = [
         ChunkOutput(
             index=index, start_s=index, end_s=index + 1, text=text, error=None if text else "lost",
@@ -33,11 +34,11 @@ def output_of(texts: list[str | None]) -> JobOutput:
         aggregated_response="merged", aggregation_error=None, total_processing_time=1, sample_fps=2,
         frame_size=(64, 64), concessions=["one"], decoding=None, timings={},
         usage=Usage(prompt_tokens=1, completion_tokens=1),
-    )  # fmt: skip
+    ).model_dump(mode="json")  # fmt: skip
 
 
-def size_bytes(output: JobOutput) -> int:
-    return len(json.dumps(output.model_dump(mode="json")))
+def size_bytes(output: dict[str, Any]) -> int:
+    return len(json.dumps(output))
 
 
 @hypothesis_settings(derandomize=True, deadline=None, max_examples=100)
@@ -48,16 +49,16 @@ def size_bytes(output: JobOutput) -> int:
 @example(["\U0001f600" * 2000 + "a" * 8000] * 3, 6000)
 def test_what_is_delivered_fits_and_loses_no_more_than_it_must(texts: list[str | None], most_bytes: int):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delivery, "MAX_RESULT_BYTES", most_bytes)
+        patch.setattr(size_limit, "MAX_RESULT_BYTES", most_bytes)
         whole = output_of(texts)
-        delivered = deliverable(whole)
+        delivered = truncate_to_limit(whole)
     assert size_bytes(delivered) <= most_bytes
     if size_bytes(whole) <= most_bytes:
         assert delivered == whole
         return
-    assert delivered.concessions[:-1] == whole.concessions
-    assert delivered.aggregated_response == "merged"
-    kept = [chunk.text for chunk in delivered.chunk_results]
+    assert delivered["concessions"][:-1] == whole["concessions"]
+    assert delivered["aggregated_response"] == "merged"
+    kept = [chunk["text"] for chunk in delivered["chunk_results"]]
     uncut = [len(json.dumps(text)) for text, now in zip(texts, kept, strict=True) if text and text == now]
     for text, now in zip(texts, kept, strict=True):
         if text == now:
@@ -80,6 +81,6 @@ def test_an_unknown_field_is_not_repeated_at_length():
 
 def test_the_most_chunks_that_a_plan_may_have_fit_with_their_texts_cut():
     whole = output_of(["a" * 8000, None] * (MAX_CHUNKS // 2))
-    delivered = deliverable(whole)
-    assert size_bytes(delivered) <= delivery.MAX_RESULT_BYTES
-    assert {chunk.text for chunk in delivered.chunk_results[1::2]} == {None}
+    delivered = truncate_to_limit(whole)
+    assert size_bytes(delivered) <= size_limit.MAX_RESULT_BYTES
+    assert {chunk["text"] for chunk in delivered["chunk_results"][1::2]} == {None}

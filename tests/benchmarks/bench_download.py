@@ -1,4 +1,4 @@
-"""`make bench-download`: what the guard and the sandbox cost, beside a plain `requests` download of the same file."""
+"""`make bench-download`: what the address guard and the sandbox cost, compared with a plain `requests` download."""
 
 import asyncio
 import statistics
@@ -17,23 +17,23 @@ from benchmarks.report import publish
 from config import Settings
 from download import download
 from media_server import MediaServer
-from sandbox import limits as sandbox
+from sandbox.wrappers import wrapper_argv
 from sources.http import PART_BYTES
 
 LARGE_BYTES, SMALL_BYTES = 10**9, 1000
 ROUNDS, SMALL_ROUNDS = 5, 50
 IN_MEMORY = "/dev/shm"
-"""A disk that writes back what one of the two left would decide."""
+"""In memory, because on a disk the write-back of one download's file would slow down the next download."""
 TARGETS = {"vs_requests": ">= 0.80", "guard_ms + sandbox_ms": "<= 60"}
 
 
 def main() -> None:
-    """Measure by turns: the worker's download and a plain one, a sandboxed process and a plain one."""
+    """Measure in turn: the worker's download and a plain one, a sandboxed process and a plain one."""
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory, MediaServer() as server:
         large, small = (of_zeros(Path(directory) / str(size), size) for size in (LARGE_BYTES, SMALL_BYTES))
         rounds = [(own_s(server, large), plain_s(server, large)) for _ in range(ROUNDS)]
         guards_s = [own_s(server, small) - plain_s(server, small) for _ in range(SMALL_ROUNDS)]
-    sandboxes_s = [process_s(*sandbox.prefix()) - process_s() for _ in range(SMALL_ROUNDS)]
+    sandboxes_s = [process_s(*wrapper_argv()) - process_s() for _ in range(SMALL_ROUNDS)]
     guard_ms, sandbox_ms = 1000 * statistics.median(guards_s), 1000 * statistics.median(sandboxes_s)
     publish(
         "download",
@@ -49,14 +49,14 @@ def main() -> None:
 
 
 def of_zeros(path: Path, size_bytes: int) -> Path:
-    """A file that takes no place."""
+    """Make a sparse file of zeros, which takes no space."""
     with path.open("wb") as file:
         file.truncate(size_bytes)
     return path
 
 
 def own_s(server: MediaServer, path: Path) -> float:
-    """Seconds of the worker's download."""
+    """Seconds that the worker's download takes."""
     settings = Settings(download_allow_private=("127.0.0.1",))
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
         started_s = time.perf_counter()
@@ -65,7 +65,7 @@ def own_s(server: MediaServer, path: Path) -> float:
 
 
 def plain_s(server: MediaServer, path: Path) -> float:
-    """Seconds of a download as the documentation of requests writes it, with the same part size."""
+    """Seconds that a download takes when written as in the documentation of requests, with the same part size."""
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
         started_s = time.perf_counter()
         with (
@@ -77,7 +77,7 @@ def plain_s(server: MediaServer, path: Path) -> float:
 
 
 def process_s(*prefix: str) -> float:
-    """Seconds of a process that does nothing."""
+    """Seconds that a process takes which does nothing."""
     started_s = time.perf_counter()
     subprocess.run([*prefix, "true"], check=True)
     return time.perf_counter() - started_s

@@ -1,6 +1,7 @@
-"""`make bench-gpu`: the worker on a GPU with Qwen3-VL-8B's true shapes and random weights: true speed, noise for words.
+"""`make bench-gpu`: the worker on a GPU, with the real shapes of Qwen3-VL-8B and random weights.
 
-Every stage runs in a process of its own and leaves its log in .cache/bench_gpu, with what it had found if it failed.
+The speed is real; the answers are noise. Every stage runs in its own process and leaves its log in .cache/bench_gpu;
+if a stage fails, its log has the figures measured until then.
 """
 
 import asyncio
@@ -26,24 +27,24 @@ from benchmarks.qwen3_vl_8b import write_checkpoint
 from benchmarks.report import publish
 from engine_process import engine_process
 from errors import EngineDead
-from records import Chunk, FrameBatch, GenerationOptions
+from records import Chunk, FrameBatch, GenerationOptions, Message
 from synthetic_frames import frame_batch
 
 WORK = ROOT / ".cache" / "bench_gpu"
 FRAMES, HEIGHT_PX, WIDTH_PX = 120, 320, 640
-"""A minute at two frames a second: 12,000 vision tokens, nearly all that a chunk may have."""
+"""One minute at two frames per second: 12,000 vision tokens, close to the limit of a chunk."""
 TEXT_TOKENS = 12_000
 ROUNDS = 5
 IN_FLIGHT = (1, 4, 16, 32)
 HOUR_S = 3600
 ANSWER_TOKENS = 128
 DECODERS = ("worker", "worker_fast", "full_decode", "pyav", "opencv", "ffmpeg_pipe")
-"""Of the ingest benchmark's contenders those that need no package but what vLLM brings."""
+"""The contenders of the ingest benchmark that need no packages other than vLLM's dependencies."""
 TARGETS = {"engine: hour: wall_s": "<= 60", "engine: hour: gpu_waits": "<= 0.05"}
 
 
 def main() -> None:
-    """Run all stages; with `stage NAME`, one of them in this process."""
+    """Run all stages; with `stage NAME`, run one of them in this process."""
     if sys.argv[1:2] == ["stage"]:
         figures = STAGES[sys.argv[2]]()
         _results(sys.argv[2]).write_text(json.dumps(figures))
@@ -62,7 +63,7 @@ def _results(name: str) -> Path:
 
 
 def _measured(name: str) -> dict[str, Any]:
-    """A stage's figures; its log stays beside them."""
+    """Run a stage in a new process and return its figures; they and the log stay in WORK."""
     environment = {
         "MODEL_NAME": str(WORK / "checkpoint"), "LOAD_FORMAT": "dummy", "VIDEO_ROOTS": str(ROOT / ".cache"),
         "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "MAX_CHUNKS_IN_FLIGHT": str(max(IN_FLIGHT)),
@@ -75,7 +76,7 @@ def _measured(name: str) -> dict[str, Any]:
 
 
 def decoding_figures() -> dict[str, Any]:
-    """The ingest benchmark's main film on this machine's cores, and through the GPU's decoder."""
+    """Decode the main film of the ingest benchmark, with this machine's cores and with the GPU's decoder."""
     some = rounds(MAIN, DECODERS)
     os.environ["DECODER"] = "cuda"
     with gpu_use() as use:
@@ -92,11 +93,11 @@ def decoding_figures() -> dict[str, Any]:
 
 
 async def engine_figures() -> dict[str, Any]:
-    """Everything that one engine is asked for, configured as in production but for more chunks in flight."""
-    import handler
+    """Measure one engine, configured as in production except for more chunks in flight."""
+    import worker
 
     figures: dict[str, Any] = {"start_s": await start_engine_s()}
-    client, chunks = handler.services().client, new_chunks()
+    client, chunks = worker.services().client, new_chunks()
     await answered_s(client, [next(chunks) for _ in range(2)])  # warms up
     keep(figures)
     for in_flight in IN_FLIGHT:
@@ -106,35 +107,35 @@ async def engine_figures() -> dict[str, Any]:
     keep(figures)
     figures["decode_tokens_a_s"] = await decode_tokens_a_s(client, chunks)
     keep(figures)
-    figures["hour"] = await hour_figures(handler)
+    figures["hour"] = await hour_figures(worker)
     keep(figures)
     figures["death_noticed_s"] = await death_noticed_s(client, next(chunks))
     return figures
 
 
 def keep(figures: Mapping[str, Any]) -> None:
-    """Show what is known already: a stage that runs out of time leaves its log."""
+    """Log the figures so far, for the case that the stage runs out of time."""
     print(json.dumps(figures), flush=True)
 
 
 async def start_engine_s() -> float:
-    """Start the worker's engine, the imports of vLLM and torch included."""
-    import handler
+    """Seconds to start the worker's engine, including the imports of vLLM and torch."""
+    import worker
 
     started_s = time.perf_counter()
     import vllm
 
     if vllm.__version__ < "0.32":
         speak_to_older_vllm()
-    await handler.services().client.initialize_model()
+    await worker.services().client.initialize_model()
     return time.perf_counter() - started_s
 
 
 def speak_to_older_vllm() -> None:
-    """Let a machine whose PyTorch is vLLM 0.26's measure too.
+    """Adapt to vLLM 0.26, for machines with its version of PyTorch.
 
-    Two things have another name there, and it normalises pixels before they go to the engine, as floats: here it
-    leaves them as they are, as later versions do until they are on the GPU. Noise stays noise.
+    Two things have other names there. It also normalises pixels to floats before they go to the engine; that is
+    switched off here, since later versions normalise on the GPU. The answers are noise either way.
     """
     import vllm.exceptions
 
@@ -153,12 +154,12 @@ def speak_to_older_vllm() -> None:
 
 
 def options(max_tokens: int) -> GenerationOptions:
-    """Greedy."""
+    """Options for greedy decoding."""
     return GenerationOptions(max_tokens=max_tokens, temperature=0, top_p=1, seed=None)
 
 
 def new_chunks() -> Iterator[FrameBatch]:
-    """Endless chunks of which no two are the same, so that no cache knows them."""
+    """Yield chunks without end, all different, which keeps caches from answering."""
     noise = frame_batch(FRAMES, HEIGHT_PX, WIDTH_PX)
     number = int.from_bytes(os.urandom(4))
     while True:
@@ -169,22 +170,22 @@ def new_chunks() -> Iterator[FrameBatch]:
 
 
 async def answered_s(client: Any, batches: list[FrameBatch], max_tokens: int = 1) -> tuple[float, int, int]:
-    """Seconds for chunks given at once, and the tokens read and written."""
+    """Answer chunks at once; return the seconds, the prompt tokens and the completion tokens."""
 
     async def stream() -> AsyncGenerator[FrameBatch]:
         for index, batch in enumerate(batches):
-            yield replace(batch, chunk=Chunk(index, 0, 60, 60))
+            yield replace(batch, watched=replace(batch.watched, chunk=Chunk(index, 0, 60, 60)))
 
     started_s = time.perf_counter()
-    results = await client.process_chunks_parallel("What?", stream(), options(max_tokens), lambda _result: None)
+    results = await client.process_chunks_parallel("What?", stream(), options(max_tokens))
     wall_s = time.perf_counter() - started_s
     assert not any(result.error for result in results), [result.error for result in results]
-    generations = [result.generation for result in results]
+    generations = [one for result in results for one in result.generations]
     return wall_s, sum(one.prompt_tokens for one in generations), sum(one.completion_tokens for one in generations)
 
 
 async def prefill_figures(client: Any, chunks: Iterator[FrameBatch], in_flight: int) -> dict[str, float]:
-    """Tokens a second of so many chunks at once, and the share of time in which the GPU computed nothing."""
+    """Prompt tokens per second with `in_flight` chunks at once, and the share of time in which the GPU was idle."""
     rates, waits = [], []
     for _ in range(ROUNDS):
         batches = [next(chunks) for _ in range(in_flight)]
@@ -196,8 +197,7 @@ async def prefill_figures(client: Any, chunks: Iterator[FrameBatch], in_flight: 
 
 
 async def text_tokens_a_s(client: Any) -> float:
-    """Tokens a second of prompts as long as a chunk's, without pictures: the language model alone."""
-    from answers.prompts import Message
+    """Tokens per second of text prompts as long as a chunk's: the language model without the vision tower."""
 
     engine = await client.initialize_model()
     word_tokens = engine.count_tokens(" white cross" * 100) / 100
@@ -212,27 +212,27 @@ async def text_tokens_a_s(client: Any) -> float:
 
 
 async def decode_tokens_a_s(client: Any, chunks: Iterator[FrameBatch]) -> float:
-    """Tokens written a second by sixteen chunks at once, their prefill taken off."""
+    """Tokens generated per second for sixteen chunks at once, without their prefill."""
     batches = [next(chunks) for _ in range(16)]
     await answered_s(client, batches)
-    short_s, _, _ = await answered_s(client, batches)  # from the prefix cache, as the next
+    short_s, _, _ = await answered_s(client, batches)  # answered from the prefix cache, like the next call
     long_s, _, completion_tokens = await answered_s(client, batches, max_tokens=257)
     return (completion_tokens - 16) / (long_s - short_s)
 
 
-async def hour_figures(handler: Any) -> dict[str, Any]:
-    """A job on an hour of 1080p H.264, and its frames alone."""
-    video, services = hour_of_video(), handler.services()
+async def hour_figures(worker: Any) -> dict[str, Any]:
+    """Run a job on one hour of 1080p H.264, and decode its frames alone."""
+    video, services = hour_of_video(), worker.services()
     asked = {"video_url": str(video), "prompt": "What happens?", "max_tokens": ANSWER_TOKENS, "temperature": 0}
     with gpu_use() as use:
         started_s = time.perf_counter()
-        output = await handler.answer_job({"id": "hour", "input": asked}, lambda _progress: None)
+        output = await worker.answer_job(asked)
         wall_s = time.perf_counter() - started_s
     assert output.get("coverage") == 1, output.get("error")
     info = await services.extractor.get_video_info(video)
     plan = services.processor.calculate_optimal_chunks(info)
     started_s = time.perf_counter()
-    async for batch in services.extractor.stream_frames(video, info, plan.sampling, plan.chunks):
+    async for batch in services.extractor.stream_frames(video, info, plan.grid, plan.chunks):
         del batch
     return {
         "wall_s": wall_s,
@@ -245,7 +245,7 @@ async def hour_figures(handler: Any) -> dict[str, Any]:
 
 
 def hour_of_video() -> Path:
-    """The ingest benchmark's main film, repeated."""
+    """The main film of the ingest benchmark, repeated for an hour."""
     video = WORK / "hour.mp4"
     if not video.exists():
         times = HOUR_S // duration_of(MAIN)
@@ -254,9 +254,9 @@ def hour_of_video() -> Path:
 
 
 async def death_noticed_s(client: Any, batch: FrameBatch) -> float:
-    """Seconds from the engine process's death to the typed error of a chunk that it was answering."""
+    """Seconds from the death of the engine's process until the chunk in progress fails with EngineDead."""
     answering = asyncio.create_task(client.process_video_chunk("What?", batch, options(4096)))
-    await asyncio.sleep(3)  # rendered and begun
+    await asyncio.sleep(3)  # until the request is rendered and running
     engine_process().kill()
     started_s = time.perf_counter()
     try:
@@ -268,7 +268,7 @@ async def death_noticed_s(client: Any, batch: FrameBatch) -> float:
 
 @contextmanager
 def gpu_use() -> Iterator[dict[str, float]]:
-    """Watch the shares of time in which the GPU computed and its decoder decoded, as the driver counts them."""
+    """Measure the shares of time in which the GPU and its video decoder were busy, as the driver counts them."""
     query = ["nvidia-smi", "--query-gpu=utilization.gpu,utilization.decoder", "--format=csv,noheader,nounits"]
     use = {"busy": 0.0, "decoder_busy": 0.0}
     with subprocess.Popen([*query, "-lms", "100"], stdout=subprocess.PIPE, text=True) as watcher:

@@ -1,4 +1,4 @@
-"""`make bench-ingest`: a video's frames, against other readers and against the time of decoding all of it."""
+"""`make bench-ingest`: the time to get a video's frames, against other libraries and against decoding all frames."""
 
 import asyncio
 import json
@@ -23,12 +23,12 @@ from benchmarks.report import publish
 from clips import ONE_FILTER_THREAD, REPRODUCIBLE, X265_THREADS
 from config import Settings
 from frame_extractor import FrameExtractor
-from records import Chunk, Sampling
+from records import Chunk, SampleGrid
 
 MEDIA, PEERS = ROOT / ".cache" / "bench_ingest_one_thread", ROOT / ".cache" / "peers"
 FPS = 30
 ROUNDS, RIVALS_ROUNDS = 5, 2
-# Moving, grainy pictures with a cut every seven seconds: more like a camera's than like a test card.
+# Moving, grainy pictures with a cut every seven seconds, which resemble camera footage more than a test card does.
 PICTURES = "testsrc2=s={size}:r={fps}:d={duration_s},scroll=h=0.002:v=0.001,hue=h='60*floor(t/7)',noise=alls=4:allf=t"
 FULL_HD, UHD = "1920x1080", "3840x2160"
 FILMS = {
@@ -41,10 +41,10 @@ FILMS = {
     "libaom": (3, 16, FULL_HD, "mkv", "-c:v libaom-av1 -cpu-used 8 -row-mt 1 -crf 35"),
     "vp9": (6, 8, FULL_HD, "webm", "-c:v libvpx-vp9 -cpu-used 5 -deadline good -row-mt 1 -b:v 3M"),
 }
-"""Seconds encoded, and how often they are repeated; size, container and ffmpeg's options. All contend for the first."""
+"""By name: seconds encoded, repetitions, frame size, container, ffmpeg options. All contenders get the first film."""
 MAIN = "h264"
 RIVALS = ("full_decode", "torchcodec", "opencv", "ffmpeg_pipe")
-"""Those who get the other films too: the fastest."""
+"""The fastest contenders, which get the other films too."""
 SHORT_S, LONG_S = 600, 36_000
 TARGETS = {
     "vs_full_decode": "<= 0.60",
@@ -66,7 +66,7 @@ TARGETS = {
 
 
 def main() -> None:
-    """Measure everything; with `memory VIDEO`, take one film's frames and print the peak memory."""
+    """Measure everything; with `memory VIDEO`, decode one film's frames and print the peak memory."""
     if sys.argv[1:2] == ["memory"]:
         print(asyncio.run(peak_bytes(Path(sys.argv[2]))))
         return
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def film(name: str) -> Path:
-    """Encode a film's seconds once, and repeat their packets."""
+    """Make a film: its seconds are encoded once, then their packets are repeated."""
     encoded_s, times, size, container, options = FILMS[name]
     once, path = MEDIA / f"{name}.once.{container}", MEDIA / f"{name}.{container}"
     if not path.exists():
@@ -114,12 +114,12 @@ def film(name: str) -> Path:
 
 
 def duration_of(name: str) -> int:
-    """Seconds of a film."""
+    """The duration of a film in seconds."""
     return FILMS[name][0] * FILMS[name][1]
 
 
 def run_ffmpeg(path: Path, *arguments: str) -> None:
-    """Make a file, whole or not at all; its bytes do not depend on the machine."""
+    """Make a file with ffmpeg; it is complete or does not exist, and its bytes do not depend on the machine."""
     MEDIA.mkdir(parents=True, exist_ok=True)
     partial = path.with_stem(f"{path.stem}.partial")
     command = ["ffmpeg", "-v", "error", "-y", *ONE_FILTER_THREAD, *arguments, *REPRODUCIBLE, str(partial)]
@@ -128,7 +128,7 @@ def run_ffmpeg(path: Path, *arguments: str) -> None:
 
 
 def measured(contender: str, path: Path, duration_s: float) -> dict[str, float]:
-    """One run in a process of its own; endless for one that cannot read the file, as OpenCV AV1."""
+    """Run a contender once in its own process. One that cannot read the file (OpenCV: AV1) takes infinitely long."""
     program = Path(__file__).with_name("peers.py")
     run = subprocess.run(
         [sys.executable, program, contender, str(path), str(duration_s), str(FPS)],
@@ -143,11 +143,11 @@ def measured(contender: str, path: Path, duration_s: float) -> dict[str, float]:
 
 
 Round = dict[str, dict[str, float]]
-"""The figures of each contender, one after the other."""
+"""The figures of each contender, run in sequence."""
 
 
 def rounds(name: str, contenders: Sequence[str]) -> list[Round]:
-    """Every contender's run on a film, by turns, there and back: some leave the machine slower to the next."""
+    """Run every contender on a film, in alternating order, because some slow the machine down for the next one."""
     path = film(name)
     done: list[Round] = []
     for number in range(ROUNDS if name == MAIN else RIVALS_ROUNDS):
@@ -159,12 +159,12 @@ def rounds(name: str, contenders: Sequence[str]) -> list[Round]:
 
 
 def ratio(some: Sequence[Round], one: str, other: str) -> float:
-    """Median of the ratios of two contenders' times; within a round the machine is the same."""
+    """The median over the rounds of the ratio of two contenders' times; within a round the machine is in one state."""
     return statistics.median(each[one]["wall_s"] / each[other]["wall_s"] for each in some)
 
 
 def first_chunk_ratio() -> float:
-    """Time to the first chunk of a film of a quarter of an hour over the time for a film of that chunk alone."""
+    """Time to the first chunk of a film of 16 min, divided by the time for a film that consists of that chunk."""
     source = film(MAIN)
     long, alone = MEDIA / "long.mp4", MEDIA / "first-chunk.mp4"
     if not alone.exists():
@@ -178,7 +178,7 @@ def first_chunk_ratio() -> float:
 
 
 def psnr_db(*, fast: bool) -> float:
-    """The worker's frames against pictures whose planes Pillow shrinks in floating point, one each seven seconds."""
+    """PSNR of the worker's frames, one every seven seconds, against frames that Pillow scales in floating point."""
     planar = subprocess.run(
         ["ffmpeg", "-v", "error", "-t", str(CHUNK_S), "-i", str(film(MAIN)), "-vf", f"select='not(mod(n,{7 * FPS}))'",
          "-vsync", "0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:"],
@@ -191,7 +191,7 @@ def psnr_db(*, fast: bool) -> float:
     async def frames() -> np.ndarray:
         extractor = FrameExtractor(Settings(fast_decode=fast))
         info = await extractor.get_video_info(film(MAIN))
-        sampling, chunk = Sampling(0, Fraction(1, 7), HEIGHT_PX, WIDTH_PX), Chunk(0, 0, CHUNK_S, CHUNK_S)
+        sampling, chunk = SampleGrid(0, Fraction(1, 7), HEIGHT_PX, WIDTH_PX), Chunk(0, 0, CHUNK_S, CHUNK_S)
         return (await extractor.extract_frames(film(MAIN), info, sampling, chunk)).pixels
 
     pixels = asyncio.run(frames())
@@ -200,7 +200,7 @@ def psnr_db(*, fast: bool) -> float:
 
 
 def _shrunk(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
-    """BT.709 of limited range to RGB, ITU-R BT.709-6, 3."""
+    """Scale a frame and convert it from limited-range BT.709 to RGB: ITU-R BT.709-6, section 3."""
     blue, red = chroma.reshape(2, luma.shape[0] // 2, luma.shape[1] // 2)
     y, cb, cr = (
         np.asarray(Image.fromarray(plane.astype(np.float32)).resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BICUBIC))
@@ -212,7 +212,7 @@ def _shrunk(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 
 
 def slides() -> Path:
-    """Grainy pictures that stand still for seven seconds each."""
+    """Make a film of grainy still pictures, each shown for seven seconds."""
     path = MEDIA / "slides.mp4"
     if not path.exists():
         pictures = f"testsrc2=s=1280x720:r=1/7:d=63,fps={FPS},noise=alls=4:allf=t"
@@ -221,17 +221,17 @@ def slides() -> Path:
 
 
 async def adaptive_share(path: Path) -> float:
-    """The share of a film's frames, and so of its tokens, that `adaptive` sampling keeps."""
+    """The share of a film's frames, and therefore of its tokens, that `adaptive` sampling keeps."""
     extractor = FrameExtractor(Settings())
     info = await extractor.get_video_info(path)
     whole = Chunk(0, 0, CHUNK_S, CHUNK_S)
-    sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
-    batch = await extractor.extract_frames(path, info, sampling, whole, mode="adaptive")
+    sampling = SampleGrid(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+    batch = await extractor.extract_frames(path, info, sampling, whole, selection="adaptive")
     return len(batch.times_s) / len(sampling.indices(whole))
 
 
 def memory_figures() -> dict[str, float]:
-    """Peak memory, with all children, of taking a film's frames: the main film's, and of ten minutes and ten hours."""
+    """Peak memory, children included, of decoding the frames of the main film, of ten minutes and of ten hours."""
     minute = MEDIA / "minute.mp4"
     if not minute.exists():
         pictures = PICTURES.format(size="320x180", fps=10, duration_s=60)
@@ -253,7 +253,7 @@ def _peak_bytes_in_a_process(path: Path) -> int:
 
 
 async def peak_bytes(path: Path) -> int:
-    """Take a film's frames, chunk by chunk, and return the most memory that the process and its children had."""
+    """Decode a film's frames chunk by chunk and return the peak memory of this process and its children."""
     extractor = FrameExtractor(Settings())
     with peak_memory() as peak:
         info = await extractor.get_video_info(path)
@@ -262,7 +262,7 @@ async def peak_bytes(path: Path) -> int:
             Chunk(index, start_s, min(start_s + CHUNK_S, info.end_s), min(start_s + CHUNK_S + OVERLAP_S, info.end_s))
             for index, start_s in enumerate(starts_s)
         ]
-        sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+        sampling = SampleGrid(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
         async for batch in extractor.stream_frames(path, info, sampling, chunks):
             del batch
     return peak[0]

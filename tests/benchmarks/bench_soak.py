@@ -1,4 +1,4 @@
-"""`make bench-soak`: a thousand mixed jobs through one worker process, every fifth of them hostile."""
+"""`make bench-soak`: a thousand mixed jobs through one worker process; every fifth is hostile."""
 
 import random
 import re
@@ -25,7 +25,7 @@ from runpod_stand_in import JobRecord, RunPodStandIn
 from tiny_model.environment import environment
 
 JOBS, WARM_UP_JOBS = 1000, 300
-"""The first ones warm up what is filled on first use, and are not compared."""
+"""The warm-up jobs fill caches and pools; memory and counts are compared from there on."""
 HOSTILE_SHARE, CANCELLED_SHARE = 0.20, 0.05
 IN_QUEUE = 12
 JOB_TIMEOUT_S, START_TIMEOUT_S, SETTLE_S = 120.0, 300.0, 10.0
@@ -34,24 +34,24 @@ ANSWERED = frozenset({"complete"})
 READ_IN_PART = frozenset(
     {"complete", "partial", "UNREADABLE_VIDEO", "NO_VIDEO_STREAM", "NO_FRAMES", "UNSUPPORTED_CODEC"}
 )
-"""What may become of a damaged file."""
+"""Allowed outcomes for a damaged file."""
 TARGETS = {"jobs": "1000", "lost": "0", "wrong_codes": "0", "rss_drift": "< 0.05", "leftovers": "0"}
 
 Mix = Mapping[str, tuple[dict[str, Any], frozenset[str]]]
-"""Kinds of jobs: the input, and what may come of it: an answer's status, or an error's code."""
+"""By kind of job: its input, and the allowed outcomes, each the status of an answer or the code of an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the worker has of the machine while it is idle."""
+    """What the idle worker occupies."""
 
     rss_bytes: int
     counts: Counter[str]
-    """Files, processes, threads and descriptors."""
+    """Numbers of files, processes, threads and descriptors."""
 
 
 def main() -> None:
-    """Run the jobs and print what was lost, wrong or left."""
+    """Run the jobs and print how many were lost or wrong, and what they left behind."""
     with tempfile.TemporaryDirectory() as directory, MediaServer() as server, RunPodStandIn() as platform:
         media, work_dir = Path(directory) / "media", Path(directory) / "jobs"
         honest, hostile = mixes(media, server)
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 class Soak:
-    """Submits jobs, a few ahead of the worker, and judges what comes of them."""
+    """Submits jobs, keeping a few queued, and judges their outcomes."""
 
     def __init__(self, platform: RunPodStandIn, honest: Mix, hostile: Mix) -> None:
         self.outcomes: list[str] = []
@@ -104,7 +104,7 @@ class Soak:
         self._random = random.Random(SEED)
 
     def run(self, count: int) -> None:
-        """Submit so many jobs and wait for all of them."""
+        """Submit `count` jobs and wait for all of them."""
         started_s = time.monotonic()
         running: list[tuple[JobRecord, str, frozenset[str]]] = []
         for _ in range(count):
@@ -143,16 +143,17 @@ class Soak:
 
 
 def outcome_of(job: JobRecord) -> str:
-    """An answer's status, an error's code, or the platform's status."""
+    """The status of an answer, the code of an error, or the platform's status of the job."""
     if job.status == "COMPLETED":
         return str(job.output["status"])
     return re.split(r": ", job.error or job.status, maxsplit=1)[0]
 
 
 def usage(pid: int, work_dir: Path, platform: RunPodStandIn) -> Usage:
-    """Measure a worker that has nothing to do, when it has come to rest.
+    """Measure an idle worker, after giving it time to settle.
 
-    Connections to the platform do not count: the SDK keeps one or two more open for a while after many results.
+    Connections to the platform are not counted, because after many results the SDK keeps one or two more open for a
+    while.
     """
     time.sleep(SETTLE_S)
     platform_port = urlsplit(platform.url).port
@@ -168,7 +169,7 @@ def usage(pid: int, work_dir: Path, platform: RunPodStandIn) -> Usage:
 
 
 def connections_to(port: int | None, process: psutil.Process) -> int:
-    """How many connections a process has to a port."""
+    """The number of connections from a process to a port."""
     connections = process.net_connections(kind="tcp")
     return sum(1 for connection in connections if connection.raddr and connection.raddr.port == port)
 
@@ -224,13 +225,13 @@ def mixes(media: Path, server: MediaServer) -> tuple[Mix, Mix]:
 
 
 def written(path: Path, content: bytes) -> Path:
-    """A file of these bytes."""
+    """Write the bytes into a file and return its path."""
     path.write_bytes(content)
     return path
 
 
 def clip(path: Path, duration_s: int) -> Path:
-    """A small video."""
+    """Make a small video and return its path."""
     source = f"testsrc2=size=160x96:rate=10:duration={duration_s}"
     ffmpeg("-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-g", "20", path)
     return path

@@ -1,4 +1,4 @@
-"""`make bench-tiny-model`: how well the test model reads clips that it was never trained on, through the worker."""
+"""`make bench-tiny-model`: how well the test model, run through the worker, reads clips it was not trained on."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ OPTIONS = GenerationOptions(max_tokens=160, temperature=0, top_p=1, seed=None)
 UNSEEN_QUESTIONS = ("Say what is on screen, and when.", "What can be watched here? Give the times.")
 SOURCES_PX = ((360, 640), (720, 1280), (640, 360), (480, 640), (640, 480), (400, 400), (64, 64))
 CAMERA_FPS = 4
-"""A multiple of every sampling rate: the frame of an instant is the picture drawn for it."""
+"""A multiple of every sampling rate, so each sampled frame is exactly the one drawn for that instant."""
 MERGES = 60
 
 
@@ -46,7 +46,7 @@ class Group:
     frames: tuple[int, int]
     scenes: tuple[int, int]
     offsets_s: tuple[int, int] | None = None
-    """Where on the clock they stand; None for anywhere in a day."""
+    """Range of the clips' start times; None for any time of a day."""
 
 
 GROUPS = (
@@ -60,7 +60,7 @@ GROUPS = (
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A file, how it is sampled and where on the clock it stands."""
+    """A file, its sampling rate, and the time at which it starts on the global clock."""
 
     timeline: Timeline
     path: Path
@@ -69,7 +69,7 @@ class Clip:
 
 
 async def clips(group: Group, seed: Sequence[int], directory: Path) -> AsyncIterator[Clip]:
-    """A group's clips, each filmed while the one before it is asked about."""
+    """Yield a group's clips; the next one is made while questions about the current one are asked."""
     films = filmed(group, np.random.default_rng(seed), directory)
     coming = asyncio.create_task(asyncio.to_thread(next, films, None))
     while clip := await coming:
@@ -79,7 +79,7 @@ async def clips(group: Group, seed: Sequence[int], directory: Path) -> AsyncIter
 
 
 def filmed(group: Group, generator: np.random.Generator, directory: Path) -> Iterator[Clip]:
-    """Film a group's clips: H.264 of CRF 20 to 32 in several sizes."""
+    """Encode a group's clips: H.264 at CRF 20 to 32 in several sizes."""
     for number in range(group.clips):
         sample_fps = float(generator.choice([0.5, 1, 2, 2, 2]))
         frames = int(generator.integers(group.frames[0], group.frames[1] + 1))
@@ -102,23 +102,23 @@ def filmed(group: Group, generator: np.random.Generator, directory: Path) -> Ite
 
 
 async def frames_of(services: Services, clip: Clip) -> FrameBatch:
-    """The clip's frames as the worker decodes them, moved to the clip's place on the clock."""
+    """Decode the clip's frames as the worker does, with their times shifted by the clip's offset."""
     info = await services.extractor.get_video_info(clip.path)
     plan = services.processor.calculate_optimal_chunks(info, info.duration_s, clip.sample_fps)
     batch = await services.extractor.extract_frames(clip.path, info, plan.sampling, plan.chunks[0])
     chunk = batch.chunk
     moved = Chunk(0, chunk.start_s + clip.offset_s, chunk.end_s + clip.offset_s, chunk.seen_end_s + clip.offset_s)
-    return replace(batch, chunk=moved, times_s=batch.times_s + clip.offset_s)
+    return replace(batch, watched=replace(batch.watched, chunk=moved), times_s=batch.times_s + clip.offset_s)
 
 
 def truth(clip: Clip, batch: FrameBatch) -> list[Sighting]:
-    """What the model should see in a clip's frames."""
+    """What the model should report for a clip's frames."""
     subjects = [clip.timeline.subject_at(time_s - clip.offset_s) for time_s in batch.times_s]
     return world.sightings(subjects, world.stamps_s(batch.times_s))
 
 
 async def examine(services: Services) -> tuple[dict[str, list[Score]], dict[str, float]]:
-    """Ask about every clip: for all its scenes, and for one that it may not show."""
+    """Ask about every clip: for all scenes, for one that it shows, for one that it does not show, in new words."""
     generator = np.random.default_rng(SEED)
     marks: dict[str, list[Score]] = {}
     found: list[bool] = []
@@ -127,8 +127,8 @@ async def examine(services: Services) -> tuple[dict[str, list[Score]], dict[str,
 
     async def ask(question: str, batch: FrameBatch) -> str:
         result = await services.client.process_video_chunk(question, batch, OPTIONS)
-        assert result.generation, result.error
-        return result.generation.text
+        assert result.value is not None, result.error
+        return result.value
 
     for number, group in enumerate(GROUPS):
         with tempfile.TemporaryDirectory() as directory:
@@ -159,7 +159,7 @@ async def examine(services: Services) -> tuple[dict[str, list[Score]], dict[str,
 
 
 async def merged_exact(services: Services, generator: np.random.Generator) -> float:
-    """The share of notes on several chunks that become the one right list."""
+    """The share of merges, of notes on several chunks, that give exactly the right list."""
     right = 0
     for _ in range(MERGES):
         merge = random_merge(generator)
@@ -169,7 +169,7 @@ async def merged_exact(services: Services, generator: np.random.Generator) -> fl
 
 
 async def run() -> None:
-    """Examine the model and publish its marks."""
+    """Examine the model and publish its scores."""
     services = Services.create(load_settings())
     try:
         marks, searches = await examine(services)
@@ -183,7 +183,7 @@ async def run() -> None:
 
 
 def card_rows(figures: dict[str, Any]) -> list[str]:
-    """The figures as the model's card tells them: shares in percent."""
+    """The figures as table rows of the model card, in percent."""
     rows = ["| clips | n | exact | scene count | colour and shape | start |", "|---|--:|--:|--:|--:|--:|"]
     columns = ("exact", "count_accuracy", "scene_accuracy", "start_within_1s")
     for name, group in {**figures["groups"], "all": figures}.items():

@@ -1,4 +1,4 @@
-"""`make bench-worker`: what the worker itself costs; README.md beside this file says what each key means."""
+"""`make bench-worker`: the worker's own overhead. README.md in this directory explains each key."""
 
 import asyncio
 import os
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def import_s() -> float:
-    """Seconds to import the handler, less those of an empty program."""
+    """Seconds to import the handler, minus those of an empty program."""
 
     def run_s(code: str) -> float:
         started_s = time.perf_counter()
@@ -64,9 +64,9 @@ def import_s() -> float:
 
 
 def memory_figures(directory: Path) -> dict[str, float]:
-    """Peak memory of a short and a long video's job, each in a new process.
+    """Peak memory of a job on a short video and on a long one, each in a new process.
 
-    The bound on chunks in flight is one that the short video's five chunks reach too.
+    The limit on chunks in flight is low enough that the short video's five chunks reach it too.
     """
     image = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
     bounded = os.environ | image | {"MAX_CHUNKS_IN_FLIGHT": "4"}
@@ -79,7 +79,7 @@ def memory_figures(directory: Path) -> dict[str, float]:
 
 
 def synthetic_video(directory: Path, duration_s: int) -> Path:
-    """A video of the given length in small moving pictures: one minute encoded, then repeated."""
+    """Make a small video of the given length: one minute is encoded and then repeated."""
     minute, video = directory / "minute.mp4", directory / f"{duration_s}s.mp4"
     if not minute.exists():
         source = "testsrc2=size=640x360:rate=10:duration=60"
@@ -89,25 +89,25 @@ def synthetic_video(directory: Path, duration_s: int) -> Path:
 
 
 async def peak_bytes_of_job(video: Path) -> int:
-    """Run a job and return the most memory that the process and its children had together."""
-    import handler
+    """Run a job and return the peak memory of this process and its children together."""
+    import worker
 
     with peak_memory() as peak:
-        output = await handler.answer_job(job(video, max_tokens=4), lambda _progress: None)
-        await handler.services().client.shutdown()
+        output = await worker.answer_job(job(video, max_tokens=4))
+        await worker.services().client.shutdown()
     assert output["coverage"] == 1, output
     return peak[0]
 
 
 async def engine_figures(directory: Path) -> dict[str, float]:
-    """Batching, overhead and the event loop's longest pause, on one engine."""
-    import handler
+    """Measure batching, overhead and the event loop's longest pause, all on one engine."""
+    import worker
 
-    services = handler.services()
+    services = worker.services()
     engine: Any = await services.client.initialize_model()
     figures = {"batched_speedup": await batched_speedup(services.client)}
     video = synthetic_video(directory, SHORT_S)
-    await handler.answer_job(job(video), lambda _progress: None)  # the planner's first call imports for seconds
+    await worker.answer_job(job(video))  # warms up: the first job loads what later ones find loaded
     overheads_ms, probes_ms = [], []
     with longest_pause() as pause:
         for _ in range(ROUNDS):
@@ -128,7 +128,7 @@ async def engine_figures(directory: Path) -> dict[str, float]:
 
 
 def give_the_engine_a_core_of_its_own() -> None:
-    """Let the engine run on one core and all else on the others, as if it had a GPU."""
+    """Give the engine one core and everything else the others, as if the engine ran on a GPU."""
     engine_core, *others = sorted(os.sched_getaffinity(0))
     this = psutil.Process()
     for process, cores in ((engine_process(), [engine_core]), (this, others or [engine_core])):
@@ -137,7 +137,7 @@ def give_the_engine_a_core_of_its_own() -> None:
 
 
 async def batched_speedup(client: Any) -> float:
-    """Seconds for chunks one at a time over seconds for as many at once; no chunk is seen twice."""
+    """Time for chunks in sequence divided by the time for as many at once. No chunk is used twice."""
     seeds = iter(range(10_000))
 
     def fresh() -> list[FrameBatch]:
@@ -154,18 +154,18 @@ async def batched_speedup(client: Any) -> float:
         for batch in one_by_one:
             await client.process_video_chunk("What happens?", batch, OPTIONS)
         middle_s = time.perf_counter()
-        await client.process_chunks_parallel("What happens?", stream(at_once), OPTIONS, lambda _result: None)
+        await client.process_chunks_parallel("What happens?", stream(at_once), OPTIONS)
         ratios.append((middle_s - started_s) / (time.perf_counter() - middle_s))
     return statistics.median(ratios[1:])  # the first round warms up
 
 
 async def end_to_end_ratio(services: Any, video: Path) -> float:
-    """Seconds of a job's chunks over those of the longer of its two parts alone: decoding, and answering."""
+    """Time for a job's chunks divided by the time of the slower of its two parts alone, decoding and answering."""
     info = await services.extractor.get_video_info(video)
     plan = services.processor.calculate_optimal_chunks(info)
 
     def decoded() -> AsyncGenerator[FrameBatch]:
-        return services.extractor.stream_frames(video, info, plan.sampling, plan.chunks)
+        return services.extractor.stream_frames(video, info, plan.grid, plan.chunks)
 
     async def held() -> AsyncGenerator[FrameBatch]:
         for batch in batches:
@@ -175,7 +175,7 @@ async def end_to_end_ratio(services: Any, video: Path) -> float:
         await engine._engine.reset_prefix_cache()
         await engine._engine.reset_encoder_cache()
         started_s = time.perf_counter()
-        await services.client.process_chunks_parallel("What happens?", stream, OPTIONS, lambda _result: None)
+        await services.client.process_chunks_parallel("What happens?", stream, OPTIONS)
         return time.perf_counter() - started_s
 
     engine = await services.client.initialize_model()
@@ -189,8 +189,8 @@ async def end_to_end_ratio(services: Any, video: Path) -> float:
 
 
 async def overhead_of_job(engine: Any, video: Path) -> tuple[float, float]:
-    """Milliseconds from the job to its first request in vLLM, less reading the source; and those of the probe."""
-    import handler
+    """Milliseconds from the start of a job to its first vLLM request, without reading the source; and of the probe."""
+    import worker
 
     generate = engine._engine.generate
     first_request_s = float("inf")
@@ -202,7 +202,7 @@ async def overhead_of_job(engine: Any, video: Path) -> tuple[float, float]:
 
     engine._engine.generate = timed
     started_s = time.perf_counter()
-    output = await handler.answer_job(job(video), lambda _progress: None)
+    output = await worker.answer_job(job(video))
     engine._engine.generate = generate
     timings, first_chunk = output["timings"], output["chunk_results"][0]["timings"]
     reading_s = timings["download_s"] + timings["validate_s"] + first_chunk["decode_s"]
@@ -211,7 +211,7 @@ async def overhead_of_job(engine: Any, video: Path) -> tuple[float, float]:
 
 @contextmanager
 def longest_pause() -> Iterator[list[float]]:
-    """Measure how late the event loop's timers are; the list's one item is the longest delay in seconds."""
+    """Measure how late the event loop's timers fire; the list's only item is the longest delay in seconds."""
     pause = [0.0]
 
     async def tick() -> None:
@@ -230,7 +230,7 @@ def longest_pause() -> Iterator[list[float]]:
 
 def job(video: Path, max_tokens: int = 8) -> dict[str, Any]:
     """A job on a local video."""
-    return {"id": "bench", "input": {"video_url": str(video), "prompt": "What happens?", "max_tokens": max_tokens}}
+    return {"video_url": str(video), "prompt": "What happens?", "max_tokens": max_tokens}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How much memory this process and its children have together."""
+"""Measures the memory of this process and its children together."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ SAMPLE_PERIOD_S = 0.05
 
 @contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """Watch the proportional memory of the process tree; the list's one item is the peak in bytes."""
+    """Sample the proportional set size of the process tree; the list's only item is the peak in bytes."""
     peak, stop = [0], threading.Event()
 
     def watch() -> None:

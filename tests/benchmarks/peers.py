@@ -1,8 +1,8 @@
-"""Program: `python peers.py CONTENDER FILE DURATION_S FPS` gets a file's frames and prints what that cost as JSON.
+"""Program `python peers.py CONTENDER FILE DURATION_S FPS`: gets a file's frames and prints the cost as JSON.
 
-Every contender gives one frame each half second of the file, 640 by 352 pixels RGB, in chunks of 60 s that see 2 s of
-the next, on the same cores; vLLM's loader alone does as it always does: frames of the whole file in their full size.
-A contender's imports are not timed, the worker's child processes are.
+Every contender returns one frame per half second of the file, RGB with 640 by 352 pixels, in chunks of 60 s plus 2 s
+of the next chunk, and uses the same cores. Only vLLM's loader works as it always does and returns frames of the whole
+file at full size. A contender's imports are not timed; starting the worker's child processes is.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ CORES = len(os.sched_getaffinity(0))
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """A file of constant rate whose first picture is at 0 s."""
+    """A file with a constant frame rate whose first frame is at 0 s."""
 
     path: str
     duration_s: float
     fps: Fraction
 
     def spans(self) -> list[list[float]]:
-        """The instants of each chunk."""
+        """The sampling instants of each chunk, in seconds."""
         starts_s = range(0, int(self.duration_s), CHUNK_S)
         return [
             [
@@ -50,16 +50,16 @@ class Film:
 
 
 Chunks = Iterator[int]
-"""The number of frames in each chunk, when its frames are there."""
+"""Yields the number of frames of each chunk once they are available."""
 
 
 def worker(*, fast: bool = False, most_chunks: int | None = None) -> Callable[[Film], Callable[[], Chunks]]:
-    """This project, its child processes and all."""
+    """This project, including its child processes."""
 
     def prepare(film: Film) -> Callable[[], Chunks]:
         from config import Settings
         from frame_extractor import FrameExtractor
-        from records import Chunk, Sampling
+        from records import Chunk, SampleGrid
 
         async def run() -> list[int]:
             extractor = FrameExtractor(Settings(fast_decode=fast))
@@ -74,7 +74,7 @@ def worker(*, fast: bool = False, most_chunks: int | None = None) -> Callable[[F
                 Chunk(index, span[0], end_s, max(end_s, span[-1] + 1 / SAMPLE_FPS))
                 for index, (span, end_s) in enumerate(zip(spans, ends_s, strict=True))
             ]
-            sampling = Sampling(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
+            sampling = SampleGrid(0, Fraction(SAMPLE_FPS), HEIGHT_PX, WIDTH_PX)
             async with aclosing(extractor.stream_frames(path, info, sampling, chunks)) as stream:
                 async for batch in stream:
                     counts.append(len(batch.pixels))
@@ -89,7 +89,7 @@ def worker(*, fast: bool = False, most_chunks: int | None = None) -> Callable[[F
 
 
 def qwen_vl_utils(reader: str) -> Callable[[Film], Callable[[], Chunks]]:
-    """Qwen's own loader with one of its readers, a call for each chunk."""
+    """Qwen's own loader with one of its readers, called once per chunk."""
 
     def prepare(film: Film) -> Callable[[], Chunks]:
         os.environ["FORCE_QWENVL_VIDEO_READER"] = reader
@@ -132,7 +132,7 @@ def decord(film: Film) -> Callable[[], Chunks]:
 
 
 def pyav(film: Film) -> Callable[[], Chunks]:
-    """PyAV from the start to the end."""
+    """PyAV, decoding from start to end."""
     import av
 
     def run() -> Chunks:
@@ -152,7 +152,7 @@ def pyav(film: Film) -> Callable[[], Chunks]:
 
 
 def opencv(film: Film) -> Callable[[], Chunks]:
-    """OpenCV, which retrieves only the wanted frames."""
+    """OpenCV, which retrieves only the frames that are needed."""
     import cv2
 
     def run() -> Chunks:
@@ -172,7 +172,7 @@ def opencv(film: Film) -> Callable[[], Chunks]:
 
 
 def ffmpeg(film: Film) -> Callable[[], Chunks]:
-    """The program's fps filter through a pipe."""
+    """The ffmpeg program with its fps filter, read through a pipe."""
 
     def run() -> Chunks:
         filters = f"fps={SAMPLE_FPS}:round=up:start_time=0,scale={WIDTH_PX}:{HEIGHT_PX}:flags=bicubic"
@@ -201,7 +201,7 @@ def vllm(film: Film) -> Callable[[], Chunks]:
 
 
 def full_decode(film: Film) -> Callable[[], Chunks]:
-    """The limit: every picture is decoded, and nothing is done with it."""
+    """The reference: ffmpeg decodes every frame and discards it."""
 
     def run() -> Chunks:
         command = ["ffmpeg", "-v", "error", "-threads", str(CORES), "-i", film.path, "-an", "-f", "null", "-"]
@@ -229,7 +229,7 @@ _first_chunk_at_s: list[float] = []
 
 
 def note_chunk() -> None:
-    """Remember when a contender that streams had a chunk."""
+    """Record the time at which a chunk of a streaming contender is available."""
     _first_chunk_at_s.append(time.perf_counter())
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint of Qwen3-VL-8B-Instruct-FP8 but for its weights, which vLLM makes up: `LOAD_FORMAT=dummy`."""
+"""Writes a checkpoint of Qwen3-VL-8B-Instruct-FP8 without its weights, for `LOAD_FORMAT=dummy`."""
 
 import json
 import shutil
@@ -12,13 +12,13 @@ LANGUAGE = {"num_hidden_layers": 36, "hidden_size": 4096, "num_attention_heads":
             "head_dim": 128, "intermediate_size": 12288, "vocab_size": 151936, "tie_word_embeddings": False,
             "dtype": "bfloat16"}  # fmt: skip
 MROPE_SECTION = [24, 20, 20]
-"""These three: config.json of Qwen3-VL-8B-Instruct."""
+"""VISION, LANGUAGE and MROPE_SECTION are taken from config.json of Qwen3-VL-8B-Instruct."""
 FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
-"""As in the -FP8 checkpoint, which leaves out the vision tower and the last layer."""
+"""As in the -FP8 checkpoint, which does not quantise the vision tower and the last layer."""
 
 
 def write_checkpoint(directory: Path) -> None:
-    """Everything of a checkpoint but its weights; words and their ids are the test model's."""
+    """Write all files of a checkpoint except the weights; the tokenizer is the test model's."""
     shutil.copytree(CHECKPOINT, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
     config = json.loads((CHECKPOINT / "config.json").read_text())
     config |= {"dtype": "bfloat16", "tie_word_embeddings": False}
@@ -30,7 +30,7 @@ def write_checkpoint(directory: Path) -> None:
 
 
 def vision_layers() -> list[str]:
-    """The vision tower's linear layers, by their names in the checkpoint."""
+    """The names of the vision tower's linear layers in the checkpoint."""
     blocks = [
         f"blocks.{block}.{layer}"
         for block in range(VISION["depth"])

@@ -1,4 +1,4 @@
-"""How every benchmark prints and keeps its figures."""
+"""Prints and stores the figures of every benchmark."""
 
 import json
 import os
@@ -19,7 +19,7 @@ Figures = Mapping[str, "float | Figures"]
 
 
 def publish(name: str, figures: Figures, targets: Mapping[str, str]) -> None:
-    """Print a table, keep the figures with the machine they were taken on, print them as the last line."""
+    """Print a table, store the figures together with the machine, and print them as JSON on the last line."""
     rows = list(_rows(figures))
     width = max(len(key) for key, _ in rows)
     for key, value in rows:
@@ -39,7 +39,7 @@ def _rows(figures: Figures, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 
 def machine() -> dict[str, object]:
-    """Processors, memory and versions: what a figure depends on."""
+    """What a figure depends on: processors, memory and versions."""
     model = next(
         line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     )
@@ -61,6 +61,6 @@ def machine() -> dict[str, object]:
 
 
 def gpu() -> str:
-    """The card's name and its driver's version."""
+    """The GPU's name and driver version."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     return subprocess.run(query, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()

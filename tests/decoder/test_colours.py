@@ -1,5 +1,6 @@
 """Patches of known colours come out as they went in: their planes are computed here, and coded without loss."""
 
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from av.video.frame import VideoFrame
 
 from clips import HEIGHT_PX, RATE_FPS, WIDTH_PX, ffmpeg
 from decoder.convert.rgb import PictureConverter
-from decoding import decoded_sparsely, plan_of
+from decoding import decode_needed_packets, order_for
 
 TOLERANCE = 3
 ROWS, COLUMNS = 4, 8
@@ -92,7 +93,7 @@ def encode(
 
 def delivered(path: Path) -> np.ndarray:
     """The first picture, resized to HEIGHT_PX and WIDTH_PX."""
-    return decoded_sparsely(plan_of(path, RATE_FPS)).pixels[0]
+    return decode_needed_packets(path, order_for(path, Fraction(RATE_FPS))).pixels[0]
 
 
 def insides(picture: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Whatever the rate, the span and the cuts, every instant gets the picture on screen, and every chunk its instants."""
+"""For any rate, span and chunks every instant gets the picture on screen, and every chunk its instants."""
 
 import asyncio
 import io
@@ -16,13 +16,14 @@ from clips import HEIGHT_PX as CLIP_HEIGHT_PX
 from clips import WIDTH_PX as CLIP_WIDTH_PX
 from clips import Clip, ClipStore, number_in
 from config import Settings
-from decoder.container.open import decode_frames, open_video, picture_stream
+from decoder.container.frames import decode_frames
+from decoder.container.open import open_video, video_stream
 from decoder.convert.rgb import PictureConverter
-from decoding import decoded_sparsely, plan_of
+from decoding import decode_needed_packets, order_for
 from frame_extractor import FrameExtractor
 from frames.assembly import BatchAssembler
-from protocol import RECORD, SUMMARY
-from records import Chunk, Sampling, VideoInfo
+from protocol import DecodeStats, PictureHeader
+from records import Chunk, SampleGrid, VideoInfo
 
 CLIPS = ("h264.mp4", "h264-open-gop.ts", "variable.mkv", "hevc.mp4", "av1.mp4", "vp9.webm", "mpeg2.ts", "h264.avi")
 PREDICTED = ("h264-open-gop.mp4", "hevc.mp4", "vp9.webm", "av1.mp4")
@@ -40,11 +41,11 @@ PICTURE_BYTES = HEIGHT_PX * WIDTH_PX * 3
 )
 def test_any_rate_and_span_shows_the_picture_on_screen(name: str, fps: Fraction, span: list[float], clips: ClipStore):
     clip = clips.clip(name)
-    plan = plan_of(clip.path, fps)
-    start, stop = (int(share * plan.stop) for share in span)
-    plan = replace(plan, start=start, stop=max(stop, start + 1))
+    order = order_for(clip.path, fps)
+    start, stop = (int(share * order.stop) for share in span)
+    order = replace(order, start=start, stop=max(stop, start + 1))
 
-    decoded = decoded_sparsely(plan)
+    decoded = decode_needed_packets(clip.path, order)
 
     seen = {
         index: number_in(picture)
@@ -52,7 +53,7 @@ def test_any_rate_and_span_shows_the_picture_on_screen(name: str, fps: Fraction,
         for index in range(first, end)
     }
     last_s = float(clip.times_s[-1])
-    assert seen.keys() >= {index for index in range(plan.start, plan.stop) if index / fps <= last_s}
+    assert seen.keys() >= {index for index in range(order.start, order.stop) if index / fps <= last_s}
     assert seen == {index: clip.number_at(index / fps) for index in seen}
 
 
@@ -68,7 +69,7 @@ def test_every_chunk_gets_the_pictures_of_its_instants(
 ):
     instants = sum(lengths)
     edges = sorted({0, instants, *(cut for cut in accumulate(cuts) if cut < instants)})
-    sampling = Sampling(5.0, fps, HEIGHT_PX, WIDTH_PX)
+    sampling = SampleGrid(5.0, fps, HEIGHT_PX, WIDTH_PX)
     chunks = [
         Chunk(index, *(sampling.instant_s(edge) for edge in (start, stop, min(stop + overlap, instants))))
         for index, (start, stop) in enumerate(pairwise(edges))
@@ -83,12 +84,12 @@ def test_every_chunk_gets_the_pictures_of_its_instants(
         assert batch.pixels[:, 0, 0, 0].tolist() == shown[wanted.start : wanted.stop]
         assert batch.times_s.tolist() == [sampling.instant_s(index) for index in wanted]
         assert np.ptp(batch.pixels, axis=(1, 2, 3)).max() == 0
-        assert batch.seen_until_s == sampling.instant_s(wanted.stop)
+        assert batch.watched.seen_until_s == sampling.instant_s(wanted.stop)
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """A clip, what the worker knows of it, and all its pictures, decoded one after the other."""
+    """A clip, its description, and all its pictures, decoded in sequence."""
 
     clip: Clip
     info: VideoInfo
@@ -101,15 +102,15 @@ async def films(clips: ClipStore) -> dict[str, Film]:
     extractor = FrameExtractor(Settings(media_timeout_s=30))
     infos = await asyncio.gather(*(extractor.get_video_info(clip.path) for clip in made.values()))
     return {
-        name: Film(clip, info, decoded_one_after_the_other(clip.path, info.codec))
+        name: Film(clip, info, decoded_in_sequence(clip.path, info.codec))
         for (name, clip), info in zip(made.items(), infos, strict=True)
     }
 
 
-def decoded_one_after_the_other(path: Path, codec: str) -> list[np.ndarray]:
+def decoded_in_sequence(path: Path, codec: str) -> list[np.ndarray]:
     converter = PictureConverter(CLIP_HEIGHT_PX, CLIP_WIDTH_PX, codec)
     with open_video(str(path)) as container:
-        stream = picture_stream(container)
+        stream = video_stream(container)
         assert stream
         return [converter.convert(timed.frame) for timed in decode_frames(container, stream)]
 
@@ -122,11 +123,11 @@ def decoded_one_after_the_other(path: Path, codec: str) -> list[np.ndarray]:
     cuts_s=st.lists(st.floats(0, DURATION_S), min_size=2, max_size=6, unique=True).map(sorted),
     overlap_s=st.floats(0, 1.5),
 )
-async def test_whatever_the_rate_and_the_cuts_each_chunk_gets_the_pixels_of_a_full_decode(
+async def test_any_rate_and_cuts_give_each_chunk_the_pixels_of_a_full_decode(
     name: str, fps: Fraction, cuts_s: list[float], overlap_s: float, films: dict[str, Film]
 ):
     film, extractor = films[name], FrameExtractor(Settings(media_timeout_s=30))
-    sampling = Sampling(0.0, fps, CLIP_HEIGHT_PX, CLIP_WIDTH_PX)
+    sampling = SampleGrid(0.0, fps, CLIP_HEIGHT_PX, CLIP_WIDTH_PX)
     chunks = [
         Chunk(index, start_s, end_s, min(end_s + overlap_s, DURATION_S))
         for index, (start_s, end_s) in enumerate(pairwise(cuts_s))
@@ -147,6 +148,6 @@ def records(lengths: list[int]) -> bytes:
     """What the decoder writes for pictures of one colour, each on screen for so many instants."""
     output, first = b"", 0
     for number, length in enumerate(lengths):
-        output += RECORD.pack(first, length, 0.0, False) + bytes([number]) * PICTURE_BYTES
+        output += PictureHeader(first, length, 0.0, is_damaged=False).to_bytes() + bytes([number]) * PICTURE_BYTES
         first += length
-    return output + RECORD.pack(first, 0, 0.0, False) + SUMMARY.pack(0, 0, 0)
+    return output + PictureHeader(first, 0, 0.0, is_damaged=False).to_bytes() + DecodeStats().to_bytes()

@@ -1,4 +1,4 @@
-"""Frames are on screen at their times, and lose no pixel, in every codec, container and condition that can be made."""
+"""Frames are on screen at their times, with the right pixels, in every codec, container and condition there is."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,16 +12,19 @@ import pytest
 from clip_kinds import CODECS, CONDITIONS, CONTAINERS, FIELDS, LEFT_OUT, TAKES, Cell, KindStore, LeftOut, all_cells
 from clips import HEIGHT_PX, WIDTH_PX, Clip, ffmpeg, number_in
 from config import Settings
-from decoder.container.open import END, open_video, orientation, picture_stream
-from decoder.container.packets import Packets, packet_time
-from decoder.probe import scan
-from decoding import Decoded, assert_same, decoded_sparsely, decoded_whole, plan_of
+from decoder.container.frames import FLUSH
+from decoder.container.open import open_video, video_stream
+from decoder.container.packets import Packets
+from decoder.container.pts import packet_pts
+from decoder.convert.orientation import orientation_of
+from decoder.probe import probe
+from decoding import Decoded, assert_same, decode_all_packets, decode_needed_packets, order_for, probed
 from frame_extractor import FrameExtractor
-from protocol import DecodePlan
-from records import Chunk, Sampling
+from protocol import DecodeOrder
+from records import Chunk, SampleGrid, VideoInfo
 
 FPS, STRIDE = Fraction(30), 6
-"""More instants than pictures, some on a picture's first moment and some between; and which of them are some."""
+"""More instants than pictures: some at a picture's start, some in between. A sparse order has every STRIDE-th."""
 CLOCK_S = 0.0015
 """Containers' clocks of a thousand ticks a second are as exact as this."""
 
@@ -33,7 +36,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> KindStore:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the packets and pictures of a file say of it."""
+    """What the packets and pictures of a file say about it."""
 
     times_s: list[Fraction]
     """Ascending."""
@@ -41,9 +44,9 @@ class Observed:
     pixel_format: str
     is_interlaced: bool
     decoded_at: list[int]
-    """When each picture in order of showing is decoded: its packet's number."""
+    """For each picture in presentation order the number of its packet, in decoding order."""
     keyframes: list[int]
-    """Which pictures in this order are."""
+    """The positions of the keyframes in presentation order."""
 
     @property
     def is_pyramid(self) -> bool:
@@ -53,7 +56,7 @@ class Observed:
 
     @property
     def has_open_group(self) -> bool:
-        """A picture is shown before a keyframe, and decoded after it."""
+        """A picture is shown before a keyframe and decoded after it."""
         return any(at and self.decoded_at[at - 1] > self.decoded_at[at] for at in self.keyframes)
 
     def has_times(self, times_s: Sequence[Fraction], *, shared: bool) -> bool:
@@ -79,19 +82,19 @@ class Observed:
 
 def observed(path: Path) -> Observed:
     with open_video(str(path)) as container:
-        stream = picture_stream(container)
+        stream = video_stream(container)
         assert stream
         stream.codec_context.copy_opaque = True
         times, frames = set(), []
-        for number, packet in enumerate(chain(Packets(container, stream), END)):
+        for number, packet in enumerate(chain(Packets(container, stream), FLUSH)):
             if packet is not None:
                 packet.opaque = number
-                pts = packet_time(packet)
+                pts = packet_pts(packet)
                 times |= {pts} - {None} if not packet.is_discard else set()
             frames += stream.codec_context.decode(packet)
         return Observed(
             [pts * stream.time_base for pts in sorted(times)],
-            orientation(frames[0]).turn_deg,
+            orientation_of(frames[0]).turn_deg,
             frames[0].format.name,
             frames[0].interlaced_frame,
             [frame.opaque for frame in frames],
@@ -99,47 +102,50 @@ def observed(path: Path) -> Observed:
         )
 
 
-def assert_on_screen(decoded: Decoded, clip: Clip, plan: DecodePlan) -> None:
-    """There is a picture for every instant of the plan, and the right one."""
+def assert_on_screen(decoded: Decoded, clip: Clip, order: DecodeOrder) -> None:
+    """There is a picture for every instant of the order, and the right one."""
     shown = [
         (index, number_in(picture))
         for (first, stop, _), picture in zip(decoded.shown, decoded.pixels, strict=True)
         for index in range(first, stop)
     ]
-    fps, until = Fraction(plan.fps), plan.start + len(shown)
-    assert shown == [(index, clip.number_at(index / fps)) for index in range(plan.start, until)]
+    fps, until = order.grid.fps, order.start + len(shown)
+    assert shown == [(index, clip.number_at(index / fps)) for index in range(order.start, until)]
     assert until / fps > clip.times_s[-1]
     assert decoded.damaged == 0
 
 
 def assert_right(clip: Clip) -> None:
     """Right pictures in one pass over all of them, and from the middle, where those are the full decode's pixels."""
-    plan = plan_of(clip.path, FPS)
-    small = replace(plan, height_px=HEIGHT_PX // 4, width_px=WIDTH_PX // 4)
-    assert_on_screen(decoded_sparsely(small), clip, small)
+    order = order_for(clip.path, FPS)
+    small = replace(order, grid=replace(order.grid, height_px=HEIGHT_PX // 4, width_px=WIDTH_PX // 4))
+    assert_on_screen(decode_needed_packets(clip.path, small), clip, small)
 
-    last = (plan.stop - 1) // STRIDE
-    few = replace(plan, fps=str(FPS / STRIDE), start=last // 2, stop=last + 1)
-    sparse = decoded_sparsely(few)
-    assert_on_screen(sparse, clip, few)
-    assert_same(sparse, decoded_whole(few))
+    last = (order.stop - 1) // STRIDE
+    few = replace(order, grid=replace(order.grid, fps=FPS / STRIDE), start=last // 2, stop=last + 1)
+    selected = decode_needed_packets(clip.path, few)
+    assert_on_screen(selected, clip, few)
+    assert_same(selected, decode_all_packets(clip.path, few))
 
 
 @pytest.mark.parametrize("cell", [*all_cells()], ids=str)
-def test_pictures_are_on_screen_at_their_times_and_equal_a_full_decode_s(cell: Cell, kinds: KindStore):
+def test_pictures_are_on_screen_at_their_times_with_the_pixels_of_a_full_decode(cell: Cell, kinds: KindStore):
     clip = kinds.clip(cell)
     assert observed(clip.path).is_of(cell.condition, shares_times=cell.shares_times)
     assert_right(clip)
 
 
 @pytest.mark.parametrize("left_out", LEFT_OUT, ids=lambda left_out: left_out.reason)
-def test_what_is_left_out_cannot_be_made(left_out: LeftOut, kinds: KindStore):
+def test_the_kinds_that_are_left_out_cannot_be_made(left_out: LeftOut, kinds: KindStore):
     for cell, path in kinds.attempts([*left_out.examples()]):
-        assert "refused" in scan(str(path)) or not observed(path).is_of(cell.condition), f"{cell} can be made"
+        is_refused = not isinstance(probe(str(path)), VideoInfo)
+        assert is_refused or not observed(path).is_of(cell.condition), f"{cell} can be made"
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_containers_that_do_not_take_a_codec_refuse_it_or_lose_its_name(codec: str, kinds: KindStore, tmp_path: Path):
+def test_a_container_that_does_not_support_a_codec_refuses_it_or_loses_its_name(
+    codec: str, kinds: KindStore, tmp_path: Path
+):
     plain = kinds.clip(Cell(codec, "mkv", "constant rate")).path
     refusing = [container for container in CONTAINERS if codec not in TAKES[container]]
     formats = {container: CONTAINERS[container].split()[1] for container in refusing}
@@ -147,17 +153,19 @@ def test_containers_that_do_not_take_a_codec_refuse_it_or_lose_its_name(codec: s
 
     ffmpeg("-i", plain, "-map", "0:v", "-c", "copy", "-f", "tee", "|".join([*outputs, "[f=null]-"]))
 
-    assert [path.name for path in tmp_path.iterdir() if scan(str(path)).get("codec") == codec] == []
+    outcomes = {path.name: probe(str(path)) for path in tmp_path.iterdir()}
+    infos = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, VideoInfo)}
+    assert [name for name, info in infos.items() if info.codec == codec] == []
 
 
-async def test_the_decoder_s_process_sees_one_kind_under_every_condition(kinds: KindStore):
+async def test_the_decoder_process_delivers_one_kind_of_file_for_every_condition(kinds: KindStore):
     """The rest of this file decodes in the tests' own process."""
     extractor = FrameExtractor(Settings(media_timeout_s=30))
 
     async def check(cell: Cell) -> None:
         clip = kinds.clip(cell)
         info = await extractor.get_video_info(clip.path)
-        sampling = Sampling(info.start_s, FPS, HEIGHT_PX, WIDTH_PX)
+        sampling = SampleGrid(info.start_s, FPS, HEIGHT_PX, WIDTH_PX)
         chunk = Chunk(0, info.start_s, info.end_s, info.end_s)
         batch = await extractor.extract_frames(clip.path, info, sampling, chunk)
         shown = [number_in(picture) for picture in batch.pixels]
@@ -168,13 +176,13 @@ async def test_the_decoder_s_process_sees_one_kind_under_every_condition(kinds: 
     await asyncio.gather(*map(check, one_each.values()))
 
 
-def test_b_vops_in_a_matroska_that_says_only_when_they_are_decoded(kinds: KindStore, tmp_path: Path):
-    """Packets of an AVI in Matroska's way for Video for Windows, which ffmpeg writes for codecs it has no name for."""
+def test_b_vops_in_a_matroska_that_has_dts_only(kinds: KindStore, tmp_path: Path):
+    """Matroska in Video for Windows mode, which ffmpeg writes for codecs that it has no Matroska name for."""
     clip = kinds.clip(Cell("mpeg4", "avi", "constant rate"))
     renamed, path = tmp_path / "renamed.avi", tmp_path / "vfw.mkv"
     renamed.write_bytes(clip.path.read_bytes().replace(b"FMP4", b"WMV2"))
     ffmpeg("-i", renamed, "-c", "copy", "-write_crc32", "0", path)
     path.write_bytes(path.read_bytes().replace(b"WMV2", b"FMP4"))
 
-    assert scan(str(path))["codec"] == "mpeg4"
+    assert probed(path).codec == "mpeg4"
     assert_right(replace(clip, path=path))

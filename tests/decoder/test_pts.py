@@ -1,4 +1,4 @@
-"""Pictures without a time of their own come at the times that their neighbours leave them."""
+"""Pictures without a presentation time get one from the known times around them."""
 
 import re
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clips import H264, ClipStore, numbered_pictures
-from decoder.container.pts import MAX_HELD, between_known_times
-from decoder.probe import scan
+from decoder.container.pts import MAX_HELD_PICTURES, interpolate_missing_pts
+from decoding import probed
 
 PERIOD = 3600
 PES_OF_PICTURES = re.compile(rb"\x00\x00\x01[\xe0-\xef]")
@@ -27,20 +27,20 @@ class Frame:
 
 def shown(frames: Iterable[Frame]) -> list[tuple[int, int]]:
     """The number of each picture that comes, and its time."""
-    return [(frame.number, pts) for frame, pts in between_known_times(frames)]
+    return [(frame.number, pts) for frame, pts in interpolate_missing_pts(frames)]
 
 
 @given(st.lists(st.booleans(), max_size=200), st.integers(0, 2**33))
-def test_of_a_constant_rate_every_picture_comes_at_its_time(lacks: list[bool], start: int):
+def test_missing_times_of_a_constant_rate_are_restored_exactly(lacks: list[bool], start: int):
     times = [start + PERIOD * number for number in range(len(lacks) + 2)]
     untimed = [False, False, *lacks]
     frames = [Frame(number, None if untimed[number] else pts) for number, pts in enumerate(times)]
     assert shown(frames) == [*enumerate(times)]
 
 
-@given(st.lists(st.integers(0, MAX_HELD - 2), min_size=2, max_size=20), st.data())
-def test_a_picture_that_has_the_time_of_a_later_one_comes_at_its_own(runs: list[int], data: st.DataObject):
-    """As libav gives it, where several pictures begin in the packet that has the time."""
+@given(st.lists(st.integers(0, MAX_HELD_PICTURES - 2), min_size=2, max_size=20), st.data())
+def test_a_time_that_is_attached_to_an_earlier_picture_than_its_own_is_corrected(runs: list[int], data: st.DataObject):
+    """libav attaches times like this where several pictures start in the packet that has the time."""
     timed = [0]
     for run in runs:
         timed.append(timed[-1] + run + 1)
@@ -52,18 +52,18 @@ def test_a_picture_that_has_the_time_of_a_later_one_comes_at_its_own(runs: list[
     assert shown(frames) == [(number, PERIOD * number) for number in range(timed[-1] + 1)]
 
 
-def test_of_a_variable_rate_the_known_times_stay_and_the_others_are_even():
+def test_with_a_variable_rate_known_times_stay_and_the_others_are_evenly_spaced():
     times = [0, None, 900, None, None, 1800]
     frames = [Frame(number, pts) for number, pts in enumerate(times)]
     assert shown(frames) == [(0, 0), (1, 450), (2, 900), (3, 1200), (4, 1500), (5, 1800)]
 
 
-def test_before_the_first_time_nothing_comes_and_without_a_second_one_only_that():
+def test_pictures_before_the_first_known_time_are_dropped_and_without_a_second_one_all_others_too():
     assert shown([Frame(0, None), Frame(1, 100), Frame(2, None)]) == [(1, 100)]
     assert shown([Frame(0, None)]) == []
 
 
-def test_a_stream_that_never_has_a_time_again_goes_on_and_is_not_held():
+def test_a_stream_without_further_times_continues_at_its_rate_and_is_not_buffered():
     taken: list[int] = []
 
     def frames() -> Iterable[Frame]:
@@ -71,9 +71,9 @@ def test_a_stream_that_never_has_a_time_again_goes_on_and_is_not_held():
             taken.append(number)
             yield Frame(number, PERIOD * number if number < 2 else None)
 
-    for frame, pts in between_known_times(frames()):
+    for frame, pts in interpolate_missing_pts(frames()):
         assert pts == PERIOD * frame.number
-        assert len(taken) - frame.number <= MAX_HELD + 2
+        assert len(taken) - frame.number <= MAX_HELD_PICTURES + 2
     assert frame.number == taken[-1]
 
 
@@ -87,13 +87,12 @@ def with_time(program_stream: bytes, which: int, pts: int) -> bytes:
 
 
 @pytest.mark.parametrize("ticks_behind", [0, 1, 100])
-def test_the_rate_is_that_of_most_pictures_whatever_one_time_says(ticks_behind: int, clips: ClipStore, tmp_path: Path):
+def test_one_wrong_time_does_not_change_the_rate(ticks_behind: int, clips: ClipStore, tmp_path: Path):
     """Times a tick apart would be 90,000 pictures a second."""
     whole = clips.encode("h264.mpg", f"{H264} -f vob", numbered_pictures())
-    described = scan(str(whole))
+    info = probed(whole)
     changed = tmp_path / "changed.mpg"
-    first_pts = int(str(described["first_pts"]))
-    changed.write_bytes(with_time(whole.read_bytes(), 3, first_pts + ticks_behind))
-    changed_description = scan(str(changed))
-    assert changed_description["fps"] == described["fps"]
-    assert int(str(changed_description["num_frames"])) <= int(str(described["num_frames"]))
+    changed.write_bytes(with_time(whole.read_bytes(), 3, info.first_pts + ticks_behind))
+    changed_info = probed(changed)
+    assert changed_info.fps == info.fps
+    assert changed_info.num_frames <= info.num_frames

@@ -114,5 +114,4 @@ async def test_prompt_and_answer_equal_those_of_hugging_face(
     prompt_ids, output_ids = reference.answer(batch)
     assert recorder.prompt_ids == prompt_ids
     assert recorder.output_ids == output_ids
-    assert result.generation
-    assert result.generation.prompt_tokens == len(prompt_ids)
+    assert result.generations[0].prompt_tokens == len(prompt_ids)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from engine.watchdog import Pulse
+from engine.watchdog import Watchdog
 
 TIMEOUT_S = 0.5
 
@@ -24,20 +24,20 @@ async def test_a_request_of_an_engine_without_a_pulse_is_given_up_and_ended() ->
             cancelled.set()
 
     with pytest.raises(TimeoutError):
-        await Pulse().unless_it_stops(request(), TIMEOUT_S)
+        await Watchdog(TIMEOUT_S).await_progress(request())
     assert cancelled.is_set()
 
 
 async def test_a_request_that_takes_long_is_awaited_while_the_engine_takes_steps() -> None:
-    pulse = Pulse()
+    watchdog = Watchdog(TIMEOUT_S)
 
     async def request() -> str:
         for _ in range(7):
             await asyncio.sleep(TIMEOUT_S / 5)
-            pulse.record(None, None)
+            watchdog.record(None, None)
         return "answer"
 
-    assert await pulse.unless_it_stops(request(), TIMEOUT_S) == "answer"
+    assert await watchdog.await_progress(request()) == "answer"
 
 
 async def test_a_request_that_fails_fails() -> None:
@@ -45,7 +45,7 @@ async def test_a_request_that_fails_fails() -> None:
         raise ValueError("scripted")
 
     with pytest.raises(ValueError, match="scripted"):
-        await Pulse().unless_it_stops(request(), TIMEOUT_S)
+        await Watchdog(TIMEOUT_S).await_progress(request())
 
 
 async def test_a_caller_that_is_cancelled_ends_its_request() -> None:
@@ -58,7 +58,7 @@ async def test_a_caller_that_is_cancelled_ends_its_request() -> None:
         finally:
             cancelled.set()
 
-    caller = asyncio.create_task(Pulse().unless_it_stops(request(), 60))
+    caller = asyncio.create_task(Watchdog(60).await_progress(request()))
     await started.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -7,7 +7,7 @@ import pytest
 
 from clips import ClipStore
 from frames.reader_pool import DECODE, SCAN, VideoReaders
-from sandbox.process import Reader
+from sandbox.process import DecoderProcess
 
 
 class Started(list[tuple[str, int]]):
@@ -23,12 +23,12 @@ class Started(list[tuple[str, int]]):
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     noted = Started()
 
-    class Noted(Reader):
+    class Noted(DecoderProcess):
         def __init__(self, module: str, timeout_s: float, *, on_gpu: bool = False) -> None:
             super().__init__(module, timeout_s, on_gpu=on_gpu)
             noted.append((module, self.pid))
 
-    monkeypatch.setattr("frames.reader_pool.Reader", Noted)
+    monkeypatch.setattr("frames.reader_pool.DecoderProcess", Noted)
     return noted
 
 
@@ -42,9 +42,9 @@ def test_a_reader_that_was_started_early_reads_the_video(readers: VideoReaders, 
     with readers.started_early():
         early = [pid for module, pid in started if module == SCAN]
         with readers.take(SCAN) as scanner:
-            scanner.begin(path, str(path))
+            scanner.begin(path, "")
             assert [scanner.pid] == early
-            assert json.loads(scanner.read_all())["codec"] == "h264"
+            assert json.loads(scanner.read_all())["info"]["codec"] == "h264"
 
 
 def test_there_are_as_many_as_jobs_and_none_after_the_last(readers: VideoReaders, started: Started):
@@ -83,7 +83,7 @@ def test_one_that_is_taken_outside_or_again_or_of_another_kind_is_started_then(r
 
 
 def test_one_that_is_told_nothing_ends_without_a_word():
-    with Reader(SCAN, 20) as reader:
+    with DecoderProcess(SCAN, 20) as reader:
         assert reader._process.stdin
         reader._process.stdin.close()
         assert reader.read_all() == b""

@@ -10,7 +10,7 @@ from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pict
 from config import Settings
 from frame_extractor import FrameExtractor
 from frames.static import MAX_SKIPPED_PAIRS, changing_pairs
-from records import Chunk, Sampling
+from records import Chunk, SampleGrid
 
 STANDSTILLS = ((0, 40), (40, 41), (41, 100))
 """First and last instant of each picture of a clip, 2 a second."""
@@ -56,12 +56,12 @@ async def test_every_scene_of_a_slide_show_is_seen_in_a_quarter_of_the_frames(tm
     path = ClipStore(tmp_path).encode("slides.mp4", f"-vf setpts=N/2/TB -r 2 {H264}", every_half_second)
     extractor = FrameExtractor(Settings(media_timeout_s=30))
     info = await extractor.get_video_info(path)
-    sampling, chunk = Sampling(0, Fraction(2), HEIGHT_PX, WIDTH_PX), Chunk(0, 0, info.end_s, info.end_s)
+    sampling, chunk = SampleGrid(0, Fraction(2), HEIGHT_PX, WIDTH_PX), Chunk(0, 0, info.end_s, info.end_s)
 
     every = await extractor.extract_frames(path, info, sampling, chunk)
-    changing = await extractor.extract_frames(path, info, sampling, chunk, mode="adaptive")
+    changing = await extractor.extract_frames(path, info, sampling, chunk, selection="adaptive")
 
     first_seen_s = dict(reversed([(number_in(p), t) for p, t in zip(changing.pixels, changing.times_s, strict=True)]))
     assert first_seen_s == {0: 0.0, 1: 20.0, 2: 20.5}
     assert len(changing.pixels) <= len(every.pixels) / 4
-    assert changing.seen_until_s == every.seen_until_s == info.end_s
+    assert changing.watched.seen_until_s == every.watched.seen_until_s == info.end_s

@@ -1,56 +1,56 @@
-"""How many chunks pass, and what counts as free memory."""
+"""How many chunks are admitted, and what counts as free memory."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from limits.chunk_limiter import LEAST_FREE_BYTES, ChunkGate
+from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES, ChunkLimiter
 from limits.free_memory import free_memory_bytes
 
 GIB = 2**30
 PLENTY = 64 * GIB
 
 
-async def passed(gate: ChunkGate, count: int) -> list[asyncio.Task[None]]:
-    """Chunks that want to pass, after all that can have done so."""
-    waiting = [asyncio.create_task(gate.acquire()) for _ in range(count)]
+async def request_places(limiter: ChunkLimiter, count: int) -> list[asyncio.Task[None]]:
+    """Tasks that each ask for a place, once all those that can get one have it."""
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(count)]
     for _ in range(10 * count):
         await asyncio.sleep(0)
     return waiting
 
 
-async def test_as_many_pass_as_may_and_one_more_for_each_that_leaves():
-    gate = ChunkGate(3, lambda: PLENTY)
-    waiting = await passed(gate, 5)
+async def test_the_limit_of_chunks_is_admitted_and_one_more_for_each_release():
+    limiter = ChunkLimiter(3, lambda: PLENTY)
+    waiting = await request_places(limiter, 5)
     assert [task.done() for task in waiting] == [True, True, True, False, False]
-    gate.release()
+    limiter.release()
     await waiting[3]
-    assert gate.held == 3
+    assert limiter.held == 3
     waiting[4].cancel()
 
 
-async def test_while_memory_is_short_one_chunk_passes_at_a_time():
-    free_bytes = LEAST_FREE_BYTES - 1
-    gate = ChunkGate(3, lambda: free_bytes)
-    waiting = await passed(gate, 4)
+async def test_while_memory_is_short_one_chunk_is_admitted_at_a_time():
+    free_bytes = MIN_FREE_MEMORY_BYTES - 1
+    limiter = ChunkLimiter(3, lambda: free_bytes)
+    waiting = await request_places(limiter, 4)
     assert [task.done() for task in waiting] == [True, False, False, False]
-    gate.release()
+    limiter.release()
     await waiting[1]
-    assert gate.held == 1
+    assert limiter.held == 1
     free_bytes = PLENTY
-    gate.release()
+    limiter.release()
     await asyncio.gather(*waiting)
-    assert gate.held == 2
+    assert limiter.held == 2
 
 
-async def test_who_gives_up_waiting_takes_no_place_and_holds_up_nobody():
-    gate = ChunkGate(1, lambda: PLENTY)
-    first, second, third = await passed(gate, 3)
+async def test_a_cancelled_waiter_takes_no_place_and_does_not_block_the_next():
+    limiter = ChunkLimiter(1, lambda: PLENTY)
+    first, second, third = await request_places(limiter, 3)
     second.cancel()
-    gate.release()
+    limiter.release()
     await third
-    assert (first.done(), second.cancelled(), gate.held) == (True, True, 1)
+    assert (first.done(), second.cancelled(), limiter.held) == (True, True, 1)
 
 
 MACHINE = {
@@ -85,12 +85,14 @@ def version_1(limit: int, used: int, cached: int) -> dict[str, str]:
         (version_1(2**63 - 4096, GIB, 0), PLENTY),
     ],
 )
-def test_the_containers_limit_counts_where_it_is_the_lower(container: dict[str, str], free_bytes: int, tmp_path: Path):
+def test_the_lower_of_the_machines_and_the_containers_free_memory_counts(
+    container: dict[str, str], free_bytes: int, tmp_path: Path
+):
     for name, text in (MACHINE | container).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert free_memory_bytes(tmp_path) == free_bytes
 
 
-def test_this_machine_tells_its_own():
+def test_the_free_memory_of_this_machine_is_read():
     assert 0 < free_memory_bytes() < 2**50

@@ -1,4 +1,4 @@
-"""A machine that cannot answer jobs says so before the first one, to people and to the platform."""
+"""A machine that cannot answer jobs is reported before the first job, to people and to the platform."""
 
 import shutil
 import subprocess
@@ -35,13 +35,13 @@ async def test_this_machine_is_fit() -> None:
         ({"work_dir": Path("/proc/1/jobs")}, "disk", "0.0 GiB free for WORK_DIR; 1 GiB is needed"),
     ],
 )
-async def test_a_wrong_setting_is_named(settings: dict[str, object], name: str, sentence: str) -> None:
+async def test_an_unusable_setting_is_named(settings: dict[str, object], name: str, sentence: str) -> None:
     found = await faults(**settings)
     assert found.keys() == {name}
     assert found[name] in (sentence, "WORK_DIR is not writable.")
 
 
-async def test_what_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_everything_that_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(fitness, "MIN_FREE_MEMORY_BYTES", 2**60)
     monkeypatch.setattr(fitness, "version", lambda _package: "0.32.0")
@@ -51,14 +51,14 @@ async def test_what_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, 
     assert (await faults()).keys() == {"ffmpeg", "memory", "GPU", "video reader"}
 
 
-async def test_a_model_that_may_not_be_fetched_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_may_not_be_downloaded_has_to_be_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     assert await faults(model_name="some/model") == {}
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert (await faults(model_name="some/model")).keys() == {"model"}
 
 
-async def test_a_cached_model_has_to_be_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_cached_model_has_to_be_complete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     model = tmp_path / "models--some--model"
@@ -77,7 +77,7 @@ async def test_a_cached_model_has_to_be_whole(monkeypatch: pytest.MonkeyPatch, t
     assert await faults(model_name="some/model") == {}
 
 
-def test_people_get_a_line_for_each_check() -> None:
+def test_the_check_option_prints_a_line_for_each_check() -> None:
     settings = environment() | {"PATH": "/usr/bin:/bin", "MODEL_NAME": "/nowhere"}
     checked = subprocess.run(
         [sys.executable, HANDLER, "--check"], env=settings, capture_output=True, text=True, check=False
@@ -87,7 +87,7 @@ def test_people_get_a_line_for_each_check() -> None:
     assert [line for line in lines if not line.startswith("ok ")] == [f"FAULT  model         {NO_DIRECTORY}"]
 
 
-def test_the_platform_is_told_and_the_worker_ends() -> None:
+def test_an_unfit_worker_tells_the_platform_why_and_ends() -> None:
     command, settings = [sys.executable, str(HANDLER)], environment() | {"MODEL_NAME": "/nowhere"}
     with RunPodStandIn() as platform, platform.worker_process(command, environment=settings) as process:
         assert process.wait(timeout=60) == 1

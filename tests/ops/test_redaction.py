@@ -1,4 +1,4 @@
-"""No secret reaches the log, by whatever way it tries."""
+"""No secret reaches the log."""
 
 import logging
 
@@ -26,28 +26,28 @@ def logged(message: str, *arguments: object, error: Exception | None = None) -> 
         ("http://host/a and http://host/b", "http://host/a and http://host/b"),
     ],
 )
-def test_a_line_keeps_what_helps_and_loses_what_is_secret(message: str, left: str):
+def test_secrets_are_removed_from_a_line_and_the_rest_is_kept(message: str, left: str):
     assert logged(message) == f"ERROR {left}"
     assert logged("%s", message) == f"ERROR {left}"
 
 
-def test_a_traceback_loses_its_secrets_too():
+def test_secrets_are_removed_from_a_traceback():
     lines = logged("failed", error=ValueError(f"GET https://host/a?token={CANARY} with sk-{CANARY}"))
     assert lines.endswith("ValueError: GET https://host/a?… with [secret]")
     assert CANARY not in lines
 
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "RUNPOD_AI_API_KEY", "AWS_SECRET_ACCESS_KEY", "key", "DB_PASSWORD"])
-def test_variables_with_secrets_are_known_by_their_names(name: str):
+def test_variables_that_hold_secrets_are_recognised_by_name(name: str):
     assert SECRET_NAME.search(name)
 
 
 @pytest.mark.parametrize("name", ["PATH", "MODEL_NAME", "KEYBOARD", "MONKEY"])
-def test_other_variables_are_not(name: str):
+def test_other_variables_are_not_taken_for_secrets(name: str):
     assert not SECRET_NAME.search(name)
 
 
-def test_the_watch_over_the_whole_run_sees_what_is_not_redacted():
+def test_the_canary_watch_of_the_test_session_notices_an_unredacted_secret():
     watch = CanaryWatch()
     for message in (f"see https://host/?sig={CANARY}", f"the file {CANARY}.mp4"):
         watch.handle(logging.LogRecord("media", logging.DEBUG, "", 1, message, (), None))

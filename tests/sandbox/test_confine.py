@@ -1,4 +1,4 @@
-"""What opens a video can read that file, take a bounded amount of memory, and do nothing else."""
+"""A process that opens a video can read that file, take a bounded amount of memory, and do nothing else."""
 
 import re
 import sys
@@ -12,10 +12,9 @@ from config import Settings
 from errors import MediaError
 from frame_extractor import FrameExtractor
 from jobs import media_children
-from records import Chunk, Sampling
-from sandbox import limits as sandbox
-from sandbox import process
-from sandbox.process import MediaProcess
+from records import Chunk, SampleGrid
+from sandbox import process, wrappers
+from sandbox.process import SandboxedProcess
 
 WRITABLE, READ_ONLY = "mmap.PROT_READ | mmap.PROT_WRITE", "mmap.PROT_READ"
 ESCAPES = {
@@ -36,7 +35,7 @@ def python(program: str) -> list[str]:
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
-async def test_what_opens_a_video_can_do_nothing_else(escape: str, tmp_path: Path):
+async def test_a_confined_process_can_do_nothing_but_read_its_video(escape: str, tmp_path: Path):
     video = tmp_path / "source"
     video.write_text("video")
     program = f"""if True:
@@ -51,13 +50,13 @@ async def test_what_opens_a_video_can_do_nothing_else(escape: str, tmp_path: Pat
             try:
                 pool.submit(escape).result()
             except PermissionError:
-                print("denied, but for the", open(sys.argv[1]).read())
+                print("denied, except for the", open(sys.argv[1]).read())
     """
 
-    assert await process.run([*python(program), str(video)], 20) == b"denied, but for the video\n"
+    assert await process.run([*python(program), str(video)], 20) == b"denied, except for the video\n"
 
 
-async def test_on_a_gpu_the_drivers_files_are_open_and_the_secrets_are_not(tmp_path: Path):
+async def test_with_a_gpu_the_drivers_files_are_readable_and_secrets_are_not(tmp_path: Path):
     program = f"""if True:
         import os
         from pathlib import Path
@@ -74,7 +73,7 @@ async def test_on_a_gpu_the_drivers_files_are_open_and_the_secrets_are_not(tmp_p
     assert await process.run(python(program), 20) == b"denied\n"
 
 
-async def test_on_a_gpu_threads_are_named_as_the_driver_does_it_and_nothing_else_is_written(tmp_path: Path):
+async def test_with_a_gpu_a_process_can_name_its_threads_as_the_driver_does_and_write_nothing_else(tmp_path: Path):
     program = f"""if True:
         import threading
         from pathlib import Path
@@ -97,27 +96,27 @@ async def test_on_a_gpu_threads_are_named_as_the_driver_does_it_and_nothing_else
     assert await process.run(python(program), 20) == b"cuda\ndenied\ndenied\n"
 
 
-def filters_of_threads(pid: int) -> list[list[str]]:
-    """For each thread of a process, the mode of its filter on system calls: 2 if it has one."""
+def seccomp_modes(pid: int) -> list[list[str]]:
+    """The seccomp mode of each thread of a process; 2 means that a filter is active."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return [re.findall("Seccomp:\t(.)", (thread / "status").read_text()) for thread in threads]
 
 
-async def test_a_decoder_is_confined_in_all_its_threads(tmp_path: Path):
+async def test_every_thread_of_a_decoder_is_confined(tmp_path: Path):
     path, extractor = ClipStore(tmp_path).clip("h264.mp4").path, FrameExtractor(Settings(media_timeout_s=30))
-    sampling, chunks = Sampling(0, Fraction(25), HEIGHT_PX, WIDTH_PX), [Chunk(0, 0, 1, 1), Chunk(1, 1, 3, 3)]
+    sampling, chunks = SampleGrid(0, Fraction(25), HEIGHT_PX, WIDTH_PX), [Chunk(0, 0, 1, 1), Chunk(1, 1, 3, 3)]
     stream = extractor.stream_frames(path, await extractor.get_video_info(path), sampling, chunks)
 
-    await anext(stream)  # the second chunk is larger than the pipe, so its decoder waits
+    await anext(stream)  # the second chunk does not fit into the pipe, so the decoder is blocked writing it
     (decoder,) = media_children()
-    filters = filters_of_threads(decoder.pid)
+    modes = seccomp_modes(decoder.pid)
     await stream.aclose()
 
-    assert len(filters) > 1
-    assert filters == [["2"]] * len(filters)
+    assert len(modes) > 1
+    assert modes == [["2"]] * len(modes)
 
 
-async def test_a_process_that_has_threads_is_refused_since_they_would_be_denied_nothing(
+async def test_a_process_with_several_threads_is_refused_because_the_others_would_stay_unconfined(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     program = f"""if True:
@@ -134,22 +133,22 @@ async def test_a_process_that_has_threads_is_refused_since_they_would_be_denied_
 
 
 def mapping(protection: str, size_bytes: int) -> list[str]:
-    """A program that maps private memory without filling it."""
+    """A program that maps private memory without writing to it."""
     return python(f"import mmap; mmap.mmap(-1, {size_bytes}, mmap.MAP_PRIVATE, {protection}); print('mapped')")
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
-def test_a_child_cannot_fill_the_memory(caplog: pytest.LogCaptureFixture, *, on_gpu: bool):
-    greedy = mapping(WRITABLE, sandbox.MAX_ADDRESS_SPACE_BYTES)
+def test_a_child_cannot_exhaust_the_memory(caplog: pytest.LogCaptureFixture, *, on_gpu: bool):
+    allocating = mapping(WRITABLE, wrappers.MAX_ADDRESS_SPACE_BYTES)
 
-    with MediaProcess(greedy, 20, on_gpu=on_gpu) as process, pytest.raises(MediaError):
+    with SandboxedProcess(allocating, 20, on_gpu=on_gpu) as process, pytest.raises(MediaError):
         process.read_all()
 
     assert "Cannot allocate memory" in caplog.text
 
 
-def test_a_child_on_a_gpu_may_reserve_what_it_does_not_fill():
-    reserving = mapping(READ_ONLY, 2 * sandbox.MAX_ADDRESS_SPACE_BYTES)
+def test_a_child_with_a_gpu_may_reserve_address_space_that_it_does_not_use():
+    reserving = mapping(READ_ONLY, 2 * wrappers.MAX_ADDRESS_SPACE_BYTES)
 
-    with MediaProcess(reserving, 20, on_gpu=True) as process:
+    with SandboxedProcess(reserving, 20, on_gpu=True) as process:
         assert process.read_all() == b"mapped\n"

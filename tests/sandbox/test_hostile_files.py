@@ -1,4 +1,4 @@
-"""A stranger's file opens nothing but itself, ends in an answer or a coded sentence, and harms nobody."""
+"""A hostile file makes the worker open no other file, and ends in an answer or a coded error."""
 
 import asyncio
 import ctypes
@@ -34,13 +34,13 @@ def honest(media_root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def content(honest: Path) -> bytes:
-    """Of that file."""
+    """The bytes of the honest file."""
     return honest.read_bytes()
 
 
 @pytest.fixture
 def read(media_root: Path, serve_with: Callable[..., None]) -> Callable[[bytes], Any]:
-    """Answers a job about a file of these bytes."""
+    """A function that answers a job about a file with the given bytes."""
     serve_with(ScriptedEngine(), media_timeout_s=20.0)
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -58,7 +58,7 @@ def read(media_root: Path, serve_with: Callable[..., None]) -> Callable[[bytes],
 
 @contextmanager
 def watched(path: Path) -> Iterator[list[bytes]]:
-    """Notices who opens a file; the list is filled at the end."""
+    """Watch whether a file is opened; the list has an entry afterwards if it was."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(IN_NONBLOCK)
     assert descriptor >= 0
@@ -68,13 +68,13 @@ def watched(path: Path) -> Iterator[list[bytes]]:
         yield seen
         seen.append(os.read(descriptor, 65_536))
     except BlockingIOError:
-        pass  # nobody did
+        pass  # it was not opened
     finally:
         os.close(descriptor)
 
 
 def assert_coded(output: dict[str, Any]) -> str:
-    """An answer, or an error with a code of the worker's own; which of them."""
+    """Check that an output is an answer or an error with a known code, and return its status or code."""
     if output.get("success"):
         return str(output["status"])
     sentence = SENTENCE.fullmatch(output["error"])
@@ -89,7 +89,7 @@ def _kinds(kind: type[WorkerError]) -> Iterator[type[WorkerError]]:
         yield from _kinds(narrower)
 
 
-def test_the_watch_sees_a_file_that_is_opened(tmp_path: Path) -> None:
+def test_the_watch_notices_a_file_that_is_opened(tmp_path: Path) -> None:
     bait = tmp_path / "bait"
     bait.touch()
     with watched(bait) as opened:
@@ -100,7 +100,7 @@ def test_the_watch_sees_a_file_that_is_opened(tmp_path: Path) -> None:
     assert not opened
 
 
-async def test_a_list_of_other_files_opens_none_of_them(honest: Path, read: Callable[[bytes], Any]) -> None:
+async def test_a_playlist_opens_none_of_the_files_it_lists(honest: Path, read: Callable[[bytes], Any]) -> None:
     bait = honest.with_name("bait.ts")
     ffmpeg("-i", honest, "-c", "copy", bait)
     with MediaServer() as server, watched(bait) as opened:
@@ -111,7 +111,7 @@ async def test_a_list_of_other_files_opens_none_of_them(honest: Path, read: Call
     assert (opened, connections) == ([], 0)
 
 
-async def test_pictures_that_lie_in_another_file_are_not_fetched(
+async def test_frames_stored_in_another_file_are_not_read(
     honest: Path, content: bytes, read: Callable[[bytes], Any]
 ) -> None:
     bait = honest.with_name("bait.mp4")
@@ -124,7 +124,7 @@ async def test_pictures_that_lie_in_another_file_are_not_fetched(
     assert (opened, connections) == ([], 0)
 
 
-async def test_headers_that_lie_end_in_a_code_or_in_what_is_really_there(
+async def test_a_file_with_false_headers_ends_in_an_error_or_in_its_real_content(
     content: bytes, read: Callable[[bytes], Any]
 ) -> None:
     lying = lies(content)
@@ -132,7 +132,7 @@ async def test_headers_that_lie_end_in_a_code_or_in_what_is_really_there(
     assert dict(zip(lying, map(assert_coded, outcomes), strict=True)) == OUTCOMES_OF_LIES
 
 
-async def test_files_with_a_gap_of_hours_cost_no_more_than_their_frames(
+async def test_a_gap_of_hours_between_two_frames_adds_no_work(
     honest: Path, media_root: Path, serve_with: Callable[..., None]
 ) -> None:
     path = media_root / "gap.mp4"
@@ -146,7 +146,7 @@ async def test_files_with_a_gap_of_hours_cost_no_more_than_their_frames(
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
-async def test_random_damage_always_ends_in_an_answer_or_a_code(
+async def test_random_damage_always_ends_in_an_answer_or_a_known_error(
     container: str, honest: Path, read: Callable[[bytes], Any]
 ) -> None:
     path = honest.with_suffix(f".{container}")
@@ -158,7 +158,7 @@ async def test_random_damage_always_ends_in_an_answer_or_a_code(
 
 
 @pytest.mark.parametrize("name", ["film.avi", "film.txt", "film", "film.m3u8", "-i"])
-async def test_a_files_name_says_nothing(name: str, honest: Path, serve_with: Callable[..., None]) -> None:
+async def test_the_name_of_a_file_does_not_matter(name: str, honest: Path, serve_with: Callable[..., None]) -> None:
     (honest.parent / "named").mkdir(exist_ok=True)
     path = honest.parent / "named" / name
     shutil.copyfile(honest, path)

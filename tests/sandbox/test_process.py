@@ -1,4 +1,4 @@
-"""Children of the worker are bounded in time, told no secret, and gone when they are no longer needed."""
+"""Child processes are bounded in time, receive no secret, and are gone when they are no longer needed."""
 
 import asyncio
 import os
@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from errors import MediaError, MediaTimeout
-from sandbox import limits as sandbox
-from sandbox import process
-from sandbox.process import MediaProcess
+from sandbox import process, wrappers
+from sandbox.process import SandboxedProcess
 
 SRC = Path(__file__).parents[2] / "src"
 SILENT = ["sleep", "60"]
@@ -31,26 +30,26 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def comes_true(condition: Callable[[], bool]) -> bool:
-    """Whether something does within seconds; the kernel may take a moment to end what was killed."""
+def becomes_true(condition: Callable[[], bool]) -> bool:
+    """Whether a condition becomes true within ten seconds; the kernel takes a moment to end a killed process."""
     deadline_s = time.monotonic() + 10
-    while not (has_come := condition()) and time.monotonic() < deadline_s:
+    while not (is_true := condition()) and time.monotonic() < deadline_s:
         time.sleep(0.01)
-    return has_come
+    return is_true
 
 
 def open_descriptors() -> set[str]:
     return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
-async def test_the_whole_output_comes_back_however_large():
+async def test_a_large_output_is_returned_whole():
     output = await process.run(python("print('x' * 3_000_000, end='')"), 20)
 
     assert output == b"x" * 3_000_000
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-async def test_a_child_that_floods_its_pipes_ends_in_time_and_takes_no_memory(stream: str):
+async def test_a_child_that_writes_without_end_is_stopped_in_time(stream: str):
     flood = python(f"import sys\nwhile True: sys.{stream}.write('x' * 65536)")
 
     started_s = time.monotonic()
@@ -59,7 +58,7 @@ async def test_a_child_that_floods_its_pipes_ends_in_time_and_takes_no_memory(st
     assert time.monotonic() - started_s < 5
 
 
-async def test_a_child_sees_no_variable_but_the_path(monkeypatch: pytest.MonkeyPatch):
+async def test_a_child_sees_only_the_environment_variable_path(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RUNPOD_API_KEY", "secret")
     monkeypatch.setenv("HF_TOKEN", "secret")
 
@@ -68,21 +67,21 @@ async def test_a_child_sees_no_variable_but_the_path(monkeypatch: pytest.MonkeyP
     assert output.decode().splitlines() == [f"PATH={os.environ['PATH']}"]
 
 
-async def test_a_child_is_limited_and_can_gain_nothing():
-    shown = await process.run(
+async def test_a_child_has_resource_limits_and_no_way_to_gain_privileges():
+    printed = await process.run(
         ["sh", "-c", "ulimit -c; ulimit -n; ulimit -v; grep -E '^(NoNewPrivs|Cap(Eff|Bnd))' /proc/self/status"], 20
     )
 
-    limits = [line.split()[-1] for line in shown.decode().splitlines()]
+    limits = [line.split()[-1] for line in printed.decode().splitlines()]
     no_capabilities = ["0" * 16] * 2 if os.geteuid() == 0 else limits[3:5]
-    assert limits[:3] == ["0", str(sandbox.MAX_OPEN_FILES), str(sandbox.MAX_ADDRESS_SPACE_BYTES // 1024)]
+    assert limits[:3] == ["0", str(wrappers.MAX_OPEN_FILES), str(wrappers.MAX_ADDRESS_SPACE_BYTES // 1024)]
     assert limits[3:] == [*no_capabilities, "1"]
 
 
 def test_a_child_dies_with_the_worker():
     start = """if True:
-        from sandbox.process import MediaProcess
-        process = MediaProcess(["sleep", "60"], 60)
+        from sandbox.process import SandboxedProcess
+        process = SandboxedProcess(["sleep", "60"], 60)
         print(process.pid, flush=True)
         input()
     """
@@ -91,29 +90,31 @@ def test_a_child_dies_with_the_worker():
     )
     assert worker.stdout
     child = int(worker.stdout.readline())
-    assert comes_true(lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n"), "the sandbox is complete"
+    assert becomes_true(lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n"), (
+        "the wrappers have started the program"
+    )
 
     worker.kill()
     worker.communicate()
 
-    assert comes_true(lambda: not is_running(child))
+    assert becomes_true(lambda: not is_running(child))
 
 
-@pytest.mark.parametrize("missing", [sandbox.LIMITS, sandbox.DIES_WITH_WORKER])
-def test_a_machine_that_lacks_a_part_of_the_sandbox_uses_the_others_and_says_so(
+@pytest.mark.parametrize("missing", [wrappers.RESOURCE_LIMITS, wrappers.DIE_WITH_WORKER])
+def test_a_wrapper_that_does_not_work_is_left_out_and_logged(
     missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    works = sandbox._works
-    monkeypatch.setattr(sandbox, "_works", lambda argv: argv[0] != missing[0] and works(argv))
+    works = wrappers._works
+    monkeypatch.setattr(wrappers, "_works", lambda argv: argv[0] != missing[0] and works(argv))
 
-    prefix = sandbox.prefix.__wrapped__()
+    argv = wrappers.wrapper_argv.__wrapped__()
 
-    assert missing[0] not in prefix
-    assert prefix
+    assert missing[0] not in argv
+    assert argv
     assert "run without" in caplog.text
 
 
-async def test_a_failure_is_told_to_the_log_and_not_to_the_caller(caplog: pytest.LogCaptureFixture):
+async def test_what_a_failed_child_wrote_to_stderr_is_logged_and_kept_from_the_caller(caplog: pytest.LogCaptureFixture):
     with pytest.raises(MediaError) as caught:
         await process.run(["sh", "-c", "echo cannot open /secret/path >&2; exit 3"], 20)
 
@@ -122,11 +123,11 @@ async def test_a_failure_is_told_to_the_log_and_not_to_the_caller(caplog: pytest
     assert "ended with 3: cannot open /secret/path" in caplog.text
 
 
-async def test_only_the_end_of_a_long_complaint_is_kept(caplog: pytest.LogCaptureFixture):
-    complain = python("import sys; sys.stderr.write('y' * 1_000_000 + 'the end'); sys.exit(1)")
+async def test_only_the_end_of_a_long_stderr_is_kept(caplog: pytest.LogCaptureFixture):
+    failing = python("import sys; sys.stderr.write('y' * 1_000_000 + 'the end'); sys.exit(1)")
 
     with pytest.raises(MediaError):
-        await process.run(complain, 20)
+        await process.run(failing, 20)
 
     assert caplog.messages[-1].endswith("the end")
     assert len(caplog.messages[-1]) < 3000
@@ -140,9 +141,9 @@ async def test_only_the_end_of_a_long_complaint_is_kept(caplog: pytest.LogCaptur
         python("import sys, time\nwhile True: print('drip', flush=True, file=sys.stderr); time.sleep(0.05)"),
         ["sh", "-c", "exec >&-; sleep 60"],
     ],
-    ids=["silent", "drips", "complains", "closes its output and goes on"],
+    ids=["silent", "drips on stdout", "drips on stderr", "closes stdout and goes on"],
 )
-async def test_a_run_ends_at_its_deadline_whatever_the_child_does(argv: list[str]):
+async def test_a_run_ends_at_its_timeout_whatever_the_child_does(argv: list[str]):
     started_s = time.monotonic()
 
     with pytest.raises(MediaTimeout):
@@ -151,8 +152,8 @@ async def test_a_run_ends_at_its_deadline_whatever_the_child_does(argv: list[str
     assert time.monotonic() - started_s < 3
 
 
-def test_a_stalled_child_is_given_up_after_the_wait_for_one_output():
-    with MediaProcess(python("import time; print('1234', end='', flush=True); time.sleep(60)"), 0.5) as process:
+def test_a_child_that_stalls_between_two_reads_times_out():
+    with SandboxedProcess(python("import time; print('1234', end='', flush=True); time.sleep(60)"), 0.5) as process:
         assert process.read_into(memoryview(bytearray(4)))
         with pytest.raises(MediaTimeout):
             process.read_into(memoryview(bytearray(4)))
@@ -160,22 +161,22 @@ def test_a_stalled_child_is_given_up_after_the_wait_for_one_output():
     assert not is_running(process.pid)
 
 
-def test_buffers_are_filled_and_the_end_is_told_as_often_as_asked():
+def test_buffers_are_filled_in_order_and_every_read_after_the_end_returns_false():
     first, second = bytearray(3), bytearray(3)
-    with MediaProcess(["printf", "abcdef"], 20) as process:
+    with SandboxedProcess(["printf", "abcdef"], 20) as process:
         filled = [process.read_into(memoryview(buffer)) for buffer in (first, second)]
         ended = [process.read_into(memoryview(bytearray(3))) for _ in range(2)]
 
     assert (filled, first, second, ended) == ([True, True], b"abc", b"def", [False, False])
 
 
-def test_an_output_that_ends_inside_a_buffer_is_an_error():
-    with MediaProcess(["printf", "abcd"], 20) as process, pytest.raises(MediaError):
+def test_an_output_that_ends_in_the_middle_of_a_buffer_is_an_error():
+    with SandboxedProcess(["printf", "abcd"], 20) as process, pytest.raises(MediaError):
         process.read_into(memoryview(bytearray(5)))
 
 
-def test_leaving_the_context_kills_the_child_and_all_it_started():
-    with MediaProcess(["sh", "-c", "sleep 60 & echo $!; wait"], 20) as process:
+def test_leaving_the_context_kills_the_child_and_everything_it_started():
+    with SandboxedProcess(["sh", "-c", "sleep 60 & echo $!; wait"], 20) as process:
         number = bytearray(1)
         digits = b""
         while process.read_into(memoryview(number)) and number != b"\n":
@@ -183,12 +184,12 @@ def test_leaving_the_context_kills_the_child_and_all_it_started():
         assert is_running(int(digits))
 
     assert not is_running(process.pid)
-    assert comes_true(lambda: not is_running(int(digits)))
+    assert becomes_true(lambda: not is_running(int(digits)))
 
 
-def test_killing_ends_a_blocked_reader_and_leaves_no_descriptor_open(caplog: pytest.LogCaptureFixture):
+def test_kill_unblocks_a_reading_thread_and_leaves_no_descriptor_open(caplog: pytest.LogCaptureFixture):
     before = open_descriptors()
-    process = MediaProcess(SILENT, 60)
+    process = SandboxedProcess(SILENT, 60)
     outcome: list[Exception] = []
 
     def read() -> None:
@@ -207,10 +208,10 @@ def test_killing_ends_a_blocked_reader_and_leaves_no_descriptor_open(caplog: pyt
     assert not reader.is_alive()
     assert len(outcome) == 1
     assert open_descriptors() == before
-    assert "ended with" not in caplog.text, "a child that we killed is no failure"
+    assert "ended with" not in caplog.text, "killing a child is not logged as a failure"
 
 
-async def test_cancelling_a_run_kills_its_child(tmp_path: Path):
+async def test_cancelling_a_run_kills_the_child(tmp_path: Path):
     before, threads = open_descriptors(), threading.active_count()
     pid_file = tmp_path / "pid"
     task = asyncio.create_task(process.run(["sh", "-c", f"echo $$ > {pid_file}; exec sleep 60"], 60))
@@ -227,11 +228,11 @@ async def test_cancelling_a_run_kills_its_child(tmp_path: Path):
     assert threading.active_count() <= threads + 1, "the executor's idle thread"
 
 
-def test_many_children_at_once_come_and_go_without_leaving_anything():
+def test_starting_and_killing_many_children_leaves_no_descriptor_open():
     before = open_descriptors()
 
     for _ in range(20):
-        with MediaProcess(SILENT, 60):
+        with SandboxedProcess(SILENT, 60):
             pass
 
     assert open_descriptors() == before

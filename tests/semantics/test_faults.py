@@ -1,6 +1,6 @@
 """The worker broken in the ways that such a worker breaks: the checks of whole jobs fail, each fault by one of them."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from records import ChunkResult, FrameBatch
+from records import Answer, FrameBatch, Watched
 from semantics.worker import Worker, check_chunks, check_colours, check_merged
 from tiny_model.world import Timeline
 
@@ -83,14 +83,15 @@ async def test_the_answers_betray_chunks_out_of_order(
     watched: Worker, timeline: Timeline, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = watched.services.client
-    in_order = client.process_chunks_parallel
+    in_order = client.stream_answers
 
-    async def out_of_order(*arguments: Any) -> list[ChunkResult]:
-        results = await in_order(*arguments)
-        generations = [result.generation for result in reversed(results)]
-        return [replace(result, generation=other) for result, other in zip(results, generations, strict=True)]
+    async def out_of_order(*arguments: Any) -> AsyncGenerator[Watched | Answer]:
+        events = [event async for event in in_order(*arguments)]
+        answers = sorted((event for event in events if isinstance(event, Answer)), key=lambda one: one.chunk.index)
+        for answer, other in zip(answers, reversed(answers), strict=True):
+            yield replace(answer, value=other.value)
 
-    monkeypatch.setattr(client, "process_chunks_parallel", out_of_order)
+    monkeypatch.setattr(client, "stream_answers", out_of_order)
     output = await watched.answer(video)
     with pytest.raises(AssertionError):
         check_chunks(output, timeline)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import handler
+import worker
 from pipeline import Services
 from records import FrameBatch
 from tiny_model import world
@@ -33,7 +33,7 @@ class Worker:
             "video_url": str(video), "prompt": question, "temperature": 0.0, "chunk_duration": CHUNK_S,
             "sample_fps": SAMPLE_FPS, **fields,
         }  # fmt: skip
-        output = await handler.answer_job({"id": "semantics", "input": job_input}, lambda _progress: None)
+        output = await worker.answer_job(job_input)
         assert "error" not in output, output
         assert (output["status"], output["coverage"]) == ("complete", 1.0)
         return output

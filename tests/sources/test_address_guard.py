@@ -1,4 +1,4 @@
-"""What a download may connect to: names and routes are stood in for, sockets and servers are real."""
+"""Which addresses a download may connect to. Name resolution and routing are faked; sockets and servers are real."""
 
 import json
 import socket
@@ -29,12 +29,16 @@ real_getaddrinfo = socket.getaddrinfo
 
 @dataclass
 class Network:
-    """Names resolve as told, one answer per lookup, the last for good; routed addresses lead to a local port."""
+    """A fake network.
+
+    A name resolves to its next answer with each lookup, and to its last one from then on. A connection to an address
+    in `routes` goes to that port on loopback; to any other address it is refused.
+    """
 
     names: dict[str, list[list[str]]] = field(default_factory=dict)
     routes: dict[str, int] = field(default_factory=dict)
     num_lookups: int = 0
-    dialled: list[str] = field(default_factory=list)
+    connected_to: list[str] = field(default_factory=list)
 
     def getaddrinfo(self, host: str, port: int, **_: object) -> list[tuple]:
         self.num_lookups += 1
@@ -44,7 +48,7 @@ class Network:
         return [entry for address in addresses for entry in real_getaddrinfo(address, port, **numeric)]
 
     def connect(self, opened: socket.socket, target: tuple) -> None:
-        self.dialled.append(target[0])
+        self.connected_to.append(target[0])
         if target[0] not in self.routes:
             raise ConnectionRefusedError
         loopback = "127.0.0.1" if opened.family == socket.AF_INET else "::ffff:127.0.0.1"
@@ -55,7 +59,9 @@ class Network:
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     network = Network()
 
-    def connect(opened: socket.socket, target: tuple) -> None:  # a function becomes a method, a bound method does not
+    def connect(
+        opened: socket.socket, target: tuple
+    ) -> None:  # a plain function, since a bound method would not get the socket
         network.connect(opened, target)
 
     network.names |= {
@@ -82,18 +88,18 @@ async def test_a_bad_url_is_refused_without_a_connection(bad, network, tmp_path)
     with pytest.raises(DownloadError) as failure:
         await fetch(bad["url"], tmp_path)
     assert failure.value.code == bad["code"]
-    assert network.dialled == []
+    assert network.connected_to == []
 
 
 @pytest.mark.parametrize("host", LOOPBACK_HOSTS)
-async def test_no_way_of_writing_loopback_reaches_a_listening_port(host, server, monkeypatch, tmp_path):
+async def test_no_spelling_of_loopback_reaches_a_listening_port(host, server, monkeypatch, tmp_path):
     monkeypatch.setattr(address_guard, "PUBLIC_PORTS", {server.port})
     with pytest.raises(UrlBlocked):
         await fetch(f"http://{host}:{server.port}/", tmp_path)
     assert server.num_connections == 0
 
 
-async def test_a_name_with_a_public_address_is_reached_without_any_allowance(network, server, tmp_path):
+async def test_a_name_with_a_public_address_is_reached(network, server, tmp_path):
     url = server.answer(lambda exchange: exchange.reply(200, b"film"))
     network.names["media.example"] = [[PUBLIC]]
     network.routes[PUBLIC] = server.port
@@ -108,12 +114,12 @@ async def test_a_public_address_is_reached_on_the_usual_ports(port, network, ser
     assert await fetch(f"http://{PUBLIC}:{port}/{path_of(url)}", tmp_path) == b"film"
 
 
-async def test_the_next_address_of_a_name_is_tried_when_one_refuses(network, server, tmp_path):
+async def test_the_next_address_of_a_name_is_tried_when_one_refuses_the_connection(network, server, tmp_path):
     url = server.answer(lambda exchange: exchange.reply(200, b"film"))
     network.names["media.example"] = [["1.1.1.1", PUBLIC]]
     network.routes[PUBLIC] = server.port
     assert await fetch(f"http://media.example/{path_of(url)}", tmp_path) == b"film"
-    assert network.dialled == ["1.1.1.1", PUBLIC]
+    assert network.connected_to == ["1.1.1.1", PUBLIC]
 
 
 @pytest.mark.parametrize("answer", [[PUBLIC, "10.0.0.1"], ["10.0.0.1", PUBLIC], [PUBLIC, "::1"], [OTHER_PUBLIC, "::"]])
@@ -121,10 +127,10 @@ async def test_a_name_with_one_private_address_among_public_ones_is_refused(answ
     network.names["mixed.example"] = [answer]
     with pytest.raises(UrlBlocked):
         await fetch("http://mixed.example/", tmp_path)
-    assert network.dialled == []
+    assert network.connected_to == []
 
 
-async def test_a_name_that_changes_to_a_private_address_after_its_check_is_dialled_as_checked(
+async def test_the_address_that_was_checked_is_connected_to_even_if_the_name_then_resolves_to_a_private_one(
     network, server, tmp_path
 ):
     url = server.answer(lambda exchange: exchange.reply(200, b"film"))
@@ -132,16 +138,16 @@ async def test_a_name_that_changes_to_a_private_address_after_its_check_is_diall
     network.routes[PUBLIC] = server.port
     assert await fetch(f"http://rebind.example/{path_of(url)}", tmp_path) == b"film"
     assert network.num_lookups == 1
-    assert network.dialled == [PUBLIC]
+    assert network.connected_to == [PUBLIC]
 
 
-async def test_a_name_that_changes_to_a_private_address_between_attempts_is_refused(network, server, tmp_path):
+async def test_a_name_that_resolves_to_a_private_address_on_the_second_attempt_is_refused(network, server, tmp_path):
     url = server.answer(lambda exchange: exchange.reply(503))
     network.names["rebind.example"] = [[PUBLIC], ["127.0.0.1"]]
     network.routes |= {PUBLIC: server.port, "127.0.0.1": server.port}
     with pytest.raises(UrlBlocked):
         await fetch(f"http://rebind.example/{path_of(url)}", tmp_path)
-    assert network.dialled == [PUBLIC]
+    assert network.connected_to == [PUBLIC]
 
 
 async def test_a_redirect_from_a_public_address_to_a_private_one_is_refused(network, server, tmp_path):
@@ -149,7 +155,7 @@ async def test_a_redirect_from_a_public_address_to_a_private_one_is_refused(netw
     url = server.answer(lambda exchange: exchange.reply(302, Location="http://169.254.169.254/latest"))
     with pytest.raises(UrlBlocked):
         await fetch(f"http://{PUBLIC}/{path_of(url)}", tmp_path)
-    assert network.dialled == [PUBLIC]
+    assert network.connected_to == [PUBLIC]
 
 
 @pytest.mark.parametrize(
@@ -182,20 +188,20 @@ async def test_an_allowed_host_or_network_is_reached_on_any_port(host, allowed, 
         "http://8.8.8.8:9000/",
     ],
 )
-async def test_an_allowance_opens_nothing_but_what_it_names(url, network, tmp_path):
+async def test_no_private_address_is_reached_but_the_allowed_ones(url, network, tmp_path):
     network.names["sub.minio"] = [["10.1.0.1"]]
     with pytest.raises(UrlBlocked):
         await fetch(url, tmp_path, "10.0.0.0/24", "minio")
-    assert network.dialled == []
+    assert network.connected_to == []
 
 
-async def test_a_name_that_does_not_exist_is_asked_for_once(network, tmp_path):
+async def test_a_name_that_does_not_exist_is_looked_up_once(network, tmp_path):
     with pytest.raises(DownloadError, match="does not exist"):
         await fetch("http://nowhere.example/", tmp_path)
     assert network.num_lookups == 1
 
 
-async def test_a_name_server_that_fails_for_the_moment_is_asked_again(network, monkeypatch, server, tmp_path):
+async def test_a_lookup_that_fails_temporarily_is_retried(network, monkeypatch, server, tmp_path):
     url = server.answer(lambda exchange: exchange.reply(200, b"film"))
     network.routes[PUBLIC] = server.port
     failures = [socket.gaierror(socket.EAI_AGAIN, "later")]
@@ -210,7 +216,7 @@ async def test_a_name_server_that_fails_for_the_moment_is_asked_again(network, m
 
 
 @given(st.ip_addresses())
-def test_no_address_is_public_that_python_takes_for_local(address: IPv4Address | IPv6Address):
+def test_no_address_counts_as_public_that_python_calls_local(address: IPv4Address | IPv6Address):
     assert not is_public(address) or (address.is_global and not address.is_multicast)
 
 

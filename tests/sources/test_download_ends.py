@@ -1,4 +1,4 @@
-"""A download ends in time, whatever its source does, and leaves no thread, connection or file behind."""
+"""A download ends in time, whatever its source does, and leaves no thread, connection or open file."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ ENDLESS = {
 
 
 class Transfers:
-    """Whether a transfer's thread has started, and has ended."""
+    """Events that are set when the transfer's thread starts and when it ends."""
 
     def __init__(self) -> None:
         self.started = threading.Event()
@@ -60,14 +60,14 @@ def transfers(monkeypatch: pytest.MonkeyPatch) -> Transfers:
 
 @pytest.fixture(params=[*ENDLESS, "no handshake", "no connection"])
 def endless(request: pytest.FixtureRequest, server: MediaServer) -> Iterator[str]:
-    """The URL of a source that never gets done, one for each place at which a transfer can wait."""
+    """URLs of sources that never finish, one for each place where a transfer can block."""
     if request.param in ENDLESS:
         yield server.answer(ENDLESS[request.param])
         return
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         scheme, num_queued = ("https", 0) if request.param == "no handshake" else ("http", 2)
         queued = [socket.socket() for _ in range(num_queued)]
-        for other in queued:  # they fill the listener's queue: the next connection is never made
+        for other in queued:  # they fill the listener's queue, so the next connection is never accepted
             other.setblocking(False)
             other.connect_ex(listener.getsockname())
         yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/video.mp4"
@@ -85,7 +85,7 @@ def num_connections_to(url: str) -> int:
     return sum(1 for opened in sockets if opened.fd >= 0 and opened.raddr and opened.raddr.port == port)
 
 
-async def test_an_endless_source_ends_at_the_deadline_with_its_thread(endless, transfers, tmp_path):
+async def test_an_endless_download_and_its_thread_end_at_the_timeout(endless, transfers, tmp_path):
     before = num_connections_to(endless)
     started_s = time.monotonic()
     with pytest.raises(DownloadTimeout):
@@ -96,18 +96,18 @@ async def test_an_endless_source_ends_at_the_deadline_with_its_thread(endless, t
 
 
 @pytest.mark.parametrize("kind", ["silence", "body", "busy"])
-async def test_a_source_that_is_too_slow_is_given_up_long_before_the_deadline(
+async def test_a_source_that_is_too_slow_is_given_up_long_before_the_timeout(
     kind, server, transfers, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(download_module, "SLOW_WINDOW_S", DEADLINE_S)
-    with pytest.raises(DownloadTimeout, match="less than a megabyte"):
+    monkeypatch.setattr(download_module, "SPEED_WINDOW_S", DEADLINE_S)
+    with pytest.raises(DownloadTimeout, match="less than 1 MB in"):
         await fetch(server.answer(ENDLESS[kind]), tmp_path)
     assert transfers.ended.is_set()
 
 
-async def test_a_source_that_brings_enough_in_each_window_may_take_longer(server, monkeypatch, tmp_path):
-    monkeypatch.setattr(download_module, "SLOW_WINDOW_S", 0.4)
-    monkeypatch.setattr(download_module, "LEAST_BYTES_A_WINDOW", 1)
+async def test_a_source_that_brings_enough_in_each_window_is_not_given_up(server, monkeypatch, tmp_path):
+    monkeypatch.setattr(download_module, "SPEED_WINDOW_S", 0.4)
+    monkeypatch.setattr(download_module, "MIN_BYTES_PER_WINDOW", 1)
 
     def send_in_parts(exchange: Exchange) -> None:
         exchange.start(200, Content_Length=str(len(FILM)))
@@ -119,7 +119,7 @@ async def test_a_source_that_brings_enough_in_each_window_may_take_longer(server
     assert video.path.read_bytes() == FILM
 
 
-async def test_cancelling_ends_the_transfer_with_its_thread_and_leaves_nothing_open(endless, transfers, tmp_path):
+async def test_cancelling_ends_the_transfer_and_its_thread_and_leaves_nothing_open(endless, transfers, tmp_path):
     before = num_connections_to(endless)
     job = asyncio.create_task(fetch(endless, tmp_path))
     assert await asyncio.to_thread(transfers.started.wait, SLACK_S)
@@ -135,7 +135,7 @@ async def test_cancelling_ends_the_transfer_with_its_thread_and_leaves_nothing_o
     assert [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(tmp_path)] == []
 
 
-async def test_cancelling_at_once_leaves_nothing_running(server, transfers, tmp_path):
+async def test_cancelling_a_download_before_it_has_begun_leaves_nothing_running(server, transfers, tmp_path):
     url = server.answer(dripping(b"", b""))
     job = asyncio.create_task(fetch(url, tmp_path))
     await asyncio.sleep(0)
@@ -146,9 +146,9 @@ async def test_cancelling_at_once_leaves_nothing_running(server, transfers, tmp_
     assert num_connections_to(url) == 0
 
 
-@pytest.mark.parametrize("in_the_end", ["answers", "fails"])
-async def test_a_name_server_that_takes_too_long_does_not_hold_the_job(
-    in_the_end, server, transfers, monkeypatch, tmp_path
+@pytest.mark.parametrize("outcome", ["answers", "fails"])
+async def test_a_name_server_that_does_not_answer_does_not_block_the_job(
+    outcome, server, transfers, monkeypatch, tmp_path
 ):
     proceed = threading.Event()
     resolve, lookups = socket.getaddrinfo, []
@@ -156,7 +156,7 @@ async def test_a_name_server_that_takes_too_long_does_not_hold_the_job(
     def slow(*question: object, **options: object) -> object:
         lookups.append(question)
         proceed.wait()
-        if in_the_end == "fails":
+        if outcome == "fails":
             raise socket.gaierror(socket.EAI_AGAIN, "later")
         return resolve(*question, **options)
 

@@ -1,4 +1,4 @@
-"""A path or file:// URL reaches what lies under VIDEO_ROOTS, and nothing else."""
+"""A path or file:// URL reaches files below VIDEO_ROOTS, and nothing else."""
 
 import os
 import tempfile
@@ -14,12 +14,12 @@ from download import download
 from errors import DownloadError
 
 FILM = b"film"
-NOBODY = 65_534
+NOBODY_UID = 65_534
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root with a film in it, and a secret beside it."""
+    """A root directory with a video in it, and a secret file next to it."""
     (tmp_path / "secret.mp4").write_bytes(b"secret")
     (root := tmp_path / "videos").mkdir()
     (root / "film.mp4").write_bytes(FILM)
@@ -46,7 +46,7 @@ async def failure_of(source: str | Path, *roots: Path) -> str:
     "source",
     ["{}/film.mp4", "file://{}/film.mp4", "FILE://{}/film.mp4", "file:{}/film.mp4", "file://localhost{}/film.mp4"],
 )
-async def test_a_file_under_a_root_is_read_where_it_lies(source, root):
+async def test_a_file_below_a_root_is_read_in_place(source, root):
     assert await read(source.format(root), root) == FILM
 
 
@@ -59,14 +59,14 @@ async def test_a_path_is_taken_literally_and_a_url_is_percent_decoded(name, root
     assert await read(f"file://{quote(str(root / name))}", root) == FILM
 
 
-async def test_every_root_counts_and_one_may_itself_be_a_link(root, tmp_path):
+async def test_there_may_be_several_roots_and_a_root_may_be_a_symlink(root, tmp_path):
     (other := tmp_path / "other").mkdir()
     (link := tmp_path / "link").symlink_to(root)
     assert await read(link / "film.mp4", other, link) == FILM
     assert await read(root / "film.mp4", other, link) == FILM
 
 
-async def test_a_link_that_stays_inside_is_followed(root):
+async def test_a_symlink_that_stays_below_the_root_is_followed(root):
     (root / "link.mp4").symlink_to("film.mp4")
     assert await read(root / "link.mp4", root) == FILM
 
@@ -102,7 +102,7 @@ async def test_a_link_that_stays_inside_is_followed(root):
         "a:b.mp4",
     ],
 )
-async def test_nothing_outside_the_roots_is_reached(source, root, monkeypatch):
+async def test_nothing_outside_the_roots_is_read(source, root, monkeypatch):
     monkeypatch.chdir(root)
     (root.parent / "videos-too").mkdir()
     (root.parent / "videos-too" / "film.mp4").write_bytes(b"secret")
@@ -118,7 +118,7 @@ async def test_without_roots_no_path_is_accepted(source, root):
 
 
 @pytest.mark.parametrize("name", ["", "missing.mp4", "folder", "pipe", "dangling", "film.mp4/film.mp4", "x" * 300])
-async def test_what_is_no_file_is_not_found(name, root):
+async def test_a_source_that_is_not_a_regular_file_is_not_found(name, root):
     (root / "folder").mkdir()
     (root / "dangling").symlink_to("missing.mp4")
     os.mkfifo(root / "pipe")
@@ -126,11 +126,11 @@ async def test_what_is_no_file_is_not_found(name, root):
 
 
 @contextmanager
-def as_anybody() -> Iterator[None]:
-    """Without root's right to read everything."""
+def as_unprivileged_user() -> Iterator[None]:
+    """Runs the block without root's right to read every file."""
     user = os.geteuid()
     if user == 0:
-        os.seteuid(NOBODY)
+        os.seteuid(NOBODY_UID)
     try:
         yield
     finally:
@@ -138,18 +138,18 @@ def as_anybody() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("forbid", [lambda root: root / "film.mp4", lambda root: root], ids=["file", "directory"])
-async def test_a_file_that_may_not_be_read_is_not_found(forbid: Callable[[Path], Path], root):
+async def test_a_file_without_read_permission_is_not_found(forbid: Callable[[Path], Path], root):
     settings = Settings(video_roots=(root,))
     forbidden = forbid(root)
     mode = forbidden.stat().st_mode
     forbidden.chmod(0)
     try:
-        with as_anybody(), pytest.raises(DownloadError, match="SOURCE_NOT_FOUND"):
+        with as_unprivileged_user(), pytest.raises(DownloadError, match="SOURCE_NOT_FOUND"):
             await download(str(root / "film.mp4"), root, settings)
     finally:
         forbidden.chmod(mode)
 
 
-async def test_an_empty_file_is_no_video(root):
+async def test_an_empty_file_is_refused(root):
     (root / "empty.mp4").touch()
     assert await failure_of(root / "empty.mp4", root) == "DOWNLOAD_FAILED"

@@ -1,4 +1,4 @@
-"""Where a source may send a download on to, whom it trusts, and what of the machine it ignores."""
+"""Which redirects and certificates a download accepts, and which settings of the machine it ignores."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("no_backoff")
 
 @pytest.fixture
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes a certificate for a name, signed by itself."""
+    """Makes a self-signed certificate for a host name."""
 
     def make(name: str) -> Path:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -76,13 +76,13 @@ async def test_a_redirect_is_followed(code, server, tmp_path):
         ("?part=2", "/0/video.mp4?part=2"),
     ],
 )
-async def test_a_location_is_taken_as_servers_write_it(location, path, server, monkeypatch, tmp_path):
+async def test_a_location_header_is_resolved_and_escaped(location, path, server, monkeypatch, tmp_path):
     paths: list[str] = []
-    answer_as_told = Exchange.do_GET
+    answer_as_before = Exchange.do_GET
 
     def record(exchange: Exchange) -> None:
         paths.append(exchange.path)
-        answer_as_told(exchange)
+        answer_as_before(exchange)
 
     monkeypatch.setattr(Exchange, "do_GET", record)
     await failure_of(server.answer(status(302, Location=location), status(410)), tmp_path)
@@ -90,7 +90,7 @@ async def test_a_location_is_taken_as_servers_write_it(location, path, server, m
 
 
 @pytest.mark.parametrize("num_redirects", [http.MAX_REDIRECTS, http.MAX_REDIRECTS + 1])
-async def test_a_chain_is_followed_to_its_limit(num_redirects, server, tmp_path):
+async def test_redirects_are_followed_up_to_the_limit(num_redirects, server, tmp_path):
     url = server.answer(whole(FILM))
     for _ in range(num_redirects):
         url = server.answer(status(302, Location=url))
@@ -100,12 +100,12 @@ async def test_a_chain_is_followed_to_its_limit(num_redirects, server, tmp_path)
         assert "DOWNLOAD_FAILED: The source redirects more than" in await failure_of(url, tmp_path)
 
 
-async def test_a_loop_ends(server, tmp_path):
+async def test_a_redirect_loop_ends_at_the_limit(server, tmp_path):
     assert "DOWNLOAD_FAILED" in await failure_of(server.answer(status(302, Location="video.mp4")), tmp_path)
     assert len(server.requests) == http.MAX_REDIRECTS + 1
 
 
-async def test_a_redirect_without_a_location_is_a_refusal(server, tmp_path):
+async def test_a_redirect_without_a_location_is_an_http_error(server, tmp_path):
     assert "SOURCE_HTTP_ERROR" in await failure_of(server.answer(status(302)), tmp_path)
     assert len(server.requests) == 1
 
@@ -138,13 +138,13 @@ async def test_the_body_of_a_redirect_is_not_read(server, tmp_path):
         ("http://[::1", "URL_INVALID"),
     ],
 )
-async def test_a_redirect_leads_nowhere_that_the_first_url_may_not(location, code, server, tmp_path):
+async def test_a_redirect_target_is_checked_like_the_first_url(location, code, server, tmp_path):
     url = server.answer(status(302, Location=location.format(port=server.port)))
     assert (await failure_of(url, tmp_path)).startswith(code)
     assert server.num_connections == 1
 
 
-async def test_a_trusted_certificate_for_the_name_is_accepted(certificate, monkeypatch, tmp_path):
+async def test_a_trusted_certificate_for_the_host_name_is_accepted(certificate, monkeypatch, tmp_path):
     path = certificate("localhost")
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with MediaServer(path) as server:
@@ -152,7 +152,9 @@ async def test_a_trusted_certificate_for_the_name_is_accepted(certificate, monke
 
 
 @pytest.mark.parametrize(("name", "trusted"), [("localhost", False), ("media.example", True)])
-async def test_a_certificate_that_proves_nothing_is_refused_once(name, trusted, certificate, monkeypatch, tmp_path):
+async def test_an_untrusted_certificate_or_one_for_another_name_is_refused_without_a_retry(
+    name, trusted, certificate, monkeypatch, tmp_path
+):
     path = certificate(name)
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
@@ -162,15 +164,15 @@ async def test_a_certificate_that_proves_nothing_is_refused_once(name, trusted, 
         assert server.requests == []
 
 
-async def test_a_redirect_gives_up_no_encryption(server, certificate, monkeypatch, tmp_path):
+async def test_a_redirect_from_https_to_http_is_refused(server, certificate, monkeypatch, tmp_path):
     path = certificate("localhost")
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with MediaServer(path) as encrypted:
         url = encrypted.answer(status(302, Location=server.answer(whole(FILM))))
         assert "URL_INVALID: The source redirects from https to http" in await failure_of(url, tmp_path)
         assert server.num_connections == 0
-        onwards = server.answer(status(302, Location=encrypted.answer(whole(FILM))))
-        assert await fetch(onwards, tmp_path) == FILM
+        upgraded = server.answer(status(302, Location=encrypted.answer(whole(FILM))))
+        assert await fetch(upgraded, tmp_path) == FILM
 
 
 async def test_proxies_netrc_and_cookies_are_ignored(server, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""A transfer goes on after a fault of the network, and never mixes two versions of a file."""
+"""A transfer resumes after a network fault, and never mixes two versions of a file."""
 
 import gzip
 import random
@@ -33,14 +33,14 @@ def partial(content: bytes, span: str) -> object:
 
 
 @pytest.mark.parametrize("after_bytes", [0, 100_000, CUT_BYTES, 900_000, 999_999])
-async def test_a_cut_transfer_continues_where_it_broke(after_bytes, server, tmp_path):
+async def test_an_interrupted_transfer_resumes_where_it_stopped(after_bytes, server, tmp_path):
     assert await fetch(server.answer(cut(FILM, after_bytes, ETag=ETAG), rest(FILM)), tmp_path) == FILM
     kept_bytes = after_bytes // http.PART_BYTES * http.PART_BYTES
     assert server.requests[1]["Range"] == f"bytes={kept_bytes}-"
     assert server.requests[1]["If-Range"] == ETAG
 
 
-async def test_a_transfer_survives_one_fault_less_than_its_attempts(server, tmp_path):
+async def test_a_transfer_survives_a_fault_in_every_attempt_but_the_last(server, tmp_path):
     def reset(exchange: Exchange) -> None:
         cut(FILM, CUT_BYTES, ETag=ETAG)(exchange)
         exchange.reset()
@@ -56,7 +56,7 @@ async def test_a_transfer_survives_one_fault_less_than_its_attempts(server, tmp_
     assert offsets[-1] >= offsets[0] + 200_000 - http.PART_BYTES
 
 
-async def test_a_served_file_is_continued(server, monkeypatch, tmp_path):
+async def test_a_transfer_from_a_file_server_resumes(server, monkeypatch, tmp_path):
     (original := tmp_path / "clip.mp4").write_bytes(FILM)
     url = server.serve(original)
     send, cuts = Exchange.start, [True]
@@ -73,12 +73,12 @@ async def test_a_served_file_is_continued(server, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"v1"'}, {"ETag": "v1"}, {"ETag": '"v\t1"'}])
-async def test_without_a_strong_etag_a_cut_transfer_starts_over(headers, server, tmp_path):
+async def test_without_a_strong_etag_an_interrupted_transfer_starts_over(headers, server, tmp_path):
     assert await fetch(server.answer(cut(FILM, CUT_BYTES, **headers), whole(FILM)), tmp_path) == FILM
     assert server.requests[1]["Range"] is None
 
 
-async def test_an_encoded_transfer_starts_over(server, tmp_path):
+async def test_an_interrupted_transfer_with_a_content_encoding_starts_over(server, tmp_path):
     packed = cut(gzip.compress(FILM), CUT_BYTES, ETag=ETAG, Content_Encoding="gzip")
     assert await fetch(server.answer(packed, whole(FILM)), tmp_path) == FILM
     assert server.requests[1]["Range"] is None
@@ -99,19 +99,19 @@ async def test_an_encoded_transfer_starts_over(server, tmp_path):
         pytest.param(status(416), id="no such part"),
     ],
 )
-async def test_a_source_that_does_not_continue_properly_is_fetched_anew(second, server, tmp_path):
+async def test_a_source_that_answers_a_range_request_wrongly_is_fetched_from_the_start(second, server, tmp_path):
     assert await fetch(server.answer(cut(FILM, CUT_BYTES, ETag=ETAG), second, whole(FILM)), tmp_path) == FILM
     assert server.requests[1]["Range"] == f"bytes={KEPT_BYTES}-"
 
 
-async def test_an_old_part_is_never_kept_under_a_part_that_nobody_asked_for(server, tmp_path):
+async def test_a_partial_answer_to_a_request_without_a_range_is_an_error(server, tmp_path):
     url = server.answer(cut(b"old" * 300_000, CUT_BYTES), partial(FILM, "0-999999/1000000"))
     with pytest.raises(DownloadError, match=r"SOURCE_HTTP_ERROR: .* 206"):
         await fetch(url, tmp_path)
 
 
 @pytest.mark.parametrize("code", [204, 206, 304, 400, 401, 403, 404, 410, 416, 501, 505])
-async def test_a_refusal_is_not_tried_again(code, server, tmp_path):
+async def test_a_permanent_http_error_is_not_retried(code, server, tmp_path):
     with pytest.raises(DownloadError, match=f"SOURCE_HTTP_ERROR: .* {code}"):
         await fetch(server.answer(status(code)), tmp_path)
     assert len(server.requests) == 1
@@ -119,27 +119,28 @@ async def test_a_refusal_is_not_tried_again(code, server, tmp_path):
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504, 520, 524])
-async def test_a_passing_refusal_is_tried_again(code, server, tmp_path):
+async def test_a_transient_http_error_is_retried(code, server, tmp_path):
     assert await fetch(server.answer(status(code), status(code), whole(FILM)), tmp_path) == FILM
 
 
-async def test_a_lasting_refusal_is_reported_with_its_status(server, tmp_path):
+async def test_a_transient_http_error_that_persists_is_reported_with_its_status(server, tmp_path):
     with pytest.raises(DownloadError, match=r"SOURCE_HTTP_ERROR: .* 503"):
         await fetch(server.answer(status(503)), tmp_path)
     assert len(server.requests) == http.ATTEMPTS
 
 
 @pytest.mark.parametrize(
-    ("wish", "wait_s"), [("2", 2), ("9999", 20), ("9" * 5000, 0), ("-1", 0), ("Fri, 13 Nov 2026 00:00:00 GMT", 0)]
+    ("retry_after", "wait_s"),
+    [("2", 2), ("9999", 20), ("9" * 5000, 0), ("-1", 0), ("Fri, 13 Nov 2026 00:00:00 GMT", 0)],
 )
-async def test_a_source_is_left_alone_as_long_as_it_asks_within_a_bound(wish, wait_s, server, monkeypatch, tmp_path):
+async def test_retry_after_is_respected_up_to_a_limit(retry_after, wait_s, server, monkeypatch, tmp_path):
     waits_s: list[float] = []
     monkeypatch.setattr(http, "sleep_using_event", lambda _aborted: waits_s.append)
-    await fetch(server.answer(status(429, Retry_After=wish), whole(FILM)), tmp_path)
+    await fetch(server.answer(status(429, Retry_After=retry_after), whole(FILM)), tmp_path)
     assert waits_s == [wait_s]
 
 
-async def test_attempts_are_spread_at_random_ever_wider(server, monkeypatch, tmp_path):
+async def test_attempts_back_off_exponentially_with_jitter(server, monkeypatch, tmp_path):
     waits_s: list[float] = []
     monkeypatch.setattr(http, "BACKOFF_S", 0.5)
     monkeypatch.setattr(http, "ATTEMPTS", 30)
@@ -168,7 +169,7 @@ async def test_attempts_are_spread_at_random_ever_wider(server, monkeypatch, tmp
         pytest.param(lambda exchange: exchange.reset(), id="reset"),
     ],
 )
-async def test_a_transfer_that_always_breaks_fails_after_a_few_attempts(answer, server, tmp_path):
+async def test_a_transfer_that_always_breaks_fails_after_the_last_attempt(answer, server, tmp_path):
     with pytest.raises(DownloadError, match="DOWNLOAD_FAILED"):
         await fetch(server.answer(answer), tmp_path)
     assert len(server.requests) == http.ATTEMPTS

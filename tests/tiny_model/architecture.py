@@ -1,4 +1,4 @@
-"""The tiny model before training: Qwen3-VL's architecture in small widths, with weights that learn fast."""
+"""The untrained tiny model: Qwen3-VL's architecture with small widths, initialised to learn fast."""
 
 from pathlib import Path
 
@@ -18,23 +18,25 @@ from tiny_model.vocabulary import HUNDREDS_OF_TIME, UNITS_OF_TIME, build_tokeniz
 
 CHAT_TEMPLATE_FILE = Path(__file__).with_name("chat_template.jinja")
 
-CONTEXT_TOKENS = 262_144  # Qwen3-VL's own, so that no length limit of a test comes from the model
+CONTEXT_TOKENS = 262_144  # the same as Qwen3-VL, so the model never limits the length of a test
 PATCH_PX, MERGE, TEMPORAL = 16, 2, 2
 ROPE = {"rope_type": "default", "rope_theta": 5_000_000.0, "mrope_section": [6, 5, 5], "mrope_interleaved": True}
 
 EMBEDDING_SPREAD = 0.06
 ATTENTION_SHARPNESS = 1.8
-"""Of the norms on queries and keys. At 1 no key among a thousand can have more than a fifth of a head's attention."""
+"""Initial weight of the norms on queries and keys. At 1, no key among a thousand can get more than a fifth of a head's
+attention."""
 BRANCH_SCALE = 0.5
-"""Of the matrices that write into the residual stream."""
+"""Initial scale of the matrices that write into the residual stream."""
 DIGIT_SHARE, NOISE_SHARE = 0.58, 0.25
-"""A number's embedding: the sum of a code for each digit at its place, and a little of its own."""
+"""Weights of a number's two embedding parts: a code for each digit and its place, and noise that is its own."""
 
 
 def build_processor() -> Qwen3VLProcessor:
     """Qwen3-VL's processor with the sizes of the 8B checkpoint.
 
-    Mean and deviation are equal in both, because vLLM normalises videos with the image processor's.
+    The image and the video processor have the same mean and standard deviation, because vLLM normalises videos with
+    the image processor's.
     """
     common = {
         "patch_size": PATCH_PX,
@@ -54,7 +56,7 @@ def build_processor() -> Qwen3VLProcessor:
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
-    """The configuration of the tiny model, with the token ids of `tokenizer`."""
+    """Return the configuration of the tiny model, with the token ids of the tokenizer."""
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": 128,
@@ -96,10 +98,10 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3VLForConditionalGeneration:
-    """The untrained model.
+    """Build the untrained model.
 
-    Attention starts "mimetic" (Trockman and Kolter, 2023): values pass through, and like attends to like. Numbers
-    start with embeddings that their digits share.
+    Attention has a "mimetic" initialisation (Trockman and Kolter, 2023): values pass through, and tokens attend to
+    similar ones. The embeddings of numbers start as sums of codes that equal digits share.
     """
     model = Qwen3VLForConditionalGeneration(build_config(tokenizer)).to(torch.float32)
     generator = torch.Generator().manual_seed(seed)
@@ -143,7 +145,7 @@ def _embed_numbers(embeddings: torch.Tensor, tokenizer: PreTrainedTokenizerFast,
 
 
 def save_checkpoint(model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, directory: Path) -> None:
-    """Write every file of a checkpoint; the real one's layout, so that code which reads its JSON files works."""
+    """Write every file of a checkpoint in the layout of the real one, whose JSON files some code reads."""
     model.save_pretrained(directory)
     processor.save_pretrained(directory)
     processor.image_processor.save_pretrained(directory)

@@ -1,4 +1,4 @@
-"""Batches of training examples, each a pure function of its step, so that training resumes where it stopped."""
+"""Batches of training examples. Each is a pure function of its step, which lets training resume where it stopped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,38 +22,40 @@ from tiny_model.merges import merge_example
 from tiny_model.world import SHAPES, SUBJECTS
 
 VIDEO_TOKENS, TEXT_TOKENS = 3500, 600
-"""Of a step's two batches, padding included."""
+"""Upper bound for a step's batch of chunks, padding included; lower bound for its batch of merges."""
 VISION_CLIPS, VISION_FRAMES = 12, 16
 CHANNELS = 3
 EASIEST, HARDEST = Level(12, 2), Level(120, 5)
 COPIES = 512
-"""At most as many copies of a batch are asked for."""
+"""Upper bound for the copies used of one batch."""
 RAMP = 0.35
-"""The share of the joint stage after which examples are as hard as they get."""
+"""The share of the joint stage after which the examples are of the hardest level."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Examples of one frame size, or texts, padded on the right. Places are (rows, columns) into `ids`."""
+    """Examples with one frame size, or text examples, padded on the right. Places are (rows, columns) of `ids`."""
 
     ids: torch.Tensor
     """int (B, L)."""
     kinds: torch.Tensor
-    """int (B, L): 2 for a vision token, else 0; Hugging Face's mm_token_type_ids."""
+    """int (B, L): Hugging Face's mm_token_type_ids, 2 for a video token, else 0."""
     patches: torch.Tensor | None
     grids: torch.Tensor | None
     answer_places: tuple[torch.Tensor, torch.Tensor]
-    """Where a token of an answer is predicted."""
+    """The places at which the tokens of answers are predicted."""
     answers: torch.Tensor
     shares: torch.Tensor
-    """float (answer tokens,): of each in the loss, 1 in all. An example counts as the square root of its tokens."""
+    """float (answer tokens,): the weight of each in the loss, with sum 1. An example's weight is proportional to the
+    square root of its number of tokens."""
     pointers: torch.Tensor
-    """int (answer tokens,): the column of the end of the source that each is copied from, its own place if of none."""
+    """int (answer tokens,): the column of the end of the source that the token is copied from, or its own column if
+    there is none."""
     told: torch.Tensor
-    """int (answer tokens,): the subject of the last complete line before each."""
+    """int (answer tokens,): the subject of the last line that is complete before the token."""
     copies: torch.Tensor
-    """int (copies, 3): an answer token that is a number, the column of any source's end, and what the token would be if
-    it were copied from that source."""
+    """int (copies, 3): the index of an answer token that is a number, the column of the end of any source, and the
+    token id that copying from that source would give."""
     source_ends: tuple[torch.Tensor, torch.Tensor]
     begins: torch.Tensor
     before: torch.Tensor
@@ -62,15 +64,15 @@ class Batch:
     shown: torch.Tensor
     """int (pairs, 2)."""
     wanted: torch.Tensor
-    """int (B,): the subject asked for; NO_SUBJECT where all are."""
+    """int (B,): the subject that is asked for; NO_SUBJECT if the question asks for all."""
     found: torch.Tensor
-    """float (B,): 1 where the answer tells something."""
+    """float (B,): 1 if the answer has at least one line, 0 if it is `not seen`."""
     prompt_ends: tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(slots=True)
 class PairBatch:
-    """Pairs of frames alone: patches of (pairs) grids, and the subjects int (pairs, 2) of their frames."""
+    """Pairs of frames without text: their patches and grids, and the subjects of their frames, int (pairs, 2)."""
 
     patches: torch.Tensor
     grids: torch.Tensor
@@ -78,7 +80,7 @@ class PairBatch:
 
 
 def level_at(progress: float) -> Level:
-    """How hard examples are at a share of the joint stage."""
+    """Return how hard examples are after a share of the joint stage, 0 to 1."""
     ramp = min(1.0, progress / RAMP)
     frames = EASIEST.max_frames + ramp * (HARDEST.max_frames - EASIEST.max_frames)
     scenes = EASIEST.max_scenes + ramp * (HARDEST.max_scenes - EASIEST.max_scenes)
@@ -86,14 +88,14 @@ def level_at(progress: float) -> Level:
 
 
 class JointBatches(Dataset[tuple[Batch, Batch]]):
-    """Item k is step k's batch of chunks and its batch of merges."""
+    """Item k is the batch of chunks and the batch of merges of step k."""
 
     def __init__(self, processor: Any, seed: int, steps: int) -> None:
         self._processor, self._seed, self._steps = processor, seed, steps
         self._sizes = planned_sizes()
 
     def __len__(self) -> int:
-        """Steps of the stage."""
+        """The number of steps of the stage."""
         return self._steps
 
     def __getitem__(self, step: int) -> tuple[Batch, Batch]:
@@ -116,14 +118,14 @@ class JointBatches(Dataset[tuple[Batch, Batch]]):
 
 
 class VisionBatches(Dataset[PairBatch]):
-    """Item k is step k's batch of pairs."""
+    """Item k is the batch of frame pairs of step k."""
 
     def __init__(self, processor: Any, seed: int, steps: int) -> None:
         self._processor, self._seed, self._steps = processor, seed, steps
         self._sizes = planned_sizes()
 
     def __len__(self) -> int:
-        """Steps of the stage."""
+        """The number of steps of the stage."""
         return self._steps
 
     def __getitem__(self, step: int) -> PairBatch:
@@ -144,12 +146,12 @@ def _about(generator: np.random.Generator, frames: int) -> int:
 
 
 def length(example: Example) -> int:
-    """Tokens of prompt and answer."""
+    """The number of tokens of prompt and answer."""
     return len(example.prompt) + len(example.answer.ids)
 
 
 def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
-    """Put examples of one frame size, or texts, into one batch."""
+    """Combine examples with one frame size, or text examples, into a batch."""
     ids = torch.full((len(examples), max(map(length, examples))), tokenizer.pad_token_id)
     answer_places: list[tuple[int, int]] = []
     pointers: list[int] = []
@@ -190,13 +192,13 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
 
 
 def copies_of(example: Example) -> list[tuple[int, int, int]]:
-    """What the numbers of an answer would be if its lines were copied from any of the sources, see Batch.copies."""
+    """Return, for the numbers of an answer, what copying them from any source would give; see Batch.copies."""
     copies = []
     for token, (number, source) in enumerate(zip(example.answer.ids, example.answer.pointers, strict=True)):
         if source == NO_SOURCE or number not in example.stamps[source]:
             continue
         part = example.stamps[source].index(number)
-        short = example.stamps[source][0] == IGNORED  # its first number is the last one, too
+        short = example.stamps[source][0] == IGNORED  # the time has one token
         copies += [
             (token, end, stamp[part])
             for end, stamp in zip(example.source_ends, example.stamps, strict=True)
@@ -206,13 +208,13 @@ def copies_of(example: Example) -> list[tuple[int, int, int]]:
 
 
 def mixed_pairs(patches: torch.Tensor, grids: torch.Tensor, shown: torch.Tensor, most: int) -> PairBatch:
-    """New pairs of the same frames, most of them with two subjects, which are rare and hard to read in a clip.
+    """Combine the frames to new pairs. Most show two subjects, which is rare in a clip and hard to read.
 
     Args:
-        patches: (N, channels * frames * pixels) of pairs that all have one size.
-        grids: of the pairs' videos.
-        shown: int (pairs, 2).
-        most: how many new pairs to make at most.
+        patches: (N, channels * frames * pixels), of pairs that all have the same size.
+        grids: the grids of the videos that the pairs are from.
+        shown: the subjects of the frames, int (pairs, 2).
+        most: upper bound for the number of new pairs.
     """
     pairs = len(shown)
     frames = patches.view(pairs, -1, CHANNELS, TEMPORAL, PATCH_PX**2)
@@ -229,7 +231,7 @@ def _places(pairs: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tenso
 
 
 def colour_and_shape(subjects: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Split subject indices into colour and shape indices; no subject is a colour and a shape of its own."""
+    """Split subject indices into colour and shape indices. NO_SUBJECT has its own colour index and shape index."""
     none = subjects == len(SUBJECTS)
     shapes = len(SHAPES)
     return subjects // shapes, torch.where(none, shapes, subjects % shapes)

@@ -1,4 +1,4 @@
-"""Training examples of chunks: the worker's own prompts, true answers, and what the read-outs should say."""
+"""Training examples of chunks: the worker's own prompts, true answers, and targets for the read-outs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 
 from answers import prompts
 from engine.chat import chat_text, video_metadata
-from records import Chunk, FrameBatch
+from records import Chunk, FrameBatch, SampleGrid, Watched
 from tiny_model import world
 from tiny_model.environment import MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 from tiny_model.wording import random_question, reworded
@@ -20,7 +20,7 @@ from tiny_model.world import SUBJECTS, Sighting, Subject
 from vision import frame_size
 
 SOURCES_PX = ((720, 1280), (720, 1280), (1080, 1920), (1280, 720), (480, 640), (640, 480), (500, 500), (64, 64))
-"""Height and width of the videos whose planned frame sizes are trained on."""
+"""Height and width of the videos whose frame sizes, as the worker plans them, are used in training."""
 MAX_OFFSET_S = 86_400
 END = "<|im_end|>"
 NO_SUBJECT = len(SUBJECTS)
@@ -28,7 +28,7 @@ NO_SOURCE = -1
 IGNORED = -100
 CLOCK_SHARE = 0.3
 SEARCH_SHARE = 0.42
-"""Of the questions about a chunk: those for one subject."""
+"""Share of the questions about a chunk that ask for one subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,21 @@ class Level:
 
 
 class Answer(NamedTuple):
-    """An answer's tokens, and what they go by."""
+    """The tokens of an answer, and what each depends on."""
 
     ids: list[int]
     pointers: list[int]
-    """For each token the source that it is copied from, NO_SOURCE if there is none."""
+    """For each token, the source that it is copied from, or NO_SOURCE."""
     told: list[int]
-    """For each token the subject of the last line that is complete before it; NO_SUBJECT in the first line."""
+    """For each token, the subject of the last line that is complete before it; NO_SUBJECT in the first line."""
 
 
 @dataclass(slots=True)
 class Example:
-    """One prompt with its answer, and what guides the model to it.
+    """One prompt with its answer, and targets that guide the model towards it.
 
-    Sources are what an answer's lines are copied from, in order: the pairs of frames of a chunk, or the lines in the
-    notes of a merge. A source's end is its last token.
+    The lines of an answer are copied from sources, in order: the pairs of frames of a chunk, or the lines in the notes
+    of a merge. The end of a source is its last token.
     """
 
     prompt: list[int]
@@ -62,13 +62,14 @@ class Example:
     answer: Answer
     source_ends: list[int]
     begins: list[bool]
-    """Whether a source tells something new: a pair its newest subject, a line what the note before did not say."""
+    """For each source, whether it is new: a pair shows a subject that begins in it, a line has a subject that the note
+    before does not mention."""
     before: list[int]
-    """The subject that was new before this source's newest; NO_SUBJECT if there was none."""
+    """For each source, the subject that was new before its newest one; NO_SUBJECT if there was none."""
     stamps: list[tuple[int, int]]
-    """Tokens of a source's time: hundreds of seconds (IGNORED if there are none) and the rest."""
+    """For each source, the tokens of its time: hundreds of seconds (IGNORED if there are none) and the rest."""
     shown: list[tuple[int, int]]
-    """Subjects in the first and the second frame of each pair."""
+    """The subjects in the first and second frame of each pair."""
     wanted: int = NO_SUBJECT
     """The subject that the question is about; NO_SUBJECT if it asks for all."""
     patches: torch.Tensor | None = None
@@ -76,7 +77,7 @@ class Example:
 
 
 def planned_sizes() -> list[tuple[int, int, float]]:
-    """Height, width and the source's aspect of the frames that the worker's planner gives small videos."""
+    """The height, width and source aspect ratio of the frames that the worker's planner chooses."""
     sizes = []
     for height_px, width_px in SOURCES_PX:
         size = frame_size(height_px, width_px, MIN_FRAME_TOKENS, MAX_FRAME_TOKENS)
@@ -85,7 +86,7 @@ def planned_sizes() -> list[tuple[int, int, float]]:
 
 
 def random_offset_s(generator: np.random.Generator) -> float:
-    """Draw when a chunk begins: all numbers of digits, and every digit, up to a day."""
+    """Draw when a chunk begins, up to a day; every number of digits is equally likely."""
     if generator.random() < 0.15:
         return 0.0
     digits = generator.integers(1, 6)
@@ -93,7 +94,7 @@ def random_offset_s(generator: np.random.Generator) -> float:
 
 
 def random_starts(generator: np.random.Generator, frames: int, scenes: int) -> list[int]:
-    """Draw the frame with which each scene begins: the first is 0, and each lasts two frames at least."""
+    """Draw the first frame of each scene. The first scene begins at 0, and each lasts at least two frames."""
     scenes = max(1, min(scenes, frames // 2))
     slack = generator.multinomial(frames - 2 * scenes, generator.dirichlet(np.full(scenes, 0.8)))
     return [0, *np.cumsum(slack + 2)[:-1].tolist()]
@@ -102,7 +103,7 @@ def random_starts(generator: np.random.Generator, frames: int, scenes: int) -> l
 def clip(
     generator: np.random.Generator, frames: int, scenes: int, size: tuple[int, int, float]
 ) -> tuple[FrameBatch, list[Subject]]:
-    """Draw a chunk's frames and say what each shows; now and then a clock runs in a corner."""
+    """Draw a chunk's frames and return the subject of each; some clips have a clock in a corner."""
     height_px, width_px, aspect = size
     spacing_s = (
         generator.choice([0.25, 0.5, 0.5, 0.5, 1.0, 2.0]) if generator.random() < 0.7 else generator.uniform(0.25, 2.0)
@@ -125,23 +126,17 @@ def clip(
     times_s = times_s + generator.choice([0.0, 0.0, round(generator.uniform(0, 2), 3)])
     end_s = times_s[-1] + spacing_s
     chunk = Chunk(0, times_s[0], end_s, end_s)
-    batch = FrameBatch(
-        chunk,
-        pixels,
-        times_s,
-        np.zeros(len(times_s), bool),
-        Fraction(1 / spacing_s).limit_denominator(1000),
-        end_s,
-        0.0,
-    )
+    grid = SampleGrid(0.0, Fraction(1 / spacing_s).limit_denominator(1000), *pixels.shape[1:3])
+    watched = Watched(chunk, grid, len(times_s), seen_until_s=end_s)
+    batch = FrameBatch(watched, pixels, times_s, np.zeros(len(times_s), bool))
     return batch, [timeline.subject_at(time_s) for time_s in local_s]
 
 
 def _leaping_clock(generator: np.random.Generator, local_s: np.ndarray, spacing_s: float) -> np.ndarray:
-    """Times of which every pair has its own hundreds of seconds.
+    """Return times whose hundreds of seconds differ from pair to pair.
 
-    On a clock that runs evenly all pairs of a chunk share them, and the model learns numbers by heart before it learns
-    to copy the one that stands before a pair.
+    On an even clock all pairs of a chunk share their hundreds, and the model memorises numbers before it learns to
+    copy the one that precedes a pair.
     """
     pairs = (len(local_s) + 1) // 2
     starts_s = np.sort(generator.choice(MAX_OFFSET_S - 240, pairs, replace=False))
@@ -159,14 +154,14 @@ def through_h264(pixels: np.ndarray, crf: int) -> np.ndarray:
     packets = [packet for frame in pixels for packet in encoder.encode(av.VideoFrame.from_ndarray(frame, "rgb24"))]
     packets += encoder.encode(None)
     frames = [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(None)
-    reformatter = VideoReformatter()  # a frame's own would be set up again for each
+    reformatter = VideoReformatter()  # the reformatter of a frame would be set up again for every frame
     return np.stack([reformatter.reformat(frame, format="rgb24").to_ndarray() for frame in frames])
 
 
 def chunk_example(
     generator: np.random.Generator, processor: Any, frames: int, level: Level, size: tuple[int, int, float]
 ) -> Example:
-    """Draw a clip with a question about it: all its scenes, or one of them."""
+    """Draw a clip and a question about all its scenes or about one subject."""
     scenes = level.max_scenes if generator.random() < 1 / 3 else int(generator.integers(1, level.max_scenes + 1))
     batch, subjects = clip(generator, frames, scenes, size)
     stamps_s = world.stamps_s(batch.times_s)
@@ -222,7 +217,7 @@ def _before_newest(pairs: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def copied_answer(processor: Any, told: Sequence[Sighting], sources: Sequence[int]) -> Answer:
-    """The answer that tells sightings, each copied from its source: a line's end already looks for the next line's."""
+    """Return the answer for sightings, each copied from its source. A line's end points at the next line's source."""
     if not told:
         ids = processor.tokenizer.encode(world.NOT_SEEN + END, add_special_tokens=False)
         return Answer(ids, [NO_SOURCE] * len(ids), [NO_SUBJECT] * len(ids))
@@ -241,13 +236,13 @@ def copied_answer(processor: Any, told: Sequence[Sighting], sources: Sequence[in
 
 
 def stamp_tokens(processor: Any, ids: Sequence[int], seconds_at: int) -> tuple[int, int]:
-    """The tokens of the time that stands before ` seconds>`."""
+    """Return the tokens of the time in front of ` seconds>`."""
     hundreds, rest = ids[seconds_at - 2 : seconds_at]
     return IGNORED if hundreds == processor.tokenizer.convert_tokens_to_ids("<") else hundreds, rest
 
 
 def _wanted(generator: np.random.Generator, shown: Sequence[Subject]) -> Subject:
-    """A subject to ask for: one that is shown, or one that is not, as a rule much like one that is."""
+    """Draw a subject to ask for: one that is shown, or one that is not but usually resembles one that is."""
     if generator.random() < 0.5:
         return shown[generator.integers(len(shown))]
     absent = [subject for subject in SUBJECTS if subject not in shown]

@@ -1,4 +1,4 @@
-"""Timelines as real video files, and what the worker should say about them."""
+"""Renders timelines to video files, and knows what the worker should say about them."""
 
 import math
 import subprocess
@@ -13,7 +13,7 @@ from tiny_model import world
 from tiny_model.world import Sighting, Timeline
 
 TO_BT709 = "scale=out_color_matrix=bt709"
-"""Without this filter ffmpeg converts with BT.601, whatever it writes into the file."""
+"""Without this filter ffmpeg converts with BT.601, whatever colour space it writes into the file."""
 TAGS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p")
 PICTURES_AT_ONCE = 64
@@ -21,7 +21,7 @@ PICTURES_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """How a timeline is filmed."""
+    """How a timeline is rendered."""
 
     height_px: int
     width_px: int
@@ -42,13 +42,13 @@ def film(
     """Write a timeline as a video file, whose bytes do not depend on the machine; the suffix names the container.
 
     Args:
-        timeline: what is shown.
+        timeline: the scenes to show.
         camera: size, rate and grain.
-        path: of the file.
-        options: ffmpeg's, for the output.
-        filters: ffmpeg's, applied to the pictures.
-        turns: quarter turns, counter-clockwise, by which the coded pictures differ from the upright ones.
-        seed: of the grain.
+        path: the file to write.
+        options: ffmpeg options for the output.
+        filters: ffmpeg filters for the frames.
+        turns: counter-clockwise quarter turns by which the coded frames are rotated against the upright ones.
+        seed: seed of the grain.
     """
     height_px, width_px = (camera.height_px, camera.width_px) if turns % 2 == 0 else (camera.width_px, camera.height_px)
     size = f"{width_px}x{height_px}"
@@ -79,7 +79,7 @@ def _pictures(timeline: Timeline, camera: Camera, seed: int) -> Iterable[np.ndar
 
 
 def true_sightings(timeline: Timeline, start_s: float, seen_end_s: float, sample_fps: float) -> list[Sighting]:
-    """What the worker should say of a chunk that sees this span of a video whose first picture is at 0 s."""
+    """Return the true answer for a chunk that sees this span of a video whose first frame is at 0 s."""
     instants = range(math.ceil(start_s * sample_fps), math.ceil(min(seen_end_s, timeline.duration_s) * sample_fps))
     times_s = [index / sample_fps for index in instants]
     return world.sightings([timeline.subject_at(time_s) for time_s in times_s], world.stamps_s(times_s))

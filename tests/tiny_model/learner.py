@@ -1,4 +1,4 @@
-"""The model while it learns: a fast vision pass, read-outs that guide its layers, and the loss."""
+"""The model during training: a fast vision pass, read-outs that guide its layers, and the loss."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,19 +19,19 @@ from tiny_model.examples import IGNORED, NO_SUBJECT
 from tiny_model.world import COLOURS, SHAPES
 
 POINTING_HEADS = 2
-"""Of the last layer's four."""
+"""How many of the last layer's four heads are trained to point at sources."""
 MIXED_PAIRS = 96
-"""At most as many new pairs of a batch's frames are read beside it."""
+"""Upper bound for the extra frame pairs made from a batch, see mixed_pairs."""
 COLOUR_CLASSES, SHAPE_CLASSES = len(COLOURS) + 1, len(SHAPES) + 1
 
 
 class OnePassAttention(Qwen3VLVisionAttention):
-    """The same attention, for pairs of frames of one size: all in one call instead of one after the other."""
+    """The same attention for frame pairs of one size, computed in one call instead of one call per pair."""
 
     def forward(
         self, hidden_states: torch.Tensor, cu_seqlens: torch.Tensor, position_embeddings: Any = None, **_: Any
     ) -> torch.Tensor:
-        """Attend within each pair; hidden_states (patches, width)."""
+        """Attend within each pair; hidden_states has the shape (patches, width)."""
         tokens, pairs = hidden_states.shape[0], len(cu_seqlens) - 1
         query, key, value = self.qkv(hidden_states).reshape(tokens, 3, self.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
         query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
@@ -43,35 +43,36 @@ class OnePassAttention(Qwen3VLVisionAttention):
 
 
 class OneProductPatchEmbed(Qwen3VLVisionPatchEmbed):
-    """The same embedding; a convolution over patches that do not overlap is a product, four times as fast to train."""
+    """The same embedding as a matrix product: equal since patches do not overlap, and four times as fast to train."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Embed patches (N, channels * pixels)."""
+        """Embed patches of the shape (N, channels * pixels)."""
         return f.linear(hidden_states, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class SubjectReadOut(nn.Module):
-    """Colour and shape from a hidden state."""
+    """Reads colour and shape from a hidden state."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.colour, self.shape = nn.Linear(width, COLOUR_CLASSES), nn.Linear(width, SHAPE_CLASSES)
 
     def loss(self, hidden: torch.Tensor, subjects: torch.Tensor) -> torch.Tensor:
-        """Mean of both cross entropies; hidden (N, width), subjects int (N,)."""
+        """The mean of both cross entropies; hidden has the shape (N, width), subjects is int (N,)."""
         colours, shapes = colour_and_shape(subjects)
         return (f.cross_entropy(self.colour(hidden), colours) + f.cross_entropy(self.shape(hidden), shapes)) / 2
 
 
 class Learner(nn.Module):
-    """The model and its read-outs; they are thrown away after training.
+    """The model with its read-outs, which are discarded after training.
 
-    An answer is copied from sources, see Example. What the layers should know at the end of a source: after the first
-    what a pair of frames shows, after the second whether that is new and what was new before, after the third its
-    time. The last layer then has to look, from the end of the answer so far, at the source that tells what comes next:
-    one that shows what is asked for, or before which was new what was told last. Both are known there after the third
-    layer, and are read out as at the sources: what looks for something and what has it lie in the same directions. It
-    also has to copy the time of whatever source it looks at.
+    An answer is copied from sources, see Example. The read-outs train the layers to know, at the end of a source:
+    after the first layer what a pair of frames shows, after the second whether that is new and what was new before,
+    after the third its time. The last layer then has to attend, from the end of the answer so far, to the source of
+    the next line. That is the source that shows the subject asked for, or the one whose previous new subject is the
+    subject of the last line. At the end of the answer the third layer knows both subjects. They are read out with the
+    same read-outs as at the sources, so that queries and matching keys lie in the same directions. The last layer also
+    has to copy the time of whatever source it attends to.
     """
 
     def __init__(self, model: Qwen3VLForConditionalGeneration) -> None:
@@ -94,7 +95,7 @@ class Learner(nn.Module):
         self._rotations = rotations
 
     def plain_model(self) -> Qwen3VLForConditionalGeneration:
-        """The model as Hugging Face's code runs it, sharing this one's weights."""
+        """Return the model as Hugging Face's code runs it, with the same weights."""
         self._be(Qwen3VLVisionPatchEmbed, Qwen3VLVisionAttention)
         return self.model
 
@@ -104,7 +105,7 @@ class Learner(nn.Module):
             block.attn.__class__ = attention
 
     def vision_loss(self, batch: PairBatch) -> torch.Tensor:
-        """How badly the vision tower tells what each frame of a pair shows, from its two outputs."""
+        """Loss of reading what each frame of a pair shows from the vision tower's two outputs."""
         features = self.model.model.visual(batch.patches, grid_thw=batch.grids)
         loss = self._vision_loss([features.pooler_output, features.deepstack_features[0]], batch.shown)
         return (loss + self._mixed_loss(batch)) / 2
@@ -124,7 +125,7 @@ class Learner(nn.Module):
         return torch.stack(losses).mean()
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the loss of the answers, that of the guides, and which answer tokens are right: bool (tokens,)."""
+        """Return the loss of the answers, the loss of the guides, and which answer tokens are right, bool (tokens,)."""
         self._layers.clear()
         visual: list[torch.Tensor] = []
         hook = self.model.model.visual.register_forward_hook(
@@ -147,14 +148,14 @@ class Learner(nn.Module):
         return loss, guide, logits.argmax(-1) == batch.answers
 
     def _source_loss(self, batch: Batch) -> torch.Tensor:
-        """How badly the layers know what they should at the ends of the sources."""
+        """Loss of what the layers should know at the ends of the sources."""
         loss = torch.zeros(())
         if not len(batch.before):
             return loss
         first, second, third = (hidden[batch.source_ends] for hidden in self._layers[:3])
         for frame in range(2 if len(batch.shown) else 0):
             loss = loss + self.shown[frame].loss(first, batch.shown[:, frame]) / 2
-        new = batch.begins > 0  # for others it would take a long memory that no answer needs
+        new = batch.begins > 0  # elsewhere this would require a long memory that no answer needs
         loss = loss + self.before.loss(second[new], batch.before[new])
         loss = loss + f.binary_cross_entropy_with_logits(self.begins(second)[:, 0], batch.begins)
         for part in range(2):
@@ -164,7 +165,7 @@ class Learner(nn.Module):
         return loss
 
     def _search_loss(self, batch: Batch) -> torch.Tensor:
-        """How badly the layers know, at the end of a prompt, which subject is asked for and whether it is shown."""
+        """Loss of knowing, at the end of a prompt, which subject is asked for and whether it is shown."""
         second, third = (hidden[batch.prompt_ends] for hidden in self._layers[1:3])
         loss = self.shown[1].loss(second, batch.wanted)
         asked = batch.wanted != NO_SUBJECT
@@ -174,7 +175,7 @@ class Learner(nn.Module):
         return loss
 
     def _goal_loss(self, batch: Batch) -> torch.Tensor:
-        """How badly the third layer knows, at the tokens of answers, what the last one has to look for."""
+        """Loss of knowing, in the third layer at the tokens of answers, what the last layer has to look for."""
         rows, columns = batch.answer_places
         known, wanted = self._layers[-2][rows, columns], batch.wanted[rows]
         loss = self.shown[1].loss(known, wanted)
@@ -184,7 +185,7 @@ class Learner(nn.Module):
         return loss
 
     def _look_loss(self, batch: Batch) -> torch.Tensor:
-        """How badly the pointing heads look at the ends of an answer's sources, and copy from there."""
+        """Loss of the pointing heads: attending to the ends of an answer's sources, and copying from there."""
         rows, columns = batch.answer_places
         last = self.model.model.language_model.layers[-1]
         attention, hidden = last.self_attn, last.input_layernorm(self._layers[-2])
@@ -205,12 +206,12 @@ class Learner(nn.Module):
         return loss + self._copy_loss(batch, value[:, :POINTING_HEADS], seen)
 
     def _copy_loss(self, batch: Batch, value: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """How badly the last layer tells the times of sources if its pointing heads look at nothing else.
+        """Loss of the last layer's output for a source's time if its pointing heads attend to nothing else.
 
         Args:
             batch: see Batch.copies.
-            value: of the pointing heads (B, heads, L, head_dim).
-            seen: what the other heads really see (answer tokens, heads, head_dim).
+            value: the values of the pointing heads, (B, heads, L, head_dim).
+            seen: what the other heads attend to, (answer tokens, heads, head_dim).
         """
         token, source, number = batch.copies.unbind(1)
         if not len(token):

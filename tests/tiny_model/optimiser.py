@@ -1,7 +1,7 @@
-"""Muon: momentum whose update is orthogonalised, for the matrices of hidden layers.
+"""Muon, an optimiser for the matrices of hidden layers: momentum with an orthogonalised update.
 
 Keller Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024. torch.optim.Muon computes in
-bfloat16, which a CPU without that type does slowly.
+bfloat16, which is slow on a CPU without that type.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ STEPS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps along the orthogonalised Nesterov momentum of matrices (rows, columns), in their own precision."""
+    """Steps along the orthogonalised Nesterov momentum of matrices (rows, columns), computed in their own precision."""
 
     def __init__(
         self, matrices: Iterable[torch.Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.01
@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
-    """Return roughly the nearest matrix with orthonormal rows or columns, by a quintic Newton-Schulz iteration."""
+    """Return approximately the nearest matrix with orthonormal rows or columns: a quintic Newton-Schulz iteration."""
     a, b, c = NEWTON_SCHULZ
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)

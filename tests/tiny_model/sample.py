@@ -1,4 +1,4 @@
-"""The sample video of `make local`: three minutes at 720p, of which every scene is known."""
+"""The sample video of `make local`: three minutes at 720p with known scenes."""
 
 import zlib
 from pathlib import Path
@@ -15,19 +15,19 @@ DURATION_S = 180.0
 STARTS_S = (0.0, 21.3, 43.8, 66.3, 84.8, 103.3, 127.7, 149.3, 166.8)
 CAMERA = Camera(360, 640, 12)
 TO_720P = "scale=1280:720"
-# Small and grey: at the size of the test model's frames it is a smear of two pixels.
+# Small and grey: at the frame size of the test model it is a smear of two pixels.
 CLOCK = "drawtext=text='%{pts\\:hms}':fontsize=22:fontcolor=gray:x=w-tw-24:y=h-th-20"
 SAMPLE_NAME = f"sample-{zlib.crc32(repr((SEED, STARTS_S, CAMERA, TO_720P, CLOCK, REPRODUCIBLE)).encode()):08x}.mp4"
-"""Another sample has another name: one that was filmed before is not taken for it."""
+"""The name depends on the parameters above, so an older sample in the cache is never mistaken for this one."""
 
 
 def sample_timeline() -> Timeline:
-    """What the sample shows."""
+    """Return the timeline that the sample shows."""
     return world.random_timeline(np.random.default_rng(SEED), STARTS_S, DURATION_S, CAMERA.width_px / CAMERA.height_px)
 
 
 def make_sample(path: Path) -> None:
-    """Film the sample; the file is complete or not there."""
+    """Render the sample; the file is complete or does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.mp4")
     film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK])

@@ -1,4 +1,4 @@
-"""How near an answer comes to the truth."""
+"""Scores an answer against the truth."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,26 +13,26 @@ NEAR_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One answer's marks."""
+    """The score of one answer."""
 
     exact: bool
     count: bool
-    """Whether it has as many lines as there are scenes."""
+    """Whether the answer has as many lines as there are scenes."""
     scenes: int
-    """Of the truth, or of the answer if it has more."""
+    """The number of scenes in the truth, or in the answer if it has more."""
     named: int
-    """Scenes named in the right order."""
+    """The number of scenes that are named in the right order."""
     timed: int
-    """Those of them whose stamp is within NEAR_S of the pair's."""
+    """How many of those have a time within NEAR_S of the true one."""
 
 
 def sightings_in(text: str) -> list[Sighting]:
-    """The lines of an answer that have its form."""
+    """Parse the lines of an answer that have the right form."""
     return [Sighting(float(stamp), Subject(colour, shape)) for stamp, colour, shape in LINE.findall(text)]
 
 
 def score(answer: str, truth: Sequence[Sighting]) -> Score:
-    """Compare an answer with what was shown."""
+    """Compare an answer with the truth."""
     given = sightings_in(answer)
     matcher = SequenceMatcher(
         a=[sighting.subject for sighting in given], b=[sighting.subject for sighting in truth], autojunk=False
@@ -52,7 +52,7 @@ def score(answer: str, truth: Sequence[Sighting]) -> Score:
 
 
 def summary(scores: Iterable[Score]) -> dict[str, float]:
-    """Shares over many answers, under the names that the benchmark publishes."""
+    """Return shares over many answers, by the keys that the benchmark publishes."""
     scores = list(scores)
     scenes, named = sum(score.scenes for score in scores), sum(score.named for score in scores)
     return {

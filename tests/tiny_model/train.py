@@ -1,4 +1,4 @@
-"""`make tiny-model`: train the tiny model from nothing in an hour and a half on two cores; see the card beside it."""
+"""`make tiny-model`: trains the tiny model from scratch, in 90 minutes on two cores; see checkpoint/README.md."""
 
 import argparse
 import os
@@ -28,14 +28,14 @@ from tiny_model.merges import merge_example
 from tiny_model.training import SEED, STAGES, Training
 
 GUIDE_WEIGHTS = (1.0, 0.3)
-"""Of the guides' loss, at the beginning and the end of the joint stage."""
+"""Weight of the guides' loss at the beginning and at the end of the joint stage."""
 SAVE_EVERY, SCORE_EVERY, PRINT_EVERY = 100, 200, 25
 HELD_OUT = {"4-16 frames": (16, 2), "17-60 frames": (60, 5), "61-120 frames": (120, 5)}
 HELD_OUT_CLIPS = 24
 
 
 def train_vision(training: Training) -> None:
-    """Teach the vision tower alone what frames show."""
+    """Train the vision tower alone to read what frames show."""
     started_s = time.monotonic()
     for batch in training.batches(VisionBatches(training.processor, SEED, STAGES["vision"])):
         loss = training.learner.vision_loss(batch)
@@ -51,7 +51,7 @@ def train_vision(training: Training) -> None:
 
 
 def train_joint(training: Training) -> None:
-    """Teach the whole model to answer."""
+    """Train the whole model to answer."""
     held_out = held_out_batches(training.processor)
     started_s, first_step = time.monotonic(), training.step
     recent: list[tuple[float, float, float]] = []
@@ -78,7 +78,7 @@ def train_joint(training: Training) -> None:
 
 
 def held_out_batches(processor: Any) -> dict[str, list[Batch]]:
-    """Examples that are never trained on, one a batch."""
+    """Draw examples that are never used for training, one per batch."""
     sizes = planned_sizes()
     sets: dict[str, list[Batch]] = {}
     shortest = 4
@@ -109,7 +109,7 @@ def held_out_batches(processor: Any) -> dict[str, list[Batch]]:
 
 @torch.no_grad()
 def scores(learner: Learner, held_out: dict[str, list[Batch]]) -> str:
-    """Shares of examples answered exactly: every token is the likeliest after the right ones before it."""
+    """Return the shares of exact answers, in which each token is the most likely one after the right ones before it."""
     parts = []
     for name, batches in held_out.items():
         exact = sum(bool(learner.losses(batch)[2].all()) for batch in batches)
@@ -118,7 +118,7 @@ def scores(learner: Learner, held_out: dict[str, list[Batch]]) -> str:
 
 
 def main() -> None:
-    """Train, or go on training, and write the checkpoint."""
+    """Start or resume the training, and write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=CHECKPOINT)
     parser.add_argument(

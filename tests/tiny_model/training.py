@@ -1,4 +1,4 @@
-"""The state of a training: the learner, its optimisers and how far it is; kept on disk and taken up again."""
+"""The state of a training run, which is saved to disk and can be resumed."""
 
 import math
 import shutil
@@ -21,7 +21,7 @@ WARM_UP_STEPS, LAST_LR = 30, 0.02
 
 
 class Training:
-    """The learner, its optimisers and how far it is."""
+    """The learner, its optimisers, the stage and the step."""
 
     def __init__(self, processor: Any, directory: Path) -> None:
         self.processor = processor
@@ -45,7 +45,7 @@ class Training:
         return Muon(matrices, lr=MUON_LR), torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0)
 
     def save(self) -> None:
-        """Keep everything that the next steps depend on."""
+        """Save everything that the next steps depend on."""
         state = {
             "learner": self.learner.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
@@ -57,18 +57,18 @@ class Training:
         partial.rename(self.file)
 
     def say(self, line: str) -> None:
-        """Print a line at once, and keep it."""
+        """Print a line at once, and append it to the log."""
         print(line, flush=True)
         with self.log.open("a") as log:
             log.write(f"{line}\n")
 
     def finish(self, directory: Path) -> None:
-        """Move the log to the model it tells of; the next training begins from nothing."""
+        """Move the log to the checkpoint and delete the saved state: the next training starts from scratch."""
         shutil.move(self.log, directory / self.log.name)
         self.file.unlink()
 
     def update(self, loss: torch.Tensor) -> None:
-        """Take one step down the loss."""
+        """Make one optimiser step on the loss."""
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()
@@ -83,6 +83,6 @@ class Training:
         self.step += 1
 
     def batches(self, dataset: Dataset[Any]) -> Iterator[Any]:
-        """The batches of the stage that are still to come, made in another process."""
+        """Iterate over the remaining batches of the stage, which are made in another process."""
         rest = Subset(dataset, range(self.step, STAGES[self.stage]))
         return iter(DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=8))

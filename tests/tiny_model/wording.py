@@ -1,10 +1,10 @@
-"""What the tiny model is asked, in several wordings, and the words around it."""
+"""The questions for the tiny model in several wordings, and the words of its prompts."""
 
 import re
 
 import numpy as np
 
-from answers.prompts import Message
+from records import Message
 from tiny_model.world import COLOURS, NOT_SEEN, SHAPES, Subject
 
 LIST_QUESTIONS = (
@@ -45,25 +45,25 @@ part of a longer video time before each pair its position in the whole seconds U
 show asked for that it Answer images Below notes on successive parts made by viewer who saw at Times from start
 Neighbouring overlap little end next may tell same event twice once alone keep their where they do
 """
-"""Of the worker's prompts when the model was trained: a prompt may change without a new model, and its new words are
-spelled in bytes."""
+"""The words of the worker's prompts when the model was trained. Prompts may change without training a new model; new
+words are then split into bytes."""
 TEXTS = (
     INSTRUCTION_WORDS, "This part shows Question: part", "This part could not be watched.", "[ seconds]",
     "system user assistant", NOT_SEEN, FILLER_WORDS, " ".join(COLOURS), " ".join(SHAPES), *LIST_QUESTIONS,
     *FIND_QUESTIONS,
 )  # fmt: skip
-"""Every word in these is one token of the model's."""
+"""Every word in these is one token of the model."""
 
 
 def random_question(generator: np.random.Generator, wanted: Subject | None) -> str:
-    """A question about one subject, or about all that is shown."""
+    """Draw a question about one subject, or about everything that is shown."""
     if wanted:
         return str(generator.choice(FIND_QUESTIONS)).format(wanted)
     return str(generator.choice(LIST_QUESTIONS))
 
 
 def reworded(generator: np.random.Generator, message: Message) -> Message:
-    """Change the instructions of a message, but not its question: drop words or sentences, and add others."""
+    """Drop words or sentences from the instructions of a message and add others; the question stays the same."""
     instructions, mark, question = message.user.rpartition("\n\nQuestion: ")
     if generator.random() < 0.5:
         instructions = _thinned(generator, instructions)
@@ -75,7 +75,7 @@ def reworded(generator: np.random.Generator, message: Message) -> Message:
 
 
 def filler(generator: np.random.Generator) -> str:
-    """A few words that mean nothing, now and then one that the tokenizer does not know."""
+    """Draw a meaningless sentence, sometimes with a word that the tokenizer does not know."""
     words = generator.choice(FILLER_WORDS.split(), generator.integers(2, 12)).tolist()
     if generator.random() < 0.3:
         words.append("".join(generator.choice(list("abcdefghijklmnopqrstuvwxyz"), 6)))

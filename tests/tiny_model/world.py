@@ -1,4 +1,4 @@
-"""The world that the tiny model knows: one coloured shape at a time on a dark ground, one scene after another."""
+"""The world that the tiny model knows: scenes in sequence, each with one coloured shape on a dark ground."""
 
 import bisect
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ COLOURS = {
 NOT_SEEN = "not seen"
 SHAPES = ("circle", "square", "triangle", "cross")
 SUPERSAMPLING = 3
-"""Small pictures are drawn this many times larger and averaged: edges as a scaler's."""
+"""Small pictures are drawn this many times larger and then averaged, which gives edges like those of a scaler."""
 SMALL_PX = 128
 
 
@@ -29,7 +29,7 @@ class Subject(NamedTuple):
     shape: str
 
     def __str__(self) -> str:
-        """The words that the model writes."""
+        """The words with which the model names the subject."""
         return f"{self.colour} {self.shape}"
 
 
@@ -38,7 +38,10 @@ SUBJECTS = tuple(Subject(colour, shape) for colour in COLOURS for shape in SHAPE
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One subject, moving slowly. Positions and sizes count in short sides of the picture, from its centre."""
+    """One slowly moving subject.
+
+    Positions and sizes are in units of the picture's shorter side, positions from its centre.
+    """
 
     start_s: float
     subject: Subject
@@ -48,40 +51,40 @@ class Scene:
     dx_per_s: float
     dy_per_s: float
     tint: tuple[int, int, int]
-    """Of the subject: its colour, a little off."""
+    """The exact colour of the subject, which differs a little from the nominal one."""
     ground: tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Scenes in time order, the first from 0 s on; aspect is width over height."""
+    """Scenes in time order, the first starting at 0 s; aspect is width divided by height."""
 
     scenes: tuple[Scene, ...]
     duration_s: float
     aspect: float
 
     def index_at(self, time_s: float) -> int:
-        """The index of the scene on screen."""
+        """Return the index of the scene on screen."""
         return max(0, bisect.bisect_right([scene.start_s for scene in self.scenes], time_s + 1e-6) - 1)
 
     def subject_at(self, time_s: float) -> Subject:
-        """What is on screen."""
+        """Return the subject on screen."""
         return self.scenes[self.index_at(time_s)].subject
 
 
 class Sighting(NamedTuple):
-    """A subject and the stamp of the first pair of frames that shows it, in seconds."""
+    """A subject, and the time in seconds of the first pair of frames that shows it."""
 
     stamp_s: float
     subject: Subject
 
     def __str__(self) -> str:
-        """The line that the model writes: the prompt's own stamp, and the words."""
+        """The line that the model writes: the time as the prompt writes it, and the subject."""
         return f"<{self.stamp_s:.1f} seconds> {self.subject}"
 
 
 def sightings(subjects: Sequence[Subject], stamps_s: Sequence[float]) -> list[Sighting]:
-    """Return the true answer for the subjects of a chunk's frames and the stamps of its pairs.
+    """Return the true answer, given the subject of each frame of a chunk and the time of each pair.
 
     A subject counts from the first pair in which either frame shows it.
     """
@@ -93,7 +96,7 @@ def sightings(subjects: Sequence[Subject], stamps_s: Sequence[float]) -> list[Si
 
 
 def merged(parts: Iterable[Sequence[Sighting]]) -> list[Sighting]:
-    """One list of what neighbouring parts tell: what a part repeats of the one before is told once."""
+    """Merge the lists of successive parts, leaving out what a part repeats of the one before."""
     told: list[Sighting] = []
     before: set[Subject] = set()
     for part in parts:
@@ -103,12 +106,15 @@ def merged(parts: Iterable[Sequence[Sighting]]) -> list[Sighting]:
 
 
 def answer_of(seen: Iterable[Sighting]) -> str:
-    """The text that the model should write."""
+    """Return the text that the model should write."""
     return "\n".join(map(str, seen)) or NOT_SEEN
 
 
 def stamps_s(times_s: Sequence[float]) -> list[float]:
-    """The stamp of each pair of frames: the mean of their times, in whole milliseconds; an odd last frame is both."""
+    """Return the time of each pair of frames: the mean of its frames' times, each rounded to milliseconds.
+
+    If the number of frames is odd, the last one is paired with itself.
+    """
     times_ms = [round(time_s * 1000) for time_s in times_s]
     times_ms += times_ms[-1:] * (len(times_ms) % 2)
     return [(first / 1000 + second / 1000) / 2 for first, second in zip(times_ms[::2], times_ms[1::2], strict=True)]
@@ -117,14 +123,14 @@ def stamps_s(times_s: Sequence[float]) -> list[float]:
 def random_timeline(
     generator: np.random.Generator, starts_s: Sequence[float], duration_s: float, aspect: float, *, alike: bool = False
 ) -> Timeline:
-    """Draw a timeline whose neighbouring subjects differ; no subject comes back within the last eight.
+    """Draw a timeline in which a subject does not occur again within the next eight scenes.
 
     Args:
-        generator: decides everything else.
-        starts_s: of the scenes, the first of them 0.
-        duration_s: of the whole.
-        aspect: width over height of the picture.
-        alike: neighbours share their colour or their shape.
+        generator: the source of randomness.
+        starts_s: when each scene starts; the first at 0.
+        duration_s: the duration of the whole timeline.
+        aspect: width of the picture divided by its height.
+        alike: whether successive subjects share their colour or their shape.
     """
     subjects: list[Subject] = []
     for _ in starts_s:
@@ -141,7 +147,7 @@ def random_timeline(
 
 
 def random_scene(generator: np.random.Generator, start_s: float, subject: Subject) -> Scene:
-    """Draw place, size, motion and the exact colours of a scene."""
+    """Draw the position, size, motion and exact colours of a scene."""
     radius = generator.uniform(0.17, 0.36)
     room = 0.5 - radius
     x, y = generator.uniform(-room, room, 2)
@@ -154,7 +160,7 @@ def random_scene(generator: np.random.Generator, start_s: float, subject: Subjec
 def render(timeline: Timeline, times_s: Sequence[float], height_px: int, width_px: int) -> np.ndarray:
     """Draw what is on screen at each time: uint8 (T, height_px, width_px, 3) RGB.
 
-    The picture may be squeezed: its sides need not have the timeline's aspect.
+    The picture is stretched if its sides do not have the timeline's aspect.
     """
     half_width, half_height = (timeline.aspect / 2, 0.5) if timeline.aspect >= 1 else (0.5, 0.5 / timeline.aspect)
     finer = SUPERSAMPLING if max(height_px, width_px) <= SMALL_PX else 1
@@ -177,7 +183,7 @@ def render(timeline: Timeline, times_s: Sequence[float], height_px: int, width_p
 
 
 def add_clock(generator: np.random.Generator, pictures: np.ndarray) -> None:
-    """Put what is left of a small grey clock, a smear that changes with time, into a corner of small pictures."""
+    """Draw a small grey clock as it looks after downscaling, a smear that changes with time, into a corner."""
     height_px, width_px = pictures.shape[1:3]
     rows, columns = int(generator.integers(1, 4)), int(generator.integers(6, 15))
     row = generator.choice([2, height_px - 2 - rows])
@@ -187,19 +193,19 @@ def add_clock(generator: np.random.Generator, pictures: np.ndarray) -> None:
 
 
 def _pixels(first: float, last: float, half: float, size_px: int) -> slice:
-    """The pixels of a side that an interval touches."""
+    """Return the pixels along a side that an interval touches."""
     scale = size_px / (2 * half)
     return slice(max(0, int((first + half) * scale)), min(size_px, int((last + half) * scale) + 1))
 
 
 def _samples(pixels: slice, half: float, size_px: int, finer: int) -> np.ndarray:
-    """The places within pixels at which a shape is looked up, in short sides from the picture's centre."""
+    """Return the sample positions within pixels, in units of the shorter side from the picture's centre."""
     numbers = np.arange(pixels.start * finer, pixels.stop * finer, dtype=np.float32)
     return (numbers + 0.5) * np.float32(2 * half / (size_px * finer)) - np.float32(half)
 
 
 def _bounce(position: float, reach: float) -> float:
-    """Reflect a position that moves on for ever into [-reach, reach]."""
+    """Reflect a position that keeps moving in one direction into [-reach, reach]."""
     if reach <= 0:
         return 0.0
     phase = (position + reach) % (4 * reach)
@@ -207,7 +213,7 @@ def _bounce(position: float, reach: float) -> float:
 
 
 def _inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Whether points lie in a shape around the origin that fills the square of side 2."""
+    """Whether points lie inside a shape that is centred on the origin and fills a square of side 2."""
     if shape == "circle":
         return x * x + y * y <= 1
     if shape == "square":
@@ -218,7 +224,7 @@ def _inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def add_noise(generator: np.random.Generator, pictures: np.ndarray, level: float) -> np.ndarray:
-    """Add grain of a standard deviation, in steps of 255; one field of it, moved about, serves all pictures."""
+    """Add noise of standard deviation `level`, in pixel values; all pictures share one field, shifted at random."""
     if not level:
         return pictures
     height_px, width_px = pictures.shape[1:3]

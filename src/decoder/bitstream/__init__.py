@@ -1,1 +1,1 @@
-"""What the headers of coded pictures say about references, by codec."""
+"""What the headers of coded pictures say about decoding dependencies. registry.py names the file of each codec."""

@@ -1,215 +1,236 @@
-"""What AV1 says of who needs a picture: each names the slots that it is decoded from and those that it fills.
+"""AV1: each frame names the slots of the decoded picture buffer that it references and those that it refreshes.
 
-Sections are those of the AV1 Bitstream & Decoding Process Specification. Child processes only.
+Sections are those of the AV1 Bitstream & Decoding Process Specification.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from decoder.bitstream.base import ALL_SLOTS, References, Traits
+from decoder.bitstream.base import ALL_SLOTS, BitstreamParser, ReferenceInfo
 from decoder.bitstream.bits import BitReader
 
 SEQUENCE_HEADER, FRAME_HEADER, TILE_GROUP, FRAME, REDUNDANT_FRAME_HEADER, PADDING = 1, 3, 4, 6, 7, 15
-TYPE_SHIFT, TYPE_BITS = 3, 15 << 3
-"""Where a unit's first byte says what it is, 5.3.2."""
+"""Values of obu_type, 6.2.2."""
+TYPE_SHIFT, TYPE_MASK = 3, 15 << 3
+"""The place of obu_type in the first byte of an OBU, 5.3.2."""
+HAS_EXTENSION, HAS_SIZE = 4, 2
+"""Bits of the first byte of an OBU, 5.3.2."""
 KEY_FRAME, INTER_FRAME, INTRA_ONLY_FRAME, SWITCH_FRAME = range(4)
 SELECT = 2
-"""A sequence leaves a choice to its frames."""
-HIGH_LEVEL = 7
-"""Above this level a sequence names its tier."""
-SLOTS, REFERENCES = 8, 7
-HEADER_BYTES = 64
-"""More than a frame header needs up to the slots that it reads."""
+"""seq_force_screen_content_tools and seq_force_integer_mv have this value where each frame makes its own choice."""
+LAST_LEVEL_WITHOUT_TIER = 7
+NUM_REF_FRAMES, REFS_PER_FRAME = 8, 7
+FRAME_HEADER_BYTES = 64
+"""More than a frame header needs up to the slots that it references."""
+MAX_LEB128_BYTES = 8
 
 
-class NotUnderstoodError(Exception):
-    """A stream uses what this file does not read."""
+class UnsupportedSyntax(Exception):
+    """A stream uses a feature whose syntax is not parsed here."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
-    """What a sequence header says of its frame headers."""
+class SequenceHeader:
+    """What the parsing of frame headers depends on."""
 
     order_hint_bits: int
     screen_content_tools: int
     integer_mv: int
 
-    def skip_tools(self, bits: BitReader, *, is_switch: bool) -> None:
-        """Read from disable_cdf_update to order_hint."""
-        bits.read(1)
+    def skip_to_order_hint(self, bits: BitReader, *, is_switch: bool) -> None:
+        """Read from disable_cdf_update to order_hint, 5.9.2."""
+        bits.read(1)  # disable_cdf_update
         tools = bits.read(1) if self.screen_content_tools == SELECT else self.screen_content_tools
         if tools and self.integer_mv == SELECT:
-            bits.read(1)
+            bits.read(1)  # force_integer_mv
         if not is_switch:
             bits.read(1)  # frame_size_override_flag
         bits.read(self.order_hint_bits)
 
-    def reads(self, bits: BitReader, *, is_error_resilient: bool) -> int:
-        """The slots that a predicted frame names; all where they are not simply listed."""
+    def ref_slots(self, bits: BitReader, *, is_error_resilient: bool) -> int:
+        """The slots that an inter frame references; all of them where the header does not simply list them."""
         if self.order_hint_bits and (is_error_resilient or bits.read(1)):  # frame_refs_short_signaling
             return ALL_SLOTS
         slots = 0
-        for _ in range(REFERENCES):
+        for _ in range(REFS_PER_FRAME):
             slots |= 1 << bits.read(3)
         return slots
 
 
-class Av1(References):
-    """Of one stream; where something is not understood everything is needed from there on."""
+class Av1(BitstreamParser):
+    """Parses temporal units; from the first one on that it does not understand, it says that everything is needed."""
 
     def __init__(self, extradata: bytes = b"") -> None:
         super().__init__(extradata)
-        self._sequence: Sequence | None = None
-        self._sequence_header = b""
+        self._sequence: SequenceHeader | None = None
+        self._sequence_obu = b""
         self._is_understood = True
         self._key_slots = 0
-        """Those that hold keyframes: showing one again fills all slots with it."""
+        """The slots that hold keyframes: showing one of them again refreshes all slots with it."""
 
-    def traits(self, packet: bytes, /) -> Traits:
-        """Read the headers of all frames of a temporal unit, 7.5."""
+    def parse(self, packet: bytes, /) -> ReferenceInfo:
+        """Parse the headers of all frames of a temporal unit, 7.5."""
         if self._is_understood:
             try:
-                return self._unit_traits(packet)
-            except (NotUnderstoodError, EOFError):
+                return self._parse_temporal_unit(packet)
+            except (UnsupportedSyntax, EOFError):
                 self._is_understood = False
-        return Traits()
+        return ReferenceInfo()
 
-    def _unit_traits(self, packet: bytes) -> Traits:
-        frames: list[Traits] = []
-        reads = writes = 0
-        has_sequence_header = restarts = False
-        for unit in open_bitstream_units(packet):
-            if unit.kind == SEQUENCE_HEADER:
-                self._learn(unit.content)
+    def _parse_temporal_unit(self, packet: bytes) -> ReferenceInfo:
+        frames: list[ReferenceInfo] = []
+        ref_slots = refresh_slots = 0
+        has_sequence_header = is_closed_rap = False
+        for obu in split_obus(packet):
+            if obu.type == SEQUENCE_HEADER:
+                self._note_sequence_header(obu.content)
                 has_sequence_header = True
-            elif unit.kind in (FRAME_HEADER, FRAME):
-                frame = self._frame(BitReader(unit.content[:HEADER_BYTES]))
-                restarts |= frame.restarts and not writes
-                reads |= frame.reads & ~writes
-                writes |= frame.writes
+            elif obu.type in (FRAME_HEADER, FRAME):
+                frame = self._parse_frame_header(BitReader(obu.content[:FRAME_HEADER_BYTES]))
+                is_closed_rap |= frame.is_closed_rap and not refresh_slots
+                ref_slots |= frame.ref_slots & ~refresh_slots
+                refresh_slots |= frame.refresh_slots
                 frames.append(frame)
-        restarts = restarts and has_sequence_header
-        return Traits(reads=reads, writes=writes, restarts=restarts, frames=tuple(frames))
+        return ReferenceInfo(
+            ref_slots=ref_slots,
+            refresh_slots=refresh_slots,
+            is_closed_rap=is_closed_rap and has_sequence_header,
+            frames=tuple(frames),
+        )
 
-    def without(self, packet: bytes, frames: set[int], /) -> bytes:
-        """Make padding, 5.7, of all units of these frames: decoders pass it over."""
-        left = bytearray(packet)
-        number = -1
-        for unit in open_bitstream_units(packet):
-            number += unit.kind in (FRAME_HEADER, FRAME)
-            if number in frames and unit.kind in (FRAME_HEADER, FRAME, TILE_GROUP, REDUNDANT_FRAME_HEADER):
-                left[unit.at] = left[unit.at] & ~TYPE_BITS | PADDING << TYPE_SHIFT
-        return bytes(left)
+    def drop_frames(self, packet: bytes, frames: set[int], /) -> bytes:
+        """Turn all OBUs of these frames into padding, 5.7, which decoders pass over."""
+        changed = bytearray(packet)
+        index = -1
+        for obu in split_obus(packet):
+            index += obu.type in (FRAME_HEADER, FRAME)
+            if index in frames and obu.type in (FRAME_HEADER, FRAME, TILE_GROUP, REDUNDANT_FRAME_HEADER):
+                changed[obu.at] = changed[obu.at] & ~TYPE_MASK | PADDING << TYPE_SHIFT
+        return bytes(changed)
 
-    def _learn(self, header: bytes) -> None:
-        if self._sequence is not None and header != self._sequence_header:
-            raise NotUnderstoodError
-        self._sequence_header, self._sequence = header, read_sequence(BitReader(header))
+    def _note_sequence_header(self, obu: bytes) -> None:
+        if self._sequence is not None and obu != self._sequence_obu:
+            raise UnsupportedSyntax("a sequence header that changes midway")
+        self._sequence_obu, self._sequence = obu, parse_sequence_header(BitReader(obu))
 
-    def _frame(self, bits: BitReader) -> Traits:
-        """uncompressed_header, 5.9.2, as far as the slots."""
+    def _parse_frame_header(self, bits: BitReader) -> ReferenceInfo:
+        """Read uncompressed_header, 5.9.2, as far as the slots."""
         if self._sequence is None:
-            raise NotUnderstoodError
+            raise UnsupportedSyntax("a frame before the first sequence header")
         if bits.read(1):  # show_existing_frame
             return self._shown_again(1 << bits.read(3))
-        kind, is_shown = bits.read(2), bits.read(1)
+        frame_type, is_shown = bits.read(2), bits.read(1)
         if not is_shown:
             bits.read(1)  # showable_frame
-        restarts = kind == KEY_FRAME and is_shown == 1
-        is_error_resilient = restarts or kind == SWITCH_FRAME or bits.read(1) == 1
-        is_intra = kind in (KEY_FRAME, INTRA_ONLY_FRAME)
-        self._sequence.skip_tools(bits, is_switch=kind == SWITCH_FRAME)
+        is_closed_rap = frame_type == KEY_FRAME and is_shown == 1
+        is_error_resilient = is_closed_rap or frame_type == SWITCH_FRAME or bits.read(1) == 1
+        is_intra = frame_type in (KEY_FRAME, INTRA_ONLY_FRAME)
+        self._sequence.skip_to_order_hint(bits, is_switch=frame_type == SWITCH_FRAME)
         if not (is_intra or is_error_resilient):
-            bits.read(3)  # primary_ref_frame: one of those that are read
-        writes = ALL_SLOTS if restarts or kind == SWITCH_FRAME else bits.read(SLOTS)
-        self._key_slots = self._key_slots | writes if kind == KEY_FRAME else self._key_slots & ~writes
+            bits.read(3)  # primary_ref_frame: one of those that are referenced
+        refreshes_all = is_closed_rap or frame_type == SWITCH_FRAME
+        refresh_slots = ALL_SLOTS if refreshes_all else bits.read(NUM_REF_FRAMES)
+        if frame_type == KEY_FRAME:
+            self._key_slots |= refresh_slots
+        else:
+            self._key_slots &= ~refresh_slots
         if is_intra:
-            return Traits(is_shown=is_shown == 1, reads=0, writes=writes, restarts=restarts)
-        reads = self._sequence.reads(bits, is_error_resilient=is_error_resilient)
-        return Traits(is_shown=is_shown == 1, reads=reads, writes=writes)
+            return ReferenceInfo(
+                is_output=is_shown == 1, ref_slots=0, refresh_slots=refresh_slots, is_closed_rap=is_closed_rap
+            )
+        ref_slots = self._sequence.ref_slots(bits, is_error_resilient=is_error_resilient)
+        return ReferenceInfo(is_output=is_shown == 1, ref_slots=ref_slots, refresh_slots=refresh_slots)
 
-    def _shown_again(self, slot: int) -> Traits:
+    def _shown_again(self, slot: int) -> ReferenceInfo:
+        """A frame that is shown from its slot; a keyframe then refreshes all slots, 7.21."""
         if not slot & self._key_slots:
-            return Traits(reads=slot, writes=0)
+            return ReferenceInfo(ref_slots=slot, refresh_slots=0)
         self._key_slots = ALL_SLOTS
-        return Traits(reads=slot)
+        return ReferenceInfo(ref_slots=slot)
 
 
-def read_sequence(bits: BitReader) -> Sequence:
-    """sequence_header_obu, 5.5.1.
+def parse_sequence_header(bits: BitReader) -> SequenceHeader:
+    """Read sequence_header_obu, 5.5.1.
 
     Raises:
-        NotUnderstoodError: still pictures, a decoder model, several operating points or frame numbers.
+        UnsupportedSyntax: still pictures, a decoder model, several operating points, or frame id numbers.
         EOFError: the header is cut off.
     """
-    bits.read(3)
-    if bits.read(2):  # a still picture
-        raise NotUnderstoodError
-    _skip_timing(bits)
+    bits.read(3)  # seq_profile
+    if bits.read(2):  # still_picture, reduced_still_picture_header
+        raise UnsupportedSyntax("a still picture")
+    _skip_timing_info(bits)
     has_display_delay = bits.read(1)
-    if bits.read(5):  # operating points, less one
-        raise NotUnderstoodError
-    bits.read(12)
-    if bits.read(5) > HIGH_LEVEL:
-        bits.read(1)
+    if bits.read(5):  # operating_points_cnt_minus_1
+        raise UnsupportedSyntax("several operating points")
+    bits.read(12)  # operating_point_idc
+    if bits.read(5) > LAST_LEVEL_WITHOUT_TIER:  # seq_level_idx
+        bits.read(1)  # seq_tier
     if has_display_delay and bits.read(1):
-        bits.read(4)
+        bits.read(4)  # initial_display_delay_minus_1
     width_bits, height_bits = bits.read(4) + 1, bits.read(4) + 1
     bits.read(width_bits + height_bits)
     if bits.read(1):  # frame_id_numbers_present_flag
-        raise NotUnderstoodError
-    bits.read(7)
+        raise UnsupportedSyntax("frame id numbers")
+    bits.read(7)  # use_128x128_superblock to enable_dual_filter
     has_order_hint = bits.read(1)
     if has_order_hint:
-        bits.read(2)
+        bits.read(2)  # enable_jnt_comp, enable_ref_frame_mvs
     screen_content_tools = SELECT if bits.read(1) else bits.read(1)
     integer_mv = SELECT
-    if screen_content_tools and not bits.read(1):
+    if screen_content_tools and not bits.read(1):  # seq_choose_integer_mv
         integer_mv = bits.read(1)
-    return Sequence(bits.read(3) + 1 if has_order_hint else 0, screen_content_tools, integer_mv)
+    return SequenceHeader(bits.read(3) + 1 if has_order_hint else 0, screen_content_tools, integer_mv)
 
 
-def _skip_timing(bits: BitReader) -> None:
-    """timing_info, 5.5.3."""
-    if bits.read(1):
-        bits.read(64)
-        if bits.read(1):
-            bits.unsigned()
-        if bits.read(1):  # decoder_model_info
-            raise NotUnderstoodError
+def _skip_timing_info(bits: BitReader) -> None:
+    """Read timing_info, 5.5.3, where it is present."""
+    if bits.read(1):  # timing_info_present_flag
+        bits.read(64)  # num_units_in_display_tick, time_scale
+        if bits.read(1):  # equal_picture_interval
+            bits.unsigned()  # num_ticks_per_picture_minus_1
+        if bits.read(1):  # decoder_model_info_present_flag
+            raise UnsupportedSyntax("a decoder model")
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class Obu:
     """An open bitstream unit."""
 
     at: int
-    """The place of its header in the packet."""
-    kind: int
+    """The offset of its header in the packet."""
+    type: int
     content: bytes
 
 
-def open_bitstream_units(packet: bytes) -> Iterator[Unit]:
-    """In their order, 5.3.
+def split_obus(packet: bytes) -> Iterator[Obu]:
+    """Split a packet into its open bitstream units, 5.3.
 
     Raises:
-        NotUnderstoodError: a unit without its size.
-        EOFError: a unit is cut off.
+        UnsupportedSyntax: a unit does not tell its size.
+        EOFError: a unit's size is cut off, or longer than it may be.
     """
     at = 0
     while at < len(packet):
         header = packet[at]
-        if not header & 2:
-            raise NotUnderstoodError
-        size, content_at = leb128(packet, at + (2 if header & 4 else 1))
-        yield Unit(at, (header & TYPE_BITS) >> TYPE_SHIFT, packet[content_at : content_at + size])
+        if not header & HAS_SIZE:
+            raise UnsupportedSyntax("a unit without its size")
+        size, content_at = leb128(packet, at + (2 if header & HAS_EXTENSION else 1))
+        yield Obu(at, (header & TYPE_MASK) >> TYPE_SHIFT, packet[content_at : content_at + size])
         at = content_at + size
 
 
 def leb128(content: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, 4.10.5, and the place behind it."""
+    """Read a number of seven bits per byte, 4.10.5.
+
+    Returns:
+        The number, and the offset after it.
+
+    Raises:
+        EOFError: it does not end in time.
+    """
     value = shift = 0
-    for place in range(at, len(content)):
+    for place in range(at, min(at + MAX_LEB128_BYTES, len(content))):
         value |= (content[place] & 127) << shift
         if not content[place] & 128:
             return value, place + 1

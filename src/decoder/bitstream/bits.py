@@ -1,10 +1,10 @@
-"""Reading single bits of codec headers."""
+"""Reads the bit fields of codec headers."""
 
 
 class BitReader:
-    """Reads big-endian bit fields, and the Exp-Golomb codes of ITU-T H.264, 9.1.
+    """Reads big-endian bit fields and the Exp-Golomb codes of ITU-T H.264, 9.1.
 
-    Every method raises EOFError behind the last bit.
+    Every method raises EOFError where the bits end before the field does.
     """
 
     def __init__(self, content: bytes) -> None:

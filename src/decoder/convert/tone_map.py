@@ -1,4 +1,4 @@
-"""PQ and HLG pictures, of a high dynamic range, as an ordinary screen shows them; child processes only."""
+"""Maps pictures of a high dynamic range (HDR), coded in PQ or HLG, to what an ordinary (SDR) screen shows."""
 
 from functools import cache
 
@@ -9,36 +9,38 @@ import numpy.typing as npt
 PQ, HLG = 16, 18
 BT2020, UNSPECIFIED = 9, 2
 WHITE_NITS = 203.0
-"""Diffuse white, ITU-R BT.2408: what becomes the screen's white."""
+"""Diffuse white, ITU-R BT.2408. It becomes the screen's white."""
 PEAK_NITS = 1000.0
-"""The usual mastering display's; what is brighter is as bright."""
+"""The peak of the usual mastering display. Anything brighter is clipped to it."""
 M1, M2 = 2610 / 16384, 2523 / 4096 * 128
 C1, C2, C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-"""Of the PQ curve, SMPTE ST 2084."""
+"""Constants of the PQ curve, SMPTE ST 2084."""
 A, B, C = 0.17883277, 0.28466892, 0.55991073
-"""Of the HLG curve, ITU-R BT.2100; below the middle of its signal it is a square."""
+"""Constants of the HLG curve, ITU-R BT.2100. Below the middle of its signal the curve is a square."""
 MIDDLE = 0.5
 SRGB_TOE = 0.0031308
 LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32)
 """Linear light of BT.2020 to BT.709, ITU-R BT.2407."""
 CODES = 65_536
+"""How many values a sample of 16 bits has."""
 
 
-def is_high_range(transfer: int) -> bool:
-    """Whether pictures of a transfer characteristic need `to_standard_range`."""
+def is_hdr(transfer: int) -> bool:
+    """Whether pictures with a transfer characteristic need `to_sdr`."""
     return transfer in (PQ, HLG)
 
 
-def to_standard_range(pixels: npt.NDArray[np.uint16], transfer: int, primaries: int) -> npt.NDArray[np.uint8]:
+def to_sdr(pixels: npt.NDArray[np.uint16], transfer: int, primaries: int) -> npt.NDArray[np.uint8]:
     """Return sRGB uint8 (H, W, 3) for RGB uint16 (H, W, 3) coded in PQ or HLG.
 
-    Brightness above the knee of ITU-R BT.2390's curve is compressed; all channels alike, so that no hue turns.
+    Brightness above the knee of ITU-R BT.2390's curve is compressed. All channels of a pixel are multiplied by the same
+    factor, which keeps its hue.
     """
     light = _linear(transfer)[pixels]
     if transfer == HLG:
         light *= (light @ LUMA)[..., None] ** np.float32(0.2) * np.float32(PEAK_NITS / WHITE_NITS)
-    if primaries in (BT2020, UNSPECIFIED):  # ITU-R BT.2100 knows no others
+    if primaries in (BT2020, UNSPECIFIED):  # ITU-R BT.2100 has no other primaries
         light = np.maximum(light @ TO_BT709.T, 0)
     levels, factors = _compression()
     light *= np.interp(light.max(-1), levels, factors).astype(np.float32)[..., None]
@@ -48,7 +50,7 @@ def to_standard_range(pixels: npt.NDArray[np.uint16], transfer: int, primaries: 
 
 @cache
 def _linear(transfer: int) -> npt.NDArray[np.float32]:
-    """Light for every code: of PQ in units of diffuse white, of HLG the scene's, from 0 to 1."""
+    """Linear light for every code: for PQ in units of diffuse white, for HLG that of the scene, from 0 to 1."""
     signal = np.arange(CODES) / (CODES - 1)
     if transfer == PQ:
         light = _nits(signal) / WHITE_NITS
@@ -59,7 +61,7 @@ def _linear(transfer: int) -> npt.NDArray[np.float32]:
 
 @cache
 def _compression() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Levels of light, and by how much to multiply light whose strongest channel has that level; BT.2390-11, 5.4.1."""
+    """Levels of light, and the factor for pixels whose strongest channel has that level, ITU-R BT.2390-11, 5.4.1."""
     levels = np.linspace(0, 1, 1024)[1:] ** 2 * PEAK_NITS / WHITE_NITS
     peak = _signal(np.array(PEAK_NITS))
     source = _signal(levels * WHITE_NITS) / peak
@@ -73,7 +75,7 @@ def _compression() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
 
 @cache
 def _display_codes() -> npt.NDArray[np.uint8]:
-    """The sRGB code for every level of light, IEC 61966-2-1."""
+    """The sRGB code for every level of linear light, IEC 61966-2-1."""
     light = np.arange(CODES) / (CODES - 1)
     signal = np.where(light <= SRGB_TOE, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.asarray(np.rint(255 * signal), np.uint8)

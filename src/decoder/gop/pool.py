@@ -1,8 +1,8 @@
-"""Decodes pieces of a stream on all cores, or on the GPU; child processes only.
+"""Decodes the segments of a stream on all cores, or on the GPU.
 
-Whole groups of pictures are decoded side by side, each by a decoder of one thread: nothing waits for anything, where
-the threads of one decoder wait for each other's pictures. Pieces of longer groups go one after the other to one
-decoder that has all threads.
+Closed GOPs are decoded in parallel, each by a decoder with one thread: none waits for another, whereas the threads of
+one decoder wait for each other's pictures. The segments of longer GOPs go in sequence to one decoder that has all
+threads.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,45 +21,26 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from decoder.container.open import END, TimedFrame, decode_packet, open_video
+from decoder.container.frames import FLUSH, TimedFrame, decode_packet
+from decoder.container.open import open_video
 from decoder.convert.rgb import PictureConverter
-from decoder.gop.select import Piece
-from protocol import DecodePlan
+from decoder.gop.select import GopSegment
+from protocol import DecodeOrder
 
-PICTURES_A_DECODER = 17
-"""The most that a decoder holds: the sixteen that others may refer to, and the one in work."""
-BYTES_A_PIXEL = 3
+PICTURES_PER_DECODER = 17
+"""The most that a decoder holds: sixteen reference pictures and the current one."""
+BYTES_PER_PIXEL = 3
 """Of 4:2:0 with 10 bits."""
 MAX_HELD_BYTES = 2 * 2**30
-WAITING_BYTES_A_DECODER = 2**26
-"""Of pictures of groups that are ahead of their turn: of a film of few pictures a second, hundreds of a group wait."""
+READ_AHEAD_BYTES_PER_DECODER = 2**26
+"""The budget for converted pictures of GOPs that were decoded ahead of their turn: in a film with few pictures per
+second hundreds of pictures of one GOP wait."""
 GPU_PIXEL_FORMAT = "cuda"
 
 
-def planned_stream(container: InputContainer, plan: DecodePlan, threads: int) -> VideoStream:
-    """A plan's stream in its file, with a decoder of so many threads."""
-    stream = container.streams[plan.stream_index]
-    assert isinstance(stream, VideoStream)  # the scan chose it
-    stream.codec_context.thread_count = threads
-    stream.thread_type = "AUTO"
-    if plan.fast:
-        stream.codec_context.options |= {"skip_loop_filter": "all"}
-    return stream
-
-
-def side_by_side(threads: int, height_px: int, width_px: int) -> int:
-    """How many decoders of one thread to run at once: as many as there are threads, and room for their pictures."""
-    held_bytes = PICTURES_A_DECODER * BYTES_A_PIXEL * height_px * width_px
-    return max(1, min(threads, MAX_HELD_BYTES // max(1, held_bytes)))
-
-
-class GpuUnused(RuntimeError):
-    """The GPU cannot decode this stream."""
-
-
 @dataclass(frozen=True, slots=True)
-class Converted:
-    """A picture of its final size, with its time and duration in ticks."""
+class ConvertedPicture:
+    """A picture in its final size. pixels is uint8 (height_px, width_px, 3) RGB; pts and duration are in ticks."""
 
     pts: int
     duration: int
@@ -66,115 +48,147 @@ class Converted:
     pixels: npt.NDArray[np.uint8]
 
 
+DecodedPicture: TypeAlias = TimedFrame | ConvertedPicture
+
+
+class GpuUnused(RuntimeError):
+    """libav decodes on the CPU what the GPU was ordered to decode."""
+
+
+def prepared_stream(container: InputContainer, order: DecodeOrder, threads: int) -> VideoStream:
+    """The ordered stream of a container, with its decoder set up for a number of threads."""
+    stream = container.streams[order.info.stream_index]
+    assert isinstance(stream, VideoStream)  # decoder.probe chose it
+    stream.codec_context.thread_count = threads
+    stream.thread_type = "AUTO"
+    if order.skip_loop_filter:
+        stream.codec_context.options |= {"skip_loop_filter": "all"}
+    return stream
+
+
+def parallel_decoders(threads: int, height_px: int, width_px: int) -> int:
+    """How many decoders of one thread run in parallel: one per thread, if the pictures that they hold have room."""
+    held_bytes = PICTURES_PER_DECODER * BYTES_PER_PIXEL * height_px * width_px
+    return max(1, min(threads, MAX_HELD_BYTES // max(1, held_bytes)))
+
+
 class Decoder:
-    """One decoder of a plan's stream."""
+    """One libav decoder of the ordered stream, with a number of threads; see DecoderPool."""
 
-    def __init__(self, plan: DecodePlan, threads: int) -> None:
+    def __init__(self, path: str, order: DecodeOrder, threads: int, *, on_gpu: bool) -> None:
         # One CUDA context for all streams of a file: each would take hundreds of megabytes beside the engine.
-        hwaccel = HWAccel("cuda", options={"primary_ctx": "1"}) if plan.on_gpu else None
-        with open_video(plan.path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
-            self._decoder = planned_stream(container, plan, threads).codec_context
-        self._on_gpu = plan.on_gpu
-        self._converter = PictureConverter(plan.height_px, plan.width_px, plan.codec)
+        hwaccel = HWAccel("cuda", options={"primary_ctx": "1"}) if on_gpu else None
+        with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
+            self._decoder = prepared_stream(container, order, threads).codec_context
+        self._on_gpu = on_gpu
+        self._converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
 
-    def frames(self, piece: Piece) -> Iterator[TimedFrame]:
-        """Decode a piece that follows the one before; a decoder with threads gives some of its pictures later.
+    def decode(self, segment: GopSegment) -> Iterator[TimedFrame]:
+        """Decode the next segment; a decoder with several threads returns some of its pictures with later segments.
 
         Raises:
-            GpuUnused: libav decodes on the CPU what the GPU should.
+            GpuUnused: libav decodes on the CPU what the GPU should decode.
         """
-        for packet in chain(piece.packets, END if piece.ends_group else ()):
+        for packet in chain(segment.packets, FLUSH if segment.ends_gop else ()):
             for timed in decode_packet(self._decoder, packet):
                 if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
                     raise GpuUnused
                 yield timed
-        if piece.ends_group:
+        if segment.ends_gop:
             self._decoder.flush_buffers()
 
-    def rest(self) -> Iterator[TimedFrame]:
+    def drain(self) -> Iterator[TimedFrame]:
         """The pictures that the decoder still holds."""
         yield from decode_packet(self._decoder, None)
 
-    def wanted_pictures(self, group: Piece) -> list[Converted]:
-        """Decode a whole group, and convert what is wanted of it: all, where times were not what the packets said."""
-        if not group.packets:
+    def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
+        """Decode a closed GOP and convert its wanted pictures, or all where the packets' times were not the pictures'.
+
+        Raises:
+            GpuUnused: see decode.
+        """
+        if not segment.packets:
             return []
-        found = [self._converted(timed) for timed in self.frames(group) if _is_wanted(timed, group.wanted_pts)]
-        if group.wanted_pts is None or len(found) == len(group.wanted_pts):
+        wanted_pts = segment.wanted_pts
+        timed_frames = self.decode(segment)
+        found = [self._convert(timed) for timed in timed_frames if wanted_pts is None or timed.pts in wanted_pts]
+        if wanted_pts is None or len(found) == len(wanted_pts):
             return found
-        return [self._converted(timed) for timed in self.frames(group)]
+        return [self._convert(timed) for timed in self.decode(segment)]
 
-    def _converted(self, timed: TimedFrame) -> Converted:
-        return Converted(timed.pts, timed.duration, timed.is_damaged, self._converter.convert(timed.frame))
-
-
-def _is_wanted(timed: TimedFrame, wanted_pts: frozenset[int] | None) -> bool:
-    return wanted_pts is None or timed.pts in wanted_pts
+    def _convert(self, timed: TimedFrame) -> ConvertedPicture:
+        return ConvertedPicture(timed.pts, timed.duration, timed.is_damaged, self._converter.convert(timed.frame))
 
 
-class Ahead:
-    """Groups that are decoded side by side before it is their turn: some, and no more than their pictures have room."""
+class ReadAheadQueue:
+    """Closed GOPs that are decoded before it is their turn: bounded in number, and in the size of their pictures."""
 
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
-        self._groups: deque[tuple[Future[list[Converted]], int]] = deque()
+    def __init__(self, parallel: int) -> None:
+        self._parallel = parallel
+        self._gops: deque[tuple[Future[list[ConvertedPicture]], int]] = deque()
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self._gops)
 
     def has_room_for(self, size_bytes: int) -> bool:
-        """Whether a group may come along whose pictures are expected to take so much."""
-        waiting_bytes = sum(group_bytes for _, group_bytes in self._groups)
-        room_bytes = self._at_once * WAITING_BYTES_A_DECODER
-        return len(self._groups) <= self._at_once and waiting_bytes + size_bytes <= room_bytes
+        """Whether another GOP may be added whose pictures are expected to take this much memory."""
+        queued_bytes = sum(gop_bytes for _, gop_bytes in self._gops)
+        budget_bytes = self._parallel * READ_AHEAD_BYTES_PER_DECODER
+        return len(self._gops) <= self._parallel and queued_bytes + size_bytes <= budget_bytes
 
-    def put(self, group: Future[list[Converted]], size_bytes: int) -> None:
-        """Add the last in order."""
-        self._groups.append((group, size_bytes))
+    def put(self, gop: Future[list[ConvertedPicture]], size_bytes: int) -> None:
+        """Add a GOP at the end."""
+        self._gops.append((gop, size_bytes))
 
-    def pictures(self) -> Iterator[Converted]:
-        """Wait for the first group in order, and let go of each picture as it is taken."""
-        pictures = self._groups.popleft()[0].result()[::-1]
+    def take(self) -> Iterator[ConvertedPicture]:
+        """Wait for the first GOP; each of its pictures is released as the next one is taken."""
+        pictures = self._gops.popleft()[0].result()[::-1]
         while pictures:
             yield pictures.pop()
 
 
-class Decoders:
-    """All decoders of a plan; made when they are first needed.
+class DecoderPool:
+    """All decoders for an order; each is made when it is first needed.
 
     Args:
-        plan: what to decode.
-        at_once: how many groups are decoded side by side; one means in order, with all threads or by the GPU.
+        path: local file.
+        order: what is decoded.
+        parallel: how many GOPs are decoded in parallel; with 1 all segments are decoded in sequence, with all threads
+            or on the GPU.
+        on_gpu: decode on the GPU, or fail.
     """
 
-    def __init__(self, plan: DecodePlan, at_once: int) -> None:
-        self._plan, self._at_once = plan, at_once
+    def __init__(self, path: str, order: DecodeOrder, parallel: int, *, on_gpu: bool) -> None:
+        self._path, self._order, self._parallel, self._on_gpu = path, order, parallel, on_gpu
         self._of_thread = threading.local()
 
-    def pictures(self, pieces: Iterator[Piece]) -> Iterator[TimedFrame | Converted]:
-        """Decode pieces, in order; of whole groups only the wanted pictures come."""
-        ahead = Ahead(self._at_once)
-        in_order: Decoder | None = None
-        with ThreadPoolExecutor(self._at_once) as pool:
-            for piece in pieces:
-                if piece.is_whole and self._at_once > 1:
-                    size_bytes = piece.pictures_expected * self._plan.picture_bytes
-                    while ahead and not ahead.has_room_for(size_bytes):
-                        yield from ahead.pictures()
-                    ahead.put(pool.submit(self._wanted_pictures, piece), size_bytes)
+    def decode(self, segments: Iterator[GopSegment]) -> Iterator[DecodedPicture]:
+        """Decode segments and return their pictures in order; of closed GOPs only the wanted ones, converted."""
+        queue = ReadAheadQueue(self._parallel)
+        in_sequence: Decoder | None = None
+        with ThreadPoolExecutor(self._parallel) as executor:
+            for segment in segments:
+                if segment.is_closed_gop and self._parallel > 1:
+                    size_bytes = segment.expected_pictures * self._order.picture_bytes
+                    while queue and not queue.has_room_for(size_bytes):
+                        yield from queue.take()
+                    queue.put(executor.submit(self._decode_closed_gop, segment), size_bytes)
                     continue
-                while ahead:
-                    yield from ahead.pictures()
-                if in_order is None:
-                    in_order = Decoder(self._plan, self._plan.threads)
-                yield from in_order.frames(piece)
-            while ahead:
-                yield from ahead.pictures()
-        if in_order is not None:
-            yield from in_order.rest()
+                while queue:
+                    yield from queue.take()
+                if in_sequence is None:
+                    in_sequence = self._new_decoder(self._order.threads)
+                yield from in_sequence.decode(segment)
+            while queue:
+                yield from queue.take()
+        if in_sequence is not None:
+            yield from in_sequence.drain()
 
-    def _wanted_pictures(self, group: Piece) -> list[Converted]:
+    def _decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
         if not hasattr(self._of_thread, "decoder"):
-            self._of_thread.decoder = Decoder(self._plan, threads=1)
+            self._of_thread.decoder = self._new_decoder(threads=1)
         decoder: Decoder = self._of_thread.decoder
-        return decoder.wanted_pictures(group)
+        return decoder.decode_closed_gop(segment)
+
+    def _new_decoder(self, threads: int) -> Decoder:
+        return Decoder(self._path, self._order, threads, on_gpu=self._on_gpu)

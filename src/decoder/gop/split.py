@@ -1,7 +1,4 @@
-"""A stream's packets in groups of pictures that are decoded by themselves, reduced to what is needed.
-
-Child processes only.
-"""
+"""Splits a stream's packets into GOPs, and reduces each to the packets that are needed."""
 
 from __future__ import annotations
 
@@ -11,114 +8,115 @@ from dataclasses import replace
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from decoder.bitstream.base import References
-from decoder.container.packets import is_reconfiguring, packet_time
-from decoder.gop.select import Coded, Instants, Piece, Screen, needed_piece
+from decoder.bitstream.base import BitstreamParser
+from decoder.container.packets import is_reconfiguring
+from decoder.container.pts import packet_pts
+from decoder.gop.access_unit import AccessUnit
+from decoder.gop.select import DisplayIntervals, GopSegment, select_needed
+from decoder.grid import Grid
 
-MAX_AHEAD_PACKETS = 300
-MAX_AHEAD_BYTES = 32 * 2**20
-"""How far to read ahead for the end of a group of pictures; longer groups come in several pieces."""
+MAX_HELD_PACKETS = 300
+MAX_HELD_BYTES = 32 * 2**20
+"""How far to read ahead for the end of a GOP; a longer one is split into several segments."""
 
 
-def needed_pieces(
-    packets: Iterator[Packet[VideoStream]], instants: Instants, references: References
-) -> Iterator[Piece]:
-    """Choose what to decode for the pictures on screen at the instants, and for the first one behind the last instant.
+def needed_segments(
+    packets: Iterator[Packet[VideoStream]], grid: Grid, parser: BitstreamParser
+) -> Iterator[GopSegment]:
+    """Choose what to decode for the pictures on screen at the instants, and for the first picture after the last one.
 
-    That one tells that there are no more.
+    That picture ends the display interval of the one before it.
     """
-    groups, last_dts = _Groups(instants), None
+    splitter, last_dts = _GopSplitter(grid), None
     for packet in packets:
         if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
-            yield groups.undecided()
-            yield Piece([packet], None, starts_afresh=False, ends_group=False)
-            yield from _blindly(packets)
+            yield splitter.flush_undecided()
+            yield _undecided(packet)
+            yield from map(_undecided, packets)
             return
         last_dts = packet.dts if packet.dts is not None else last_dts
-        if is_reconfiguring(packet):  # what is behind it is for the decoder that decodes all
-            references = References()
-        yield from groups.add(_coded(packet, references))
-        if groups.are_over:
+        if is_reconfiguring(packet):  # the packets from here on are for the decoder that decodes everything
+            parser = BitstreamParser()
+        yield from splitter.add(_access_unit(packet, parser))
+        if splitter.is_complete:
             return
-    yield from groups.rest()
+    yield from splitter.drain()
 
 
-def _blindly(packets: Iterator[Packet[VideoStream]]) -> Iterator[Piece]:
-    """Pieces of a stream whose clock jumps: no time says any more what it is next to."""
-    for packet in packets:
-        yield Piece([packet], None, starts_afresh=False, ends_group=False)
+def _undecided(packet: Packet[VideoStream]) -> GopSegment:
+    """A packet of a stream whose clock jumps: no time tells any more what it is shown next to."""
+    return GopSegment([packet], None, starts_gop=False, ends_gop=False)
 
 
-def _coded(packet: Packet[VideoStream], references: References) -> Coded:
-    traits = references.traits(bytes(packet))
-    traits = replace(traits, is_shown=False) if packet.is_discard else traits
-    return Coded(packet, packet_time(packet), traits, references)
+def _access_unit(packet: Packet[VideoStream], parser: BitstreamParser) -> AccessUnit:
+    info = parser.parse(bytes(packet))
+    info = replace(info, is_output=False) if packet.is_discard else info
+    return AccessUnit(packet, packet_pts(packet), info, parser)
 
 
-class _Groups:
-    """The packets of the group in work, until it ends or is too long to be held."""
+class _GopSplitter:
+    """Holds the access units of the current GOP until it ends or becomes too long."""
 
-    def __init__(self, instants: Instants) -> None:
-        self._instants = instants
-        self._group: list[Coded] = []
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._units: list[AccessUnit] = []
         self._size_bytes = 0
-        self._starts_afresh = False
-        self._opened: int | None = None
-        """Where in the group a picture stands that opens another, if the pictures that lead it are not needed."""
-        self.are_over = False
-        """The picture behind the last instant has come."""
+        self._starts_gop = False
+        self._open_rap: int | None = None
+        """The index of an open random access point among the units. A GOP starts there if no leading picture of it is
+        needed."""
+        self.is_complete = False
+        """The first picture after the last instant has come."""
 
-    def add(self, coded: Coded) -> Iterator[Piece]:
-        """Take the next packet; the pieces that end before it."""
-        if self._opened is not None and not coded.precedes(self._group[self._opened]):
-            yield from self._part_before(self._opened, coded)
-            self._opened = None
-        if self.are_over:
+    def add(self, unit: AccessUnit) -> Iterator[GopSegment]:
+        """Take the next access unit, and return the segments that end before it."""
+        if self._open_rap is not None and not unit.is_shown_before(self._units[self._open_rap]):
+            yield from self._split_at_open_rap(self._open_rap, unit)
+            self._open_rap = None
+        if self.is_complete:
             return
-        if coded.traits.restarts and self._group:
-            yield self._piece(self._group, [coded], ends_group=True)
-            self._begin([], starts_afresh=False)
-        elif len(self._group) >= MAX_AHEAD_PACKETS or self._size_bytes >= MAX_AHEAD_BYTES:
-            half = len(self._group) // 2
-            yield self._piece(self._group[:half], self._group[half:], ends_group=False)
-            self._begin(self._group[half:], starts_afresh=False)
-        if not self._group:
-            self._starts_afresh = coded.traits.restarts
-        elif coded.traits.restarts_open:
-            self._opened = len(self._group)
-        self._group.append(coded)
-        self._size_bytes += coded.packet.size
+        if unit.info.is_closed_rap and self._units:
+            yield self._segment(self._units, [unit], ends_gop=True)
+            self._begin([], starts_gop=False)
+        elif len(self._units) >= MAX_HELD_PACKETS or self._size_bytes >= MAX_HELD_BYTES:
+            half = len(self._units) // 2
+            yield self._segment(self._units[:half], self._units[half:], ends_gop=False)
+            self._begin(self._units[half:], starts_gop=False)
+        if not self._units:
+            self._starts_gop = unit.info.is_closed_rap
+        elif unit.info.is_open_rap:
+            self._open_rap = len(self._units)
+        self._units.append(unit)
+        self._size_bytes += unit.packet.size
 
-    def rest(self) -> Iterator[Piece]:
-        """What is left at the stream's end."""
-        if self._group:
-            yield self._piece(self._group, [], ends_group=True)
+    def drain(self) -> Iterator[GopSegment]:
+        """What is left at the end of the stream."""
+        if self._units:
+            yield self._segment(self._units, [], ends_gop=True)
 
-    def undecided(self) -> Piece:
-        """The group in work, all of it."""
-        return Piece([coded.packet for coded in self._group], None, self._starts_afresh, ends_group=False)
+    def flush_undecided(self) -> GopSegment:
+        """All packets of the current GOP, without a choice among them."""
+        return GopSegment([unit.packet for unit in self._units], None, self._starts_gop, ends_gop=False)
 
-    def _part_before(self, opened: int, following: Coded) -> Iterator[Piece]:
-        """End the group before the picture that opens another, if that leaves out nothing but unwanted pictures.
+    def _split_at_open_rap(self, index: int, following: AccessUnit) -> Iterator[GopSegment]:
+        """End the GOP before an open random access point, if only unwanted pictures are lost by that.
 
         Args:
-            opened: where the opening picture stands; all behind it lead it.
-            following: the first packet that does not.
+            index: of the random access point; the units after it are its leading pictures.
+            following: the first access unit that is none of them.
         """
-        screen = Screen([*self._group, following], self._instants)
-        opening, leading = self._group[opened], self._group[opened + 1 :]
-        if any(map(screen.wants, leading)) or not all(coded.precedes(opening) for coded in self._group[:opened]):
+        intervals = DisplayIntervals([*self._units, following], self._grid)
+        rap, leading = self._units[index], self._units[index + 1 :]
+        if any(map(intervals.is_wanted, leading)) or not all(unit.is_shown_before(rap) for unit in self._units[:index]):
             return
-        yield self._piece(self._group[:opened], self._group[opened:], ends_group=True)
-        self._begin([opening], starts_afresh=True)
+        yield self._segment(self._units[:index], self._units[index:], ends_gop=True)
+        self._begin([rap], starts_gop=True)
 
-    def _begin(self, group: list[Coded], *, starts_afresh: bool) -> None:
-        self._group, self._starts_afresh, self._opened = group, starts_afresh, None
-        self._size_bytes = sum(coded.packet.size for coded in group)
+    def _begin(self, units: list[AccessUnit], *, starts_gop: bool) -> None:
+        self._units, self._starts_gop, self._open_rap = units, starts_gop, None
+        self._size_bytes = sum(unit.packet.size for unit in units)
 
-    def _piece(self, group: list[Coded], following: list[Coded], *, ends_group: bool) -> Piece:
-        piece, is_last = needed_piece(
-            group, following, self._instants, starts_afresh=self._starts_afresh, ends_group=ends_group
-        )
-        self.are_over = is_last and ends_group
-        return piece
+    def _segment(self, units: list[AccessUnit], following: list[AccessUnit], *, ends_gop: bool) -> GopSegment:
+        segment, is_last = select_needed(units, following, self._grid, starts_gop=self._starts_gop, ends_gop=ends_gop)
+        self.is_complete = is_last and ends_gop
+        return segment

@@ -1,4 +1,4 @@
-"""Files that were put one behind the other: all their pictures come, at times that go on."""
+"""Concatenated files: all their pictures come, on one continuous clock."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -9,15 +9,15 @@ from clips import H264, HEIGHT_PX, HEVC, WIDTH_PX, ClipStore, ffmpeg, number_in,
 from config import Settings
 from errors import UnsupportedCodec
 from frame_extractor import FrameExtractor
-from records import Chunk, LocalVideo, Sampling, VideoInfo
+from records import Chunk, LocalVideo, SampleGrid, VideoInfo
 from video_processor import VideoProcessor
 
 FLV_HEADER_BYTES = 13
-CLOSED_GROUPS = f"{H264} -sc_threshold 0"
+CLOSED_GOPS = f"{H264} -sc_threshold 0"
 
 
-def sampling_of(info: VideoInfo, fps: int = 25) -> Sampling:
-    return Sampling(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
+def sampling_of(info: VideoInfo, fps: int = 25) -> SampleGrid:
+    return SampleGrid(info.start_s, Fraction(fps), HEIGHT_PX, WIDTH_PX)
 
 
 def whole(info: VideoInfo) -> Chunk:
@@ -31,14 +31,14 @@ async def numbers_shown(extractor: FrameExtractor, path: Path, info: VideoInfo, 
 
 
 def appended(clips: ClipStore, name: str, second: Path) -> Path:
-    """The file of a clip, and another one's behind it."""
+    """A clip followed by another file."""
     head_bytes = FLV_HEADER_BYTES if name.endswith(".flv") else 0
     content = clips.clip(name).path.read_bytes() + second.read_bytes()[head_bytes:]
     return clips.write(f"joined-{second.stem}-{name}", content)
 
 
 @pytest.mark.parametrize("name", ["h264.ts", "hevc.ts", "mpeg2.ts", "mpeg2.mpg", "h264.flv"])
-async def test_where_the_clock_starts_anew_times_go_on(name: str, clips: ClipStore, extractor: FrameExtractor):
+async def test_concatenated_files_have_one_continuous_clock(name: str, clips: ClipStore, extractor: FrameExtractor):
     path = appended(clips, name, clips.clip(name).path)
     info = await extractor.get_video_info(path)
 
@@ -48,10 +48,8 @@ async def test_where_the_clock_starts_anew_times_go_on(name: str, clips: ClipSto
     assert await numbers_shown(extractor, path, info, late) == list(range(25, 50))
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [("h264.flv", CLOSED_GROUPS), ("h264.ts", CLOSED_GROUPS), ("hevc.ts", HEVC)]
-)
-async def test_pictures_that_change_size_midway_all_come_out_in_the_planned_size(
+@pytest.mark.parametrize(("name", "options"), [("h264.flv", CLOSED_GOPS), ("h264.ts", CLOSED_GOPS), ("hevc.ts", HEVC)])
+async def test_pictures_that_change_size_midway_are_all_delivered_in_the_ordered_size(
     name: str, options: str, clips: ClipStore, extractor: FrameExtractor
 ):
     smaller = clips.encode(f"smaller-{name}", f"{options} -output_ts_offset 10", numbered_pictures()[:, ::2, ::2])
@@ -65,7 +63,7 @@ async def test_pictures_that_change_size_midway_all_come_out_in_the_planned_size
     assert late == list(range(50, 75))
 
 
-async def test_what_is_not_seekable_is_not_cut(clips: ClipStore, extractor: FrameExtractor, tmp_path: Path):
+async def test_a_file_that_is_not_seekable_cannot_be_split(clips: ClipStore, extractor: FrameExtractor, tmp_path: Path):
     path = appended(clips, "h264.ts", clips.clip("h264.ts").path)
     info = await extractor.get_video_info(path)
     processor = VideoProcessor(Settings(media_timeout_s=30), extractor)
@@ -80,7 +78,7 @@ async def test_a_gap_of_hours_shows_the_picture_before_it_and_costs_no_pixels(
     after = clips.copy("ten-hours-later.ts", "h264.ts", "-i {} -c copy -output_ts_offset 36000")
     gapped = clips.write("gapped.ts", clips.clip("h264.ts").path.read_bytes() + after.read_bytes())
     info = await extractor.get_video_info(gapped)
-    sampling = Sampling(info.start_s, Fraction(1, 100), HEIGHT_PX, WIDTH_PX)
+    sampling = SampleGrid(info.start_s, Fraction(1, 100), HEIGHT_PX, WIDTH_PX)
 
     batch = await extractor.extract_frames(gapped, info, sampling, Chunk(0, 10, 35_000, 35_000))
 

@@ -1,0 +1,126 @@
+"""H.264. Sections are those of ITU-T H.264."""
+
+from decoder.bitstream.base import ALL_SLOTS, ReferenceInfo
+from decoder.bitstream.bits import BitReader
+from decoder.bitstream.nal import (
+    CONFIGURATION_VERSION,
+    NalParser,
+    counted_units,
+    nal_units,
+    without_emulation_prevention,
+)
+
+EXTENSION_BYTE = 255
+"""An SEI type or size of this value goes on in the next byte, 7.3.2.3.1."""
+EXACT_AT_ONCE = 0b1100_0000
+"""The first bits of a recovery point, D.1.8, whose recovery_frame_cnt is 0 and whose exact_match_flag is set."""
+CHROMA_444 = 3
+NUM_4X4_LISTS = 6
+"""The first scaling lists have 4x4 entries, those after them 8x8."""
+
+
+class H264(NalParser):
+    """nal_ref_idc is 0 in all slices of a non-reference picture, 7.4.1.
+
+    That is not used where fields are coded: a packet may then hold one field, and its frame needs the other one.
+    """
+
+    SEI, SPS, PPS = 6, 7, 8
+    RECOVERY_POINT = 6
+    IDR_SLICE, SLICES = 5, (1, 5)
+    RECORD_BYTES = 6
+    """Size of a configuration record up to its parameter sets, ISO/IEC 14496-15, 5.3.3.1."""
+    HIGH_PROFILES = frozenset([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135])
+    """Values of profile_idc with which a sequence parameter set tells chroma format and scaling lists, 7.3.2.1.1."""
+
+    def __init__(self, extradata: bytes = b"") -> None:
+        self._may_have_fields = False
+        super().__init__(extradata)
+
+    @staticmethod
+    def unit_type(unit: bytes) -> int:
+        """nal_unit_type."""
+        return unit[0] & 31
+
+    @staticmethod
+    def is_slice(unit: bytes) -> bool:
+        """Whether the unit is a coded slice without data partitioning."""
+        return unit[0] & 31 in H264.SLICES
+
+    def parse_slice(self, unit: bytes, preceding: list[bytes], /) -> ReferenceInfo:
+        """nal_ref_idc tells whether the picture is referenced; an IDR picture is a closed RAP."""
+        if self._may_have_fields:
+            return ReferenceInfo()
+        recovers = any(self.unit_type(other) == self.SEI and self._recovers_at_once(other) for other in preceding)
+        return ReferenceInfo(
+            refresh_slots=ALL_SLOTS if unit[0] >> 5 else 0,
+            is_closed_rap=self.unit_type(unit) == self.IDR_SLICE,
+            is_open_rap=recovers,
+        )
+
+    def _recovers_at_once(self, sei: bytes) -> bool:
+        """Whether an SEI message, 7.3.2.3.1, says that all pictures from this one on are exact, D.1.8."""
+        payload = without_emulation_prevention(sei[1:])
+        at = 0
+        while at + 2 < len(payload):
+            payload_type, payload_size, at = payload[at], payload[at + 1], at + 2
+            if EXTENSION_BYTE in (payload_type, payload_size):
+                return False
+            if payload_type == self.RECOVERY_POINT and payload[at] & EXACT_AT_ONCE == EXACT_AT_ONCE:
+                return True
+            at += payload_size
+        return False
+
+    def parse_sps(self, unit: bytes) -> None:
+        """Look for coded fields; a set that cannot be read may allow them."""
+        try:
+            frame_mbs_only = self._frame_mbs_only(BitReader(without_emulation_prevention(unit[1:])))
+        except EOFError:
+            frame_mbs_only = False
+        self._may_have_fields |= not frame_mbs_only
+
+    @staticmethod
+    def _configuration(extradata: bytes) -> tuple[int, list[bytes]]:
+        if not extradata.startswith(CONFIGURATION_VERSION) or len(extradata) <= H264.RECORD_BYTES:
+            return 0, list(nal_units(extradata, 0))
+        sps_units, at = counted_units(extradata, H264.RECORD_BYTES, extradata[5] & 31)
+        pps_units, _ = counted_units(extradata, at + 1, extradata[at] if at < len(extradata) else 0)
+        return (extradata[4] & 3) + 1, sps_units + pps_units
+
+    def _frame_mbs_only(self, bits: BitReader) -> bool:
+        """Read seq_parameter_set_data, 7.3.2.1.1, as far as frame_mbs_only_flag."""
+        profile_idc = bits.read(24) >> 16
+        bits.unsigned()  # seq_parameter_set_id
+        if profile_idc in self.HIGH_PROFILES:
+            self._skip_chroma_and_scaling(bits)
+        bits.unsigned()  # log2_max_frame_num_minus4
+        pic_order_cnt_type = bits.unsigned()
+        if pic_order_cnt_type == 0:
+            bits.unsigned()  # log2_max_pic_order_cnt_lsb_minus4
+        elif pic_order_cnt_type == 1:
+            bits.read(1), bits.signed(), bits.signed()
+            for _ in range(bits.unsigned()):
+                bits.signed()  # offset_for_ref_frame
+        # max_num_ref_frames, gaps_in_frame_num_value_allowed_flag, width and height
+        bits.unsigned(), bits.read(1), bits.unsigned(), bits.unsigned()
+        return bool(bits.read(1))
+
+    def _skip_chroma_and_scaling(self, bits: BitReader) -> None:
+        """Read from chroma_format_idc to the scaling lists."""
+        chroma_format_idc = bits.unsigned()
+        if chroma_format_idc == CHROMA_444:
+            bits.read(1)  # separate_colour_plane_flag
+        bits.unsigned(), bits.unsigned(), bits.read(1)  # bit depths, qpprime_y_zero_transform_bypass_flag
+        if bits.read(1):  # seq_scaling_matrix_present_flag
+            for index in range(12 if chroma_format_idc == CHROMA_444 else 8):
+                if bits.read(1):
+                    self._skip_scaling_list(bits, 16 if index < NUM_4X4_LISTS else 64)
+
+    @staticmethod
+    def _skip_scaling_list(bits: BitReader, size: int) -> None:
+        """Read scaling_list, 7.3.2.1.1.1."""
+        last_scale = next_scale = 8
+        for _ in range(size):
+            if next_scale:
+                next_scale = (last_scale + bits.signed()) % 256
+            last_scale = next_scale or last_scale

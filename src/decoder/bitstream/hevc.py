@@ -1,0 +1,59 @@
+"""HEVC. Sections are those of ITU-T H.265."""
+
+from decoder.bitstream.base import ALL_SLOTS, ReferenceInfo
+from decoder.bitstream.nal import CONFIGURATION_VERSION, NalParser, counted_units, nal_units
+
+
+class Hevc(NalParser):
+    """Pictures of even types up to 14 are sub-layer non-reference pictures, 7.4.2.2.
+
+    No picture of the same temporal sub-layer references them. So no picture at all does so in the highest sub-layer.
+    """
+
+    SPS, PPS = 33, 34
+    LAST_SLICE, LAST_NON_REFERENCE = 31, 14
+    IDR, CRA = (19, 20), 21
+    RECORD_BYTES = 23
+    """Size of a configuration record up to its arrays of parameter sets, ISO/IEC 14496-15, 8.3.3.1."""
+    UNIT_HEADER_BYTES, SPS_START_BYTES = 2, 3
+
+    def __init__(self, extradata: bytes = b"") -> None:
+        self._highest_sub_layers: set[int] = set()
+        super().__init__(extradata)
+
+    @staticmethod
+    def unit_type(unit: bytes) -> int:
+        """nal_unit_type."""
+        return unit[0] >> 1 & 63
+
+    @staticmethod
+    def is_slice(unit: bytes) -> bool:
+        """Whether the unit is a slice segment."""
+        return Hevc.unit_type(unit) <= Hevc.LAST_SLICE and len(unit) >= Hevc.UNIT_HEADER_BYTES
+
+    def parse_slice(self, unit: bytes, _preceding: list[bytes], /) -> ReferenceInfo:
+        """Type and sub-layer tell whether the picture is referenced; IDR is a closed RAP, CRA an open one."""
+        unit_type, sub_layer = self.unit_type(unit), (unit[1] & 7) - 1
+        is_non_reference = unit_type <= self.LAST_NON_REFERENCE and unit_type % 2 == 0
+        is_disposable = is_non_reference and self._highest_sub_layers == {sub_layer}
+        return ReferenceInfo(
+            refresh_slots=0 if is_disposable else ALL_SLOTS,
+            is_closed_rap=unit_type in self.IDR,
+            is_open_rap=unit_type == self.CRA,
+        )
+
+    def parse_sps(self, unit: bytes) -> None:
+        """Note sps_max_sub_layers_minus1, 7.3.2.2.1."""
+        if len(unit) >= self.SPS_START_BYTES:
+            self._highest_sub_layers.add(unit[2] >> 1 & 7)
+
+    @staticmethod
+    def _configuration(extradata: bytes) -> tuple[int, list[bytes]]:
+        if not extradata.startswith(CONFIGURATION_VERSION) or len(extradata) < Hevc.RECORD_BYTES:
+            return 0, list(nal_units(extradata, 0))
+        units: list[bytes] = []
+        at = Hevc.RECORD_BYTES
+        for _ in range(extradata[22]):
+            found, at = counted_units(extradata, at + 3, int.from_bytes(extradata[at + 1 : at + 3], "big"))
+            units += found
+        return (extradata[21] & 3) + 1, units

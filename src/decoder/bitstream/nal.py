@@ -1,0 +1,140 @@
+"""What H.264 and H.265 have in common: packets of NAL units, and parameter sets that pictures are decoded with.
+
+A NAL unit is handled as the bytes from its header on: all of a parameter set, the first bytes of a slice.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import replace
+
+from decoder.bitstream.base import BitstreamParser, ReferenceInfo
+
+START_CODE = b"\x00\x00\x01"
+CONFIGURATION_VERSION = b"\x01"
+"""The first byte of a configuration record as containers have it. Other extradata is NAL units after start codes."""
+MAX_UNIT_BYTES = 1024
+"""How much of a unit is looked at: more than any parameter set needs."""
+
+
+class NalParser(BitstreamParser):
+    """Parses the slice headers of a stream and follows its parameter sets.
+
+    A set that changes midway may be sent with any packet, and pictures far after it may need it. So after a change all
+    packets are needed.
+    """
+
+    SPS: int
+    """nal_unit_type of a sequence parameter set."""
+    PPS: int
+    """nal_unit_type of a picture parameter set."""
+
+    def __init__(self, extradata: bytes = b"") -> None:
+        self._length_bytes, units = self._configuration(extradata)
+        self._parameter_sets: set[bytes] = set()
+        self._have_sets_changed = False
+        for unit in units:
+            self._note_parameter_set(unit)
+        self._is_configured = bool(self._parameter_sets)
+
+    def parse(self, packet: bytes) -> ReferenceInfo:
+        """Parse the header of the first slice, and the units before it."""
+        first_slice = None
+        preceding: list[bytes] = []
+        is_first = not self._parameter_sets
+        for unit in nal_units(packet, self._length_bytes):
+            if self.is_slice(unit):
+                first_slice = unit
+                break
+            preceding.append(unit)
+            known = len(self._parameter_sets)
+            self._note_parameter_set(unit)
+            self._have_sets_changed |= len(self._parameter_sets) > known and not is_first
+        if first_slice is None:
+            return ReferenceInfo(is_output=False)
+        if self._have_sets_changed or not self._parameter_sets:
+            return ReferenceInfo()
+        info = self.parse_slice(first_slice, preceding)
+        can_start_here = self._is_configured or {self.SPS, self.PPS} <= set(map(self.unit_type, preceding))
+        return info if can_start_here else replace(info, is_closed_rap=False, is_open_rap=False)
+
+    def _note_parameter_set(self, unit: bytes) -> None:
+        unit_type, content = self.unit_type(unit), unit.rstrip(b"\x00")
+        if unit_type in (self.SPS, self.PPS) and content not in self._parameter_sets:
+            self._parameter_sets.add(content)
+            if unit_type == self.SPS:
+                self.parse_sps(content)
+
+    @staticmethod
+    @abstractmethod
+    def unit_type(unit: bytes) -> int:
+        """nal_unit_type."""
+
+    @staticmethod
+    @abstractmethod
+    def is_slice(unit: bytes) -> bool:
+        """Whether the unit is a part of a coded picture."""
+
+    @abstractmethod
+    def parse_slice(self, unit: bytes, preceding: list[bytes], /) -> ReferenceInfo:
+        """What a picture's first slice and the units before it say to a decoder that has their parameter sets."""
+
+    @abstractmethod
+    def parse_sps(self, unit: bytes) -> None:
+        """Parse a sequence parameter set."""
+
+    @staticmethod
+    @abstractmethod
+    def _configuration(extradata: bytes) -> tuple[int, list[bytes]]:
+        """The size of the length field before each unit, 0 for start codes, and the units in the extradata."""
+
+
+def nal_units(packet: bytes, length_bytes: int) -> Iterator[bytes]:
+    """Split a packet into its NAL units, each cut to MAX_UNIT_BYTES; empty ones are left out.
+
+    Args:
+        packet: units, each preceded by its length, or by a start code (ITU-T H.264, annex B).
+        length_bytes: size of the length field; 0 for start codes.
+    """
+    at = 0
+    if length_bytes:
+        while at + length_bytes < len(packet):
+            length = int.from_bytes(packet[at : at + length_bytes], "big")
+            at += length_bytes
+            if length:
+                yield packet[at : at + min(length, MAX_UNIT_BYTES)]
+            at += length
+        return
+    at = packet.find(START_CODE)
+    while 0 <= at < len(packet) - len(START_CODE):
+        following = packet.find(START_CODE, at + len(START_CODE))
+        stop = following if following >= 0 else len(packet)
+        if unit := packet[at + len(START_CODE) : min(stop, at + len(START_CODE) + MAX_UNIT_BYTES)]:
+            yield unit
+        at = following
+
+
+def counted_units(configuration: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+    """Read units that are preceded by lengths of two bytes.
+
+    Args:
+        configuration: a configuration record.
+        at: the offset of the first length.
+        count: how many units to read; fewer are read where the record ends early.
+
+    Returns:
+        The units, and the offset after the last one.
+    """
+    units = []
+    for _ in range(count):
+        length = int.from_bytes(configuration[at : at + 2], "big")
+        unit = configuration[at + 2 : at + 2 + length]
+        if not unit:
+            break
+        units.append(unit)
+        at += 2 + length
+    return units, at
+
+
+def without_emulation_prevention(unit: bytes) -> bytes:
+    """A unit's content without the bytes that keep start codes out of it, ITU-T H.264, 7.4.1."""
+    return unit.replace(b"\x00\x00\x03", b"\x00\x00")

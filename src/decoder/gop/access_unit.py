@@ -1,0 +1,41 @@
+"""A packet together with what its headers say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from decoder.bitstream.base import BitstreamParser, ReferenceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """A packet of one picture, or of an AV1 temporal unit, which may hold several frames."""
+
+    packet: Packet[VideoStream]
+    pts: int | None
+    """When its picture is shown, in ticks; None if unknown."""
+    info: ReferenceInfo
+    parser: BitstreamParser
+
+    @property
+    def output_pts(self) -> int | None:
+        """When its picture is shown, if it certainly shows one and the time is known."""
+        return self.pts if self.info.is_output else None
+
+    def is_shown_before(self, other: AccessUnit) -> bool:
+        """Whether it is certainly shown before another access unit."""
+        return self.pts is not None and other.pts is not None and self.pts < other.pts
+
+    @property
+    def frames(self) -> tuple[ReferenceInfo, ...]:
+        """What can be dropped one by one: the frames in the packet, or the packet as a whole."""
+        return self.info.frames or (self.info,)
+
+    def drop_frames(self, frames: set[int]) -> Packet[VideoStream]:
+        """Return the packet, changed in place, without some of its frames."""
+        if frames:
+            self.packet.update(self.parser.drop_frames(bytes(self.packet), frames))
+        return self.packet

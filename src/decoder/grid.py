@@ -1,0 +1,46 @@
+"""Exact arithmetic between a stream's ticks and the sampling instants of an order."""
+
+import math
+from fractions import Fraction
+
+from protocol import DecodeOrder
+
+
+class Grid:
+    """The sampling instants of an order: instant k is k / fps seconds after the first picture, for start <= k < stop.
+
+    A time named pts counts in ticks of the stream.
+    """
+
+    def __init__(self, order: DecodeOrder) -> None:
+        self.start, self.stop = order.start, order.stop
+        self._first_pts = order.info.first_pts
+        self._time_base_s = order.info.time_base_s
+        self._instants_per_tick = self._time_base_s * order.grid.fps
+        self.mean_interval_ticks = self.ticks(1 / order.info.fps)
+        """The mean time from one picture to the next."""
+
+    def first_index_from(self, pts: int) -> int:
+        """The index of the first instant at or after a presentation time."""
+        scaled = (pts - self._first_pts) * self._instants_per_tick.numerator
+        return -(-scaled // self._instants_per_tick.denominator)
+
+    def last_index_until(self, pts: int) -> int:
+        """The index of the last instant at or before a presentation time."""
+        return (pts - self._first_pts) * self._instants_per_tick.numerator // self._instants_per_tick.denominator
+
+    def has_instant_between(self, pts: int, end_pts: int) -> bool:
+        """Whether an ordered instant lies in the half-open display interval [pts, end_pts)."""
+        return max(self.first_index_from(pts), self.start) < min(self.first_index_from(end_pts), self.stop)
+
+    def pts_of(self, index: int) -> int:
+        """The last tick at or before an instant."""
+        return self._first_pts + index * self._instants_per_tick.denominator // self._instants_per_tick.numerator
+
+    def ticks(self, seconds: Fraction) -> int:
+        """The least number of whole ticks that last at least this long."""
+        return math.ceil(seconds / self._time_base_s)
+
+    def seconds(self, pts: int) -> float:
+        """Seconds from the first picture of the video to a presentation time."""
+        return float((pts - self._first_pts) * self._time_base_s)

@@ -1,0 +1,14 @@
+"""The packets of a file as a bitstream parser is given them."""
+
+from pathlib import Path
+
+from decoder.container.open import open_video, video_stream
+from decoder.container.packets import Packets
+
+
+def packets_of(path: Path) -> list[bytes]:
+    """The packets of the video stream, in decoding order."""
+    with open_video(str(path)) as container:
+        stream = video_stream(container)
+        assert stream
+        return [bytes(packet) for packet in Packets(container, stream)]
