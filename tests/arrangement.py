@@ -16,14 +16,17 @@ ENGINE = "client"
 """The fixture that starts the session's engine, and what the group of its files is called."""
 ENGINE_FILES = frozenset(
     {
+        "test_dependencies.py",  # it asks for no engine, but imports vLLM, as the engine's process has
         "test_engine.py",
         "test_faults.py",
         "test_handler.py",
         "test_local_script.py",
         "test_parity.py",
         "test_scenes.py",
+        "test_tiny_model.py",  # torch, likewise
     }
 )
+"""Their tests run in one process."""
 LONGEST_FIRST = (
     "test_worker_process.py",
     "test_every_kind_of_file.py",

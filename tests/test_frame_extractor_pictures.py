@@ -139,7 +139,7 @@ async def test_pixels_that_are_not_square_are_stretched(
 
 
 @pytest.mark.parametrize("clip", INTERLACED)
-async def test_of_the_lines_of_two_instants_the_earlier_ones_are_shown(
+async def test_an_interlaced_picture_shows_the_lines_of_its_earlier_field(
     clip: str, clips: ClipStore, extractor: FrameExtractor
 ):
     later_lines, options, height_px = INTERLACED[clip]

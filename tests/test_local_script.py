@@ -45,7 +45,7 @@ def stays_up(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("worker", "stays_up")
-async def test_what_the_sample_shows_is_what_is_said_of_it(
+async def test_the_answers_name_what_the_sample_shows(
     tmp_path: Path, media_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample, kept = media_root / "sample.mp4", tmp_path / "out.json"
@@ -66,7 +66,7 @@ async def test_what_the_sample_shows_is_what_is_said_of_it(
         assert merged_table.count(str(sighting)) == 2  # said, and shown
 
 
-async def test_a_job_that_fails_is_one_sentence_and_status_1_whether_or_not_the_engine_starts(
+async def test_a_job_that_fails_is_reported_in_one_sentence_with_status_1_even_if_the_engine_does_not_start(
     media_root: Path, settings: Settings, serve: Callable[[Services], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start_no_engine(_settings: Settings) -> Any:
@@ -99,7 +99,7 @@ def test_without_a_model_s_name_the_worker_s_settings_are_those_of_the_test_mode
         (["--video", "README.md"], {"CHUNK_DURATION": "long"}, "The settings are wrong: chunk_duration: "),
     ],
 )
-def test_what_keeps_a_job_from_starting_is_one_sentence_and_status_1(
+def test_a_job_that_cannot_start_is_reported_in_one_sentence_with_status_1(
     arguments: list[str], settings: dict[str, str], sentence: str
 ) -> None:
     finished = subprocess.run(

@@ -70,7 +70,7 @@ def test_runsync_gives_up_the_wait_and_not_the_job() -> None:
         assert (job.status, job.output) == ("COMPLETED", {"answer": 2})
 
 
-def test_what_arrives_after_the_result_is_recorded_and_changes_nothing() -> None:
+def test_a_post_after_the_result_is_recorded_and_changes_nothing() -> None:
     with RunPodStandIn() as platform:
         job = platform.submit({})
         take(platform)

@@ -73,7 +73,7 @@ def assert_partitioned(plan: VideoPlan, info: VideoInfo) -> None:
         (86_400, 1440),
     ],
 )
-def test_the_number_of_chunks_is_the_one_that_was_promised(duration_s: float, count: int):
+def test_a_video_is_cut_into_the_documented_number_of_chunks(duration_s: float, count: int):
     plan = processor_with().calculate_optimal_chunks(video(duration_s))
 
     assert len(plan.chunks) == count
@@ -148,7 +148,7 @@ def test_chunks_too_long_for_the_budget_are_cut_shorter_and_still_overlap():
     assert_partitioned(plan, video(7200))
 
 
-async def test_a_video_is_judged_by_its_length(clips: ClipStore):
+async def test_a_video_that_is_too_long_is_refused(clips: ClipStore):
     source = clips.clip("h264.mp4").path
     local = LocalVideo(source, source.stat().st_size)
 
