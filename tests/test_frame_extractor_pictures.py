@@ -27,6 +27,8 @@ from decoder.convert.rgb import PictureConverter
 from frame_extractor import FrameExtractor
 from records import Chunk, SampleGrid, VideoInfo
 
+pytestmark = pytest.mark.usefixtures("mostly_in_process")
+
 # Each of the eight ways to lay a picture down, and the clockwise turn after a mirroring or none.
 MATRICES = {
     (1, 0, 0, 1): 0,
@@ -137,7 +139,7 @@ async def test_pixels_that_are_not_square_are_stretched(
 
 
 @pytest.mark.parametrize("clip", INTERLACED)
-async def test_of_the_lines_of_two_instants_the_earlier_ones_are_shown(
+async def test_an_interlaced_picture_shows_the_lines_of_its_earlier_field(
     clip: str, clips: ClipStore, extractor: FrameExtractor
 ):
     later_lines, options, height_px = INTERLACED[clip]
