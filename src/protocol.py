@@ -20,9 +20,9 @@ import struct
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast, get_args
 
-from records import SampleGrid, VideoInfo
+from records import Notice, SampleGrid, VideoInfo
 from strict_json import INT64_MAX, CheckedFields, InvalidMessage, parse_object
 
 
@@ -85,6 +85,7 @@ class Refusal(StrEnum):
     TOO_LARGE = "too_large"
     TOO_MANY_PICTURES = "too_many_pictures"
     NO_FRAMES = "no_frames"
+    NOT_CONVERTIBLE = "not_convertible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,4 +260,5 @@ def _video_info(message: object) -> VideoInfo:
         first_pts=info.integer("first_pts", -INT64_MAX),
         time_base_s=info.fraction("time_base_s"),
         seekable=info.flag("seekable"),
+        notices=cast("tuple[Notice, ...]", info.words("notices", get_args(Notice))),
     )

@@ -19,6 +19,9 @@ FrameSelection = Literal["uniform", "keyframes", "adaptive"]
 """Which pictures of a chunk the model sees: the one on screen at every instant of the grid; keyframes alone, which
 decode fastest; or those at the instants around which the picture changes."""
 
+Notice = Literal["unknown_colours"]
+"""What about the pictures themselves was assumed or changed; planning.NOTICES says it in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalVideo:
@@ -63,6 +66,7 @@ class VideoInfo:
     seekable: bool
     """Decoding can start in the middle: every packet has a time, all on one clock, and one configuration decodes them
     all."""
+    notices: tuple[Notice, ...] = ()
 
     @property
     def end_s(self) -> float:

@@ -39,6 +39,7 @@ INFO = VideoInfo(
     first_pts=-1024,
     time_base_s=Fraction(1, 90_000),
     seekable=True,
+    notices=("unknown_colours",),
 )
 ORDER = DecodeOrder(
     info=INFO,
@@ -63,6 +64,7 @@ LIES: dict[str, list[object]] = {
     "first_pts": [2**63, 0.5],
     "time_base_s": ["0/90000", "1e5/1"],
     "seekable": ["yes", None],
+    "notices": [None, "unknown_colours", ["x"], [1], [["unknown_colours"]], ["unknown_colours"] * 2],
 }
 
 

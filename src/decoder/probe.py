@@ -16,6 +16,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from decoder.container.frames import FLUSH, TimedFrame, decode_frames, decode_packet, is_single_field
@@ -23,6 +24,7 @@ from decoder.container.open import open_video, video_stream
 from decoder.container.packets import Packets
 from decoder.container.pts import AVI, lacks_pts, packet_pts
 from decoder.convert.orientation import orientation_of
+from decoder.convert.rgb import PictureConverter, has_known_colours
 from protocol import CODECS, MAX_PICTURE_PIXELS, MAX_PICTURES, ProbeReply, Refusal
 from records import VideoInfo
 
@@ -37,6 +39,8 @@ TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
 TAG_TOLERANCE_S = 0.5
 PACKETS_TRIED = 100
 """How many packets of a file that is marked as encrypted are decoded to see whether it really is."""
+CONVERTED_PX = 32
+"""The size to which the first picture is converted to see whether that can be done."""
 CLOCK_JITTER_TICKS = 2
 """In a container's coarse clock even a constant rate jitters by this much."""
 
@@ -68,6 +72,8 @@ def probe(path: str) -> VideoInfo | Refusal:
             return Refusal.ENCRYPTED
         if first is None:
             return Refusal.NO_FRAMES
+        if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name):
+            return Refusal.NOT_CONVERTIBLE
         with open_video(path) as container:
             stream = video_stream(container)
             assert stream is not None  # the same file, opened again: decoding moved the first reader
@@ -100,6 +106,14 @@ def _is_encrypted(path: str) -> bool:
                 return True
             pictures += 1
     return pictures < len(marked)
+
+
+def _is_convertible(frame: VideoFrame, codec: str) -> bool:
+    try:
+        PictureConverter(CONVERTED_PX, CONVERTED_PX, codec).convert(frame)
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFrame) -> PacketTimes | None:
@@ -175,6 +189,7 @@ def _describe(container: InputContainer, stream: VideoStream, first: TimedFrame,
         first_pts=first.pts,
         time_base_s=tick_s,
         seekable=times.is_uniform and not lacks_pts(stream),
+        notices=() if has_known_colours(first.frame) else ("unknown_colours",),
     )
 
 

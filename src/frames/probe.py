@@ -24,6 +24,7 @@ REFUSALS: Mapping[Refusal, tuple[type[MediaError], str]] = {
         f"The video has more than {MAX_PICTURES // 1_000_000} million pictures.",
     ),
     Refusal.NO_FRAMES: (NoFrames, "No picture of the video could be decoded."),
+    Refusal.NOT_CONVERTIBLE: (UnsupportedCodec, "The video's pictures have a pixel format that is not supported."),
 }
 """The error and its message for every reason that a child gives."""
 
