@@ -21,7 +21,16 @@ from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
 from decoder.convert.rgb import PictureConverter
-from decoder.gop.pool import ConvertedPicture, DecodedPicture, DecoderPool, parallel_decoders, prepared_stream
+from decoder.gop.pool import (
+    Beginning,
+    ConvertedPicture,
+    DecodedPicture,
+    DecoderPool,
+    first_packet,
+    parallel_decoders,
+    prepared_stream,
+    show_first,
+)
 from decoder.gop.select import GopSegment
 from decoder.gop.split import needed_segments
 from decoder.grid import Grid
@@ -54,6 +63,7 @@ class StreamReader:
         self._path, self._order, self._on_gpu = path, order, on_gpu
         self.grid = Grid(order)
         self.stats = DecodeStats()
+        self._first_packet = first_packet(path, order)
 
     def on_screen(self) -> Iterator[OnScreen]:
         """The ordered pictures with the instants that they serve, in presentation order."""
@@ -101,12 +111,14 @@ class StreamReader:
             yield from decode_frames(container, stream)
         elif order.keyframes_only:
             context.skip_frame = "NONKEY"
+            show_first(context, self._first_packet)
             yield from decode_frames(container, stream)
         else:
-            parser = parser_for(context.codec.canonical_name, context.extradata or b"")
+            parser = parser_for(context.codec.canonical_name, context.extradata or b"", self._first_packet)
+            beginning = Beginning(self._first_packet, parser.remembers)
             segments = needed_segments(self._count_read(Packets(container, stream)), self.grid, parser)
             parallel = parallel_decoders(order.threads, context.height, context.width)
-            pool = DecoderPool(self._path, order, parallel, on_gpu=self._on_gpu)
+            pool = DecoderPool(self._path, order, parallel, beginning, on_gpu=self._on_gpu)
             yield from pool.decode(self._count_decoded(segments))
 
     def _count_read(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:

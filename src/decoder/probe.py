@@ -68,10 +68,8 @@ def probe(path: str) -> VideoInfo | Refusal:
             if refusal := _refusal_by_header(stream):
                 return refusal
             first = next(decode_frames(container, stream), None)
-        if _is_encrypted(path):
-            return Refusal.ENCRYPTED
-        if first is None:
-            return Refusal.NO_FRAMES
+        if (is_encrypted := _is_encrypted(path)) or first is None:
+            return Refusal.ENCRYPTED if is_encrypted else Refusal.NO_FRAMES
         if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name):
             return Refusal.NOT_CONVERTIBLE
         with open_video(path) as container:

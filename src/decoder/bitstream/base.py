@@ -42,6 +42,11 @@ class BitstreamParser:
     def __init__(self, extradata: bytes = b"") -> None:
         pass
 
+    @property
+    def remembers(self) -> bool:
+        """Whether libav shows a picture in a way that depends on pictures before it that it is not decoded from."""
+        return False
+
     def parse(self, _packet: bytes, /) -> ReferenceInfo:
         """Parse the headers of the next packet in decoding order."""
         return ReferenceInfo()
