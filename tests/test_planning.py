@@ -1,12 +1,14 @@
 """A plan keeps every limit; rate, size and length give way in this order, and each adjustment is told."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planning import Budget, SamplingRate, fit, microseconds, num_frames
+from records import PromptRoom
 from vision import FRAME_FACTOR_PX, video_tokens
 
 USUAL = Budget(
@@ -105,3 +107,26 @@ def test_a_short_span_gets_four_frames():
 
 def test_plans_count_time_in_whole_microseconds():
     assert (microseconds(0.1 + 0.2), microseconds(60), microseconds(1e-9)) == (300_000, 60_000_000, 1)
+
+
+@deterministic
+@given(
+    span_s=spans_s,
+    wanted_fps=rates_fps,
+    budget=budgets,
+    room=st.builds(PromptRoom, tokens=st.integers(256, 20_000), pair_text_tokens=st.integers(4, 20)),
+)
+def test_frames_and_their_times_fit_what_the_context_leaves(
+    span_s: Fraction, wanted_fps: Fraction, budget: Budget, room: PromptRoom
+):
+    rate = fit(span_s, wanted_fps, 1080, 1920, replace(budget, room=room))
+
+    pairs = math.ceil(num_frames(rate.span_s, rate.fps) / 2)
+    vision_tokens = video_tokens(2 * pairs, rate.height_px, rate.width_px)
+    assert vision_tokens + pairs * room.pair_text_tokens <= room.tokens
+    assert num_frames(rate.span_s, rate.fps) <= budget.max_frames
+
+
+def test_a_small_context_lowers_the_rate_and_says_so():
+    rate = fit_hd(62, 2, replace(USUAL, room=PromptRoom(tokens=4000, pair_text_tokens=10)))
+    assert rate.adjustments == ("sample_fps lowered from 2 to 0.903",)
