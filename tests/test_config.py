@@ -1,6 +1,7 @@
 """Where settings come from, and which are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -98,6 +99,6 @@ def test_a_list_with_an_invalid_entry_is_refused(monkeypatch: pytest.MonkeyPatch
         ({"max_video_tokens_per_chunk": 100_000, "max_model_len": 1024}, "MAX_VIDEO_TOKENS_PER_CHUNK leaves no room"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused_by_name(changes: dict[str, float], sentence: str) -> None:
+def test_settings_that_contradict_each_other_are_refused_by_name(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         Settings(**changes)

@@ -53,7 +53,9 @@ async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
             decoder.send_signal(fault)
         return "seen"
 
-    serve_with(ScriptedEngine(strike_at_first), **LARGE_FRAMES, media_timeout_s=5.0)  # more than a decoder takes on a busy machine
+    serve_with(
+        ScriptedEngine(strike_at_first), **LARGE_FRAMES, media_timeout_s=5.0
+    )  # more than a decoder takes on a busy machine
     output = await answer(job_input(twelve_seconds))
     assert (output["success"], output["status"]) == (True, "partial")
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", None, "seen"]

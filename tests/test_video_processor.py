@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ deterministic = hypothesis_settings(derandomize=True, deadline=None, max_example
 durations_s = st.floats(0.001, 86_400) | st.integers(1, 86_400).map(float) | st.decimals(0, 9, places=3).map(float)
 
 
-def processor_with(**changes: object) -> VideoProcessor:
+def processor_with(**changes: Any) -> VideoProcessor:
     settings = Settings(media_timeout_s=30, **changes)
     return VideoProcessor(settings, FrameExtractor(settings))
 
@@ -128,7 +129,7 @@ def test_neighbours_see_the_same_instants_where_they_overlap():
 def test_the_job_may_choose_length_and_rate():
     plan = processor_with().calculate_optimal_chunks(video(100), chunk_duration_s=25, sample_fps=1)
 
-    assert (len(plan.chunks), plan.grid.fps) == (4, 1)
+    assert (len(plan.chunks), plan.grid.fps) == (4, Fraction(1))
 
 
 @pytest.mark.parametrize("duration_s", [86_400, 5000.000001, 7777.77])
