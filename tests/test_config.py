@@ -1,6 +1,7 @@
 """Where settings come from, and which are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -97,6 +98,6 @@ def test_a_list_with_an_invalid_entry_is_refused(monkeypatch: pytest.MonkeyPatch
         ({"min_frame_tokens": 900}, "MIN_FRAME_TOKENS is above MAX_FRAME_TOKENS"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused_by_name(changes: dict[str, float], sentence: str) -> None:
+def test_settings_that_contradict_each_other_are_refused_by_name(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         Settings(**changes)

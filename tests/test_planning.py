@@ -75,14 +75,14 @@ def test_what_fits_is_left_as_it_is():
 def test_a_rate_that_does_not_fit_is_lowered_to_the_highest_that_does():
     rate = fit_hd(122, 2)
 
-    assert (rate.fps, rate.span_s) == (Fraction(192, 122), 122)
+    assert (rate.fps, rate.span_s) == (Fraction(192, 122), Fraction(122))
     assert rate.adjustments == ("sample_fps lowered from 2 to 1.57",)
 
 
 def test_below_the_lowest_rate_the_frames_shrink():
     rate = fit_hd(602, 2)
 
-    assert (rate.fps, rate.span_s) == (Fraction(1, 2), 602)
+    assert (rate.fps, rate.span_s) == (Fraction(1, 2), Fraction(602))
     assert rate.adjustments == (
         "sample_fps lowered from 2 to 0.5",
         "frames shrunk to 81 tokens a pair, under the usual 128",
@@ -92,7 +92,7 @@ def test_below_the_lowest_rate_the_frames_shrink():
 def test_frames_that_cannot_shrink_further_make_the_chunk_shorter():
     rate = fit_hd(7202, 2)
 
-    assert (rate.fps, rate.span_s) == (Fraction(1, 2), 1536)
+    assert (rate.fps, rate.span_s) == (Fraction(1, 2), Fraction(1536))
     assert rate.adjustments[-1] == "frames shrunk to 32 tokens a pair, under the usual 128"
     assert "a chunk sees 1536 s instead of 7202 s" in rate.adjustments
 

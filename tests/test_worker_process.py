@@ -181,7 +181,7 @@ def test_a_cancelled_job_ends_its_decoder_and_its_files_and_the_next_job_is_answ
 
 @pytest.mark.parametrize("way", ["sync", "poll"])
 def test_the_example_script_gets_its_answer_from_the_worker(way: str, worker: Worker, twelve_seconds: Path) -> None:
-    command = [sys.executable, "example_usage.py", way, "--video-url", twelve_seconds, "--prompt", QUESTION]
+    command = [sys.executable, "example_usage.py", way, "--video-url", str(twelve_seconds), "--prompt", QUESTION]
     options = ["--max-tokens", "8", "--chunk-duration", "4", "--interval-s", "0.1"]
     settings = os.environ | worker.platform.client_environment()
     run = subprocess.run([*command, *options], cwd=ROOT, env=settings, capture_output=True, text=True, check=False)

@@ -42,7 +42,7 @@ async def test_the_planner_counts_prompt_tokens_as_vllm_does(engine: Any, num_fr
     message = Message("", "one two three")
     on_frames = await engine.generate_on_frames(message, batch, GREEDY)
     on_text = await engine.generate_on_text(message, GREEDY)
-    counted = video_prompt_tokens(batch.times_s, 64, 96, engine.count_tokens)
+    counted = video_prompt_tokens(batch.times_s.tolist(), 64, 96, engine.count_tokens)
     assert on_frames.prompt_tokens - on_text.prompt_tokens == counted
 
 
