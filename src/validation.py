@@ -25,6 +25,8 @@ SENTENCES = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "path_type": "must be a path",
+    "tuple_type": "must be a comma-separated list",
 }
 """What is said after the field's name, by pydantic's type of error; the braces name values of the error's context."""
 MIN_LIKENESS = 0.5
