@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -137,6 +138,13 @@ def server() -> Iterator[MediaServer]:
     """A web server on loopback."""
     with MediaServer() as server:
         yield server
+
+
+@pytest.fixture
+def unanswering_port() -> Iterator[int]:
+    """The port of a server that takes connections and never answers: a model that is loaded from it loads for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture
