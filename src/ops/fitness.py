@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -21,12 +20,12 @@ from frames.reader_pool import SCAN
 from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES
 from limits.free_memory import free_memory_bytes
 from ops.checkpoint import SERVED, Checkpoint, CheckpointFault, find_checkpoint
+from ops.gpu_memory import gpu_memory_bytes
 from sandbox.process import DecoderProcess
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
 MEDIA_TIMEOUT_S = 30.0
-DRIVER_TIMEOUT_S = 10.0
 CPU_BYTES_PER_PARAMETER = 4
 """The CPU engine computes in float32; see engine.arguments."""
 
@@ -119,7 +118,7 @@ def _check_gpu(settings: Settings, checkpoint: Checkpoint | None, *, on_cpu: boo
         return True, f"not needed: this vLLM is built for the CPU{unused}"
     if not NVIDIA_DEVICE.exists():
         return False, "NVIDIA's driver is not there: start the container with a GPU."
-    memory_bytes = _gpu_memory_bytes()
+    memory_bytes = gpu_memory_bytes()
     if memory_bytes is None or checkpoint is None:
         return True, "NVIDIA's driver is there"
     usable_bytes = memory_bytes * settings.gpu_memory_utilization
@@ -128,16 +127,6 @@ def _check_gpu(settings: Settings, checkpoint: Checkpoint | None, *, on_cpu: boo
         f"the model's weights take {checkpoint.weights_bytes / GIB:.1f} GiB"
     )
     return usable_bytes > checkpoint.weights_bytes, sentence
-
-
-def _gpu_memory_bytes() -> int | None:
-    """Return the memory of the first GPU as the driver's tool tells it, which makes no CUDA context, or None."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DRIVER_TIMEOUT_S).stdout
-        return int(told.split()[0]) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
 
 
 async def _check_video_reader() -> tuple[bool, str]:
