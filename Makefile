@@ -34,7 +34,7 @@ test-all: $(READY) ## run the tests and measure their coverage, which must not f
 check: $(READY) ## check everything that can be checked without running it: code, scripts, workflow, Dockerfile
 	@.venv/bin/ruff format --check
 	@.venv/bin/ruff check
-	@.venv/bin/mypy src
+	@.venv/bin/mypy src tests test_local.py example_usage.py
 	@.ci/imports
 	@.venv/bin/codespell
 	@.venv/bin/shellcheck $(wildcard .ci/* findings/*.sh)

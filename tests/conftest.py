@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,13 @@ def server() -> Iterator[MediaServer]:
 
     with MediaServer() as server:
         yield server
+
+
+@pytest.fixture
+def unanswering_port() -> Iterator[int]:
+    """The port of a server that takes connections and never answers: a model that is loaded from it loads for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture
