@@ -15,7 +15,7 @@ from pathlib import Path
 from config import Settings
 from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
-from frames.reader_pool import SCAN
+from frames.reader_pool import PROBE
 from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES
 from limits.free_memory import free_memory_bytes
 from sandbox.process import DecoderProcess
@@ -125,7 +125,7 @@ def _is_cached(model_id: str) -> bool:
 async def _check_video_reader() -> tuple[bool, str]:
     """Check that a confined decoder process starts: it has to refuse an empty file as unreadable."""
     try:
-        with DecoderProcess(SCAN, MEDIA_TIMEOUT_S) as scanner:
+        with DecoderProcess(PROBE, MEDIA_TIMEOUT_S) as scanner:
             scanner.begin(Path(os.devnull), os.devnull)
             output = await asyncio.to_thread(scanner.read_all)
     except (MediaError, OSError) as exc:

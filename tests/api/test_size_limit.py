@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from api import size_limit
 from api.output import ChunkOutput, JobOutput, Usage, VideoInfoOutput
 from api.size_limit import CUT, truncate_to_limit
-from video_processor import MAX_CHUNKS
+from planning import MAX_CHUNKS
 
 INFO = VideoInfoOutput(
     duration=60, fps=25, start=0, num_frames=1500, width=64, height=64, rotation=0, codec="h264",
