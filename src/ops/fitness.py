@@ -4,7 +4,6 @@ No check touches CUDA: a CUDA context in this process would take GPU memory from
 its own.
 """
 
-import asyncio
 import json
 import os
 import shutil
@@ -18,7 +17,9 @@ from frame_extractor import NVIDIA_DEVICE
 from frames.reader_pool import PROBE
 from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES
 from limits.free_memory import free_memory_bytes
+from own_thread import in_own_thread
 from sandbox.process import DecoderProcess
+from sandbox.wrappers import missing_layers
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
@@ -44,6 +45,7 @@ async def examine(settings: Settings) -> list[Finding]:
         "ffmpeg": _check_ffmpeg,
         "disk": _check_disk,
         "memory": _check_memory,
+        "sandbox": _check_sandbox,
         "GPU": _check_gpu,
         "model": _check_model,
     }
@@ -71,6 +73,12 @@ def _check_memory(_settings: Settings) -> tuple[bool, str]:
     free_bytes = free_memory_bytes()
     sentence = f"{free_bytes / GIB:.1f} GiB available; {MIN_FREE_MEMORY_BYTES / GIB:g} GiB are needed"
     return free_bytes >= MIN_FREE_MEMORY_BYTES, sentence
+
+
+def _check_sandbox(settings: Settings) -> tuple[bool, str]:
+    if missing := missing_layers():
+        return not settings.require_sandbox, f"video readers run without: {'; '.join(missing)}"
+    return True, "every layer works"
 
 
 def _check_gpu(_settings: Settings) -> tuple[bool, str]:
@@ -125,9 +133,9 @@ def _is_cached(model_id: str) -> bool:
 async def _check_video_reader() -> tuple[bool, str]:
     """Check that a confined decoder process starts: it has to refuse an empty file as unreadable."""
     try:
-        with DecoderProcess(PROBE, MEDIA_TIMEOUT_S) as scanner:
+        async with DecoderProcess(PROBE, MEDIA_TIMEOUT_S) as scanner:
             scanner.begin(Path(os.devnull), os.devnull)
-            output = await asyncio.to_thread(scanner.read_all)
+            output = await in_own_thread(scanner.read_all)
     except (MediaError, OSError) as exc:
         return False, f"The process that reads videos does not run: {exc}"
     return json.loads(output) == {"refused": "unreadable"}, "its processes run"
