@@ -121,6 +121,9 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
                 yield Stage.VALIDATE
                 with watch.lap(Stage.VALIDATE):
                     info = await processor.validate_video(video)
+                yield Stage.LOAD
+                with watch.lap(Stage.LOAD):
+                    await services.client.initialize_model()
                 yield Stage.PLAN
                 with watch.lap(Stage.PLAN):
                     plan = processor.calculate_optimal_chunks(

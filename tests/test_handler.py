@@ -32,8 +32,8 @@ async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
     output = await answer(job_input(twelve_seconds))
     assert output.keys() == {
         "success", "worker_version", "status", "coverage", "video_info", "num_chunks", "chunk_results",
-        "aggregated_response", "aggregation_error", "total_processing_time", "sample_fps", "frame_size",
-        "concessions", "decoding", "timings", "usage",
+        "aggregated_response", "aggregation_error", "aggregation_finish_reason", "total_processing_time",
+        "sample_fps", "frame_size", "concessions", "decoding", "timings", "usage",
     }  # fmt: skip
     assert (output["success"], output["status"], output["coverage"], output["num_chunks"]) == (True, "complete", 1, 3)
     assert output["video_info"]["duration"] == 12
@@ -73,7 +73,7 @@ async def test_progress_goes_through_the_stages_and_never_back(twelve_seconds: P
     reported: list[Progress] = []
     await answer(job_input(twelve_seconds), reported)
     stages = list(dict.fromkeys(progress.stage for progress in reported))
-    assert stages == ["download", "validate", "chunks", "synthesis"]
+    assert stages == ["download", "validate", "load", "chunks", "synthesis"]
     fractions = [progress.fraction for progress in reported]
     assert fractions == sorted(fractions)
     assert fractions[-1] < 1

@@ -13,6 +13,7 @@ from typing import Any
 from config import Settings
 from engine.arguments import Gpu, engine_arguments
 from engine.async_engine import AsyncEngine
+from engine.checkpoint import check_served
 from engine.interface import Engine
 from engine.watchdog import Watchdog
 from errors import EngineStartFailed, first_of_group
@@ -158,4 +159,5 @@ def _start_vllm(settings: Settings, watchdog: Watchdog) -> tuple[Any, Any]:
     if gpu is None:  # creating the configuration has just set "spawn", which imports everything again
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
     processor = AutoProcessor.from_pretrained(settings.model_name)  # first: it keeps this frame, and all that it names
+    check_served(settings.model_name, config.model_config.hf_config.model_type, processor)
     return AsyncLLM.from_vllm_config(config, stat_loggers=[watchdog], disable_log_stats=True), processor

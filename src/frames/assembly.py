@@ -68,7 +68,7 @@ class BatchAssembler:
         self._queue = PictureQueue(read_into, grid.origin_s)
         self._grid = grid
         self._selector = SELECTORS[selection]
-        self._is_told = False
+        self._is_reported = False
 
     def batch(self, chunk: Chunk, following: Chunk | None) -> FrameBatch:
         """Read until the chunk is complete; blocks while the decoder works.
@@ -102,11 +102,11 @@ class BatchAssembler:
         return self._selector.drop_frames(frames.batch(watched))
 
     def _decoding(self) -> Decoding | None:
-        """How the decoder worked, told once, when it is known."""
+        """How the decoder worked; reported once, with the chunk at which it ended."""
         stats = self._queue.stats
-        if stats is None or self._is_told:
+        if stats is None or self._is_reported:
             return None
-        self._is_told = True
+        self._is_reported = True
         if stats.packets_read:
             decoding = Decoding("needed", stats.packets_read, stats.packets_decoded, stats.closed_gops)
         else:

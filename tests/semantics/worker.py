@@ -35,7 +35,8 @@ class Worker:
         }  # fmt: skip
         output = await worker.answer_job(job_input)
         assert "error" not in output, output
-        assert (output["status"], output["coverage"]) == ("complete", 1.0)
+        assert output["coverage"] == 1.0
+        assert output["status"] == "complete" or self.break_frames  # wrong frames may make the model run on
         return output
 
     def watch_frames(self, monkeypatch: pytest.MonkeyPatch) -> None:

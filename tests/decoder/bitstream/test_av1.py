@@ -196,7 +196,9 @@ def test_a_still_picture_of_an_encoder_is_needed(clips: ClipStore):
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_an_encoders_streams_are_understood_to_their_end(encoder: str, clips: ClipStore):
-    packets = packets_of(clips.encode(f"{encoder.replace(' ', '-')}.mkv", ENCODERS[encoder], numbered_pictures(40)))
+    packets = packets_of(
+        clips.encode(f"encoder-{encoder.replace(' ', '-')}.mkv", ENCODERS[encoder], numbered_pictures(40))
+    )
     parser = Av1()
 
     infos = [parser.parse(packet) for packet in packets]
