@@ -36,7 +36,7 @@ def test_every_refusal_has_an_error_and_a_sentence():
 async def test_a_child_that_does_not_describe_the_video_makes_it_unreadable(
     reply: bytes, clips: ClipStore, extractor: FrameExtractor, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(DecoderProcess, "read_all", lambda _reader: reply)
+    monkeypatch.setattr(DecoderProcess, "read_all", lambda *_: reply)
 
     with pytest.raises(MediaError, match="did not describe"):
         await extractor.get_video_info(clips.clip("h264.mp4").path)

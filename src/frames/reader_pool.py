@@ -18,8 +18,8 @@ PROBE, DECODE = "decoder.probe", "decoder.decode"
 SLOWEST_PROBE_BYTES_PER_S = 50_000_000
 """A probe reads the whole file, and may take the time that this rate needs."""
 MIN_MEMORY_BYTES = 2 * 2**30
-"""No process is limited to less, however little memory is free. Decoding the largest pictures that are accepted (8K, AV1
-with 10 bits) with four threads maps 1.8 GiB, HEVC 1.1 and H.264 1.0; with 16 threads it is 2.9, 2.8 and 1.9."""
+"""No process is limited to less, however little memory is free. Decoding pictures of the largest size that is accepted,
+8K, maps 1.8 GiB with four threads in AV1 of 10 bits, 1.1 in HEVC and 1.0 in H.264; with 16 threads 2.9, 2.8 and 1.9."""
 
 
 class VideoReaders:

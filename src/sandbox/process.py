@@ -196,7 +196,7 @@ class SandboxedProcess:
         Raises:
             MediaError: the process has been killed.
         """
-        ready = [] if self._killed else [key.fileobj for key, _ in self._selector.select(timeout_s)]
+        ready: list[object] = [] if self._killed else [key.fileobj for key, _ in self._selector.select(timeout_s)]
         if self._killed:
             raise MediaError("Reading the video was stopped.")
         return ready

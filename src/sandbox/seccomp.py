@@ -56,9 +56,9 @@ ALLOWED_CALLS: Mapping[str, Mapping[str, int]] = {
         "sysinfo": 179, "getrandom": 278,
     },
 }  # fmt: skip
-"""The calls that a process without a GPU keeps, by machine; Landlock decides which files it may open. Two thirds are
-what strace saw in probing and decoding every kind of file that the tests make; the rest are what the C library uses in
-their place or rarely: when large blocks grow, when clocks are read without the vDSO, when a signal comes."""
+"""The calls that a process without a GPU keeps, by machine; Landlock decides which files it may open. strace
+saw the greater part in probing and decoding every kind of file that the tests make; the rest are what the C library
+uses rarely or in their place: when large blocks grow, when clocks are read without the vDSO, when a signal comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ X32_CALL_BIT = 0x4000_0000
 ALLOW, FAIL = 0x7FFF_0000, 0x0005_0000
 """SECCOMP_RET_ALLOW, and SECCOMP_RET_ERRNO to which the error is added that the call returns."""
 CALL_NUMBER_OFFSET, ARCHITECTURE_OFFSET, ARGUMENTS_OFFSET = 0, 4, 16
-"""Offsets in bytes into struct seccomp_data. Its arguments have 64 bits each, the lower half first on these machines."""
+"""Offsets in bytes into struct seccomp_data. Its arguments have 64 bits each, the lower half first."""
 ARGUMENT_BYTES = 8
 
 

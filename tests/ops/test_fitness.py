@@ -14,7 +14,7 @@ from tiny_model.environment import CHECKPOINT, environment
 
 HANDLER = Path(__file__).parents[2] / "src" / "handler.py"
 NO_DIRECTORY = "MODEL_NAME is a directory that does not exist."
-NAMES = ["ffmpeg", "disk", "memory", "GPU", "model", "video reader"]
+NAMES = ["ffmpeg", "disk", "memory", "sandbox", "GPU", "model", "video reader"]
 
 
 async def faults(**settings: object) -> dict[str, str]:
