@@ -123,11 +123,11 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
                     info = await processor.validate_video(video)
                 yield Stage.LOAD
                 with watch.lap(Stage.LOAD):
-                    await services.client.initialize_model()
+                    room = await services.client.prompt_room(request.prompt, _options(request), info.end_s)
                 yield Stage.PLAN
                 with watch.lap(Stage.PLAN):
                     plan = processor.calculate_optimal_chunks(
-                        info, request.chunk_duration, request.sample_fps, request.frame_selection
+                        info, request.chunk_duration, request.sample_fps, request.frame_selection, room
                     )
                 yield (planned := Planned(info, plan))
             yield Stage.CHUNKS

@@ -7,7 +7,7 @@ from errors import VideoTooLong
 from frame_extractor import FrameExtractor
 from frames.split import ChunkFile, Splitter
 from planning import Budget, ChunkLength, plan_video
-from records import Chunk, FrameSelection, LocalVideo, VideoInfo, VideoPlan
+from records import Chunk, FrameSelection, LocalVideo, PromptRoom, VideoInfo, VideoPlan
 
 
 class VideoProcessor:
@@ -15,7 +15,6 @@ class VideoProcessor:
 
     def __init__(self, settings: Settings, extractor: FrameExtractor) -> None:
         self._settings = settings
-        self._budget = Budget.from_settings(settings)
         self._extractor = extractor
         self._splitter = Splitter(extractor.get_video_info, settings.media_timeout_s)
 
@@ -38,6 +37,7 @@ class VideoProcessor:
         chunk_duration_s: float | None = None,
         sample_fps: float | None = None,
         selection: FrameSelection = "uniform",
+        room: PromptRoom | None = None,
     ) -> VideoPlan:
         """Partition the video and choose rate and frame size, within the frame and token budgets.
 
@@ -50,10 +50,12 @@ class VideoProcessor:
             sample_fps: frames per second of video; None for the configured rate.
             selection: which pictures become frames. Keyframes halve the grid's rate, since each one makes a pair of
                 frames by itself.
+            room: what the engine's context leaves for a chunk; None where no engine is at hand.
         """
         settings = self._settings
         length = ChunkLength(chunk_duration_s or settings.chunk_duration, settings.chunk_overlap)
-        return plan_video(info, length, sample_fps or settings.sample_fps, selection, self._budget)
+        budget = Budget.from_settings(settings, room)
+        return plan_video(info, length, sample_fps or settings.sample_fps, selection, budget)
 
     async def split_video_into_chunks(
         self, video: LocalVideo, info: VideoInfo, chunks: tuple[Chunk, ...], directory: Path

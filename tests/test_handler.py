@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,8 +144,7 @@ def bad_files(media_root: Path, twelve_seconds: Path) -> dict[str, Path]:
     paths["empty"].write_bytes(b"")
     paths["text"].write_text("This is no video.\n" * 100)
     paths["headless"].write_bytes(whole[: len(whole) // 2])  # its index stands at the end
-    tone = ("-f", "lavfi", "-i", "sine=duration=1")
-    subprocess.run(["ffmpeg", "-v", "error", *tone, str(paths["audio"])], check=True)
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", paths["audio"])
     return paths
 
 

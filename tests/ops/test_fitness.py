@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ NO_DIRECTORY = "MODEL_NAME is a directory that does not exist."
 NAMES = ["ffmpeg", "disk", "memory", "sandbox", "GPU", "model", "video reader"]
 
 
-async def faults(**settings: object) -> dict[str, str]:
-    findings = await fitness.examine(Settings(**({"model_name": str(CHECKPOINT)} | settings)))
+async def faults(**settings: Any) -> dict[str, str]:
+    findings = await fitness.examine(Settings(**({"model_name": str(CHECKPOINT), **settings})))
     assert [finding.name for finding in findings] == NAMES
     return {finding.name: finding.sentence for finding in findings if not finding.is_fit}
 
