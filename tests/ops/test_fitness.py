@@ -42,6 +42,21 @@ async def test_an_unusable_setting_is_named(settings: dict[str, object], name: s
     assert found[name] in (sentence, "WORK_DIR is not writable.")
 
 
+@pytest.mark.usefixtures("untried_layers")
+@pytest.mark.parametrize("is_required", [False, True])
+async def test_a_missing_layer_of_the_sandbox_is_named_and_is_a_fault_where_it_is_required(
+    monkeypatch: pytest.MonkeyPatch, *, is_required: bool
+) -> None:
+    monkeypatch.setattr("sandbox.landlock.abi_version", lambda: 0)
+    settings = Settings(model_name=str(CHECKPOINT), require_sandbox=is_required)
+
+    (finding,) = [finding for finding in await fitness.examine(settings) if finding.name == "sandbox"]
+
+    assert finding.sentence == "video readers run without: no other files"
+    assert finding.is_fit is not is_required
+
+
+@pytest.mark.usefixtures("untried_layers")
 async def test_everything_that_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(fitness, "MIN_FREE_MEMORY_BYTES", 2**60)

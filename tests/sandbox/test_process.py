@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -120,19 +120,11 @@ def test_a_child_dies_with_the_worker():
     assert becomes_true(lambda: not is_running(child))
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """What the layers of the sandbox are tried on; nothing that is found here is remembered."""
-    wrappers.layers.cache_clear()
-    yield monkeypatch
-    monkeypatch.undo()
-    wrappers.layers.cache_clear()
-
-
+@pytest.mark.usefixtures("untried_layers")
 @pytest.mark.parametrize(("command", "name"), [("prlimit", "resource limits"), ("--pdeathsig=KILL", "death with")])
-def test_a_wrapper_that_does_not_work_is_left_out(command: str, name: str, machine: pytest.MonkeyPatch):
+def test_a_wrapper_that_does_not_work_is_left_out(command: str, name: str, monkeypatch: pytest.MonkeyPatch):
     works = wrappers._works
-    machine.setattr(wrappers, "_works", lambda argv: command not in argv and works(argv))
+    monkeypatch.setattr(wrappers, "_works", lambda argv: command not in argv and works(argv))
 
     argv = wrappers.wrapper_argv()
 
@@ -141,6 +133,7 @@ def test_a_wrapper_that_does_not_work_is_left_out(command: str, name: str, machi
     assert wrappers.missing_layers()[0].startswith(name)
 
 
+@pytest.mark.usefixtures("untried_layers")
 @pytest.mark.parametrize(
     ("function", "name"),
     [
@@ -150,9 +143,9 @@ def test_a_wrapper_that_does_not_work_is_left_out(command: str, name: str, machi
     ],
 )
 def test_every_missing_layer_is_warned_of_once(
-    function: str, name: str, machine: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    function: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    machine.setattr(function, lambda *_: 0)
+    monkeypatch.setattr(function, lambda *_: 0)
 
     wrappers.wrapper_argv()
     wrappers.wrapper_argv()
