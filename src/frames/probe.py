@@ -36,7 +36,7 @@ async def probe(path: Path, readers: VideoReaders) -> VideoInfo:
     """
     async with readers.take(PROBE) as reader:
         reader.begin(path, "")
-        reply = await in_own_thread(reader.read_all, readers.probe_timeout_s(path))
+        reply = await in_own_thread(lambda: reader.read_all(readers.probe_timeout_s(path)))
     try:
         outcome = ProbeReply.from_json(reply).outcome
     except InvalidMessage as exc:

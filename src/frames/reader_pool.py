@@ -71,8 +71,9 @@ class VideoReaders:
         return idle.pop(0) if idle else self._start((module, on_gpu))
 
     def probe_timeout_s(self, path: Path) -> float:
-        """Return how long probing a file may take: at least what its size needs."""
-        return max(self._settings.media_timeout_s, path.stat().st_size / SLOWEST_PROBE_BYTES_PER_S)
+        """Return how long probing a file may take: at least what its size needs. Looking at the file may block."""
+        size_bytes = path.stat().st_size if path.exists() else 0  # the process says that it is missing
+        return max(self._settings.media_timeout_s, size_bytes / SLOWEST_PROBE_BYTES_PER_S)
 
     def _start(self, kind: tuple[str, bool]) -> DecoderProcess:
         if self._settings.require_sandbox and (missing := missing_layers()):
