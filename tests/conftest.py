@@ -18,6 +18,7 @@ from arrangement import arrange, scheduler
 from canary import CanaryWatch
 from config import Settings
 from ops.logs import set_library_levels
+from sandbox import wrappers
 from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def library_levels() -> None:
     """The library loggers have the levels that a worker gives them; importing runpod sets urllib3's to WARNING."""
     set_library_levels()
+
+
+@pytest.fixture
+def untried_layers() -> Iterator[None]:
+    """The layers of the sandbox are tried anew, and what is found is forgotten afterwards."""
+    wrappers.layers.cache_clear()
+    yield
+    wrappers.layers.cache_clear()
 
 
 @pytest.fixture(scope="session")
