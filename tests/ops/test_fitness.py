@@ -25,14 +25,14 @@ NAMES = ["ffmpeg", "model", "GPU", "disk", "memory", "sandbox", "video reader"]
 SERVED, LARGE_BYTES = "Qwen3VLForConditionalGeneration", 10**16
 
 
-async def sentences(**settings: object) -> dict[str, tuple[bool, str]]:
+async def sentences(**settings: Any) -> dict[str, tuple[bool, str]]:
     made = Settings(**({"model_name": str(CHECKPOINT)} | settings))
     findings = [finding async for finding in fitness.examine(made)]
     assert [finding.name for finding in findings] == NAMES
     return {finding.name: (finding.is_fit, finding.sentence) for finding in findings}
 
 
-async def faults(**settings: object) -> dict[str, str]:
+async def faults(**settings: Any) -> dict[str, str]:
     return {name: sentence for name, (is_fit, sentence) in (await sentences(**settings)).items() if not is_fit}
 
 
@@ -105,7 +105,7 @@ async def test_a_missing_layer_of_the_sandbox_is_named_and_is_a_fault_where_it_i
     monkeypatch.setattr("sandbox.landlock.abi_version", lambda: 0)
     settings = Settings(model_name=str(CHECKPOINT), require_sandbox=is_required)
 
-    (finding,) = [finding for finding in await fitness.examine(settings) if finding.name == "sandbox"]
+    (finding,) = [finding async for finding in fitness.examine(settings) if finding.name == "sandbox"]
 
     assert finding.sentence == "video readers run without: no other files"
     assert finding.is_fit is not is_required
@@ -233,7 +233,7 @@ def test_the_check_option_prints_a_line_for_each_check() -> None:
 @pytest.mark.parametrize("arguments", [["--check"], ["--help"], []], ids=["check", "help", "bare"])
 def test_a_script_run_outside_the_environment_says_so_in_one_sentence(script: str, arguments: list[str]) -> None:
     """-I -S: a Python that has its standard library and nothing else."""
-    command = [sys.executable, "-I", "-S", HANDLER.parents[1] / script, *arguments]
+    command = [sys.executable, "-I", "-S", str(HANDLER.parents[1] / script), *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stdout, len(finished.stderr.splitlines())) == (1, "", 1)
     assert " lacks a package of " in finished.stderr
