@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from arrangement import arrange, scheduler
 from canary import CanaryWatch
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 
 # Before anything imports torch or vLLM; MODEL_NAME and its like do not reach a test.
 os.environ |= ENGINE_ENVIRONMENT
+
+# A busy machine draws examples slowly, and no test is about that.
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 WORKER_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 

@@ -8,20 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import test_local
 from rich.console import Console
 
-from config import Settings, load_settings
-from errors import EngineStartFailed
+from config import load_settings
+from fakes import ScriptedEngine
 from pipeline import Services
 from tiny_model.environment import CHECKPOINT
 from tiny_model.footage import true_sightings
 from tiny_model.sample import sample_timeline
 from tiny_model.world import answer_of, merged
-from vllm_client import VLLMClient
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,14 +64,10 @@ async def test_the_answers_name_what_the_sample_shows(
         assert merged_table.count(str(sighting)) == 2  # said, and shown
 
 
-async def test_a_job_that_fails_is_reported_in_one_sentence_with_status_1_even_if_the_engine_does_not_start(
-    media_root: Path, settings: Settings, serve: Callable[[Services], None], monkeypatch: pytest.MonkeyPatch
+async def test_a_job_that_fails_is_reported_in_one_sentence_with_status_1(
+    media_root: Path, serve_with: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start_no_engine(_settings: Settings) -> Any:
-        raise EngineStartFailed("scripted")
-
-    created = Services.create(settings)
-    serve(Services(settings, created.extractor, created.processor, VLLMClient(settings, start_no_engine)))
+    serve_with(ScriptedEngine())
     text = media_root / "text.mp4"
     text.write_text("This is no video.\n" * 100)
     status, printed = await run(text, monkeypatch, "--video", text)
