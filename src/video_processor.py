@@ -13,6 +13,8 @@ from frame_extractor import FrameExtractor
 from protocol import DECODERS, MAX_STREAMS, SEEK_RETREATS_S
 from records import Chunk, FrameSelection, LocalVideo, SampleGrid, VideoInfo, VideoPlan
 from sandbox import process
+from sources.not_a_video import what_it_is
+from sources.own_thread import in_own_thread
 from vision import microseconds
 
 MAX_CHUNKS = 5000
@@ -45,7 +47,12 @@ class VideoProcessor:
         Raises:
             MediaError: or one of its kinds, VideoTooLong among them.
         """
-        info = await self._extractor.get_video_info(video.path)
+        try:
+            info = await self._extractor.get_video_info(video.path)
+        except MediaError as exc:
+            if type(exc) is MediaError and (found := await in_own_thread(lambda: what_it_is(video.path))):
+                raise MediaError(found) from exc
+            raise
         if info.duration_s > self._settings.max_video_duration_s:
             raise VideoTooLong(
                 f"The video lasts {info.duration_s:.0f} s; the limit is {self._settings.max_video_duration_s:.0f} s."

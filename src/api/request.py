@@ -1,6 +1,6 @@
 """A job's input, checked before anything is done for it."""
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from errors import InputError
 from records import FrameSelection
@@ -30,6 +30,13 @@ class JobRequest(BaseModel):
     frame_selection: FrameSelection = Field("uniform", alias="sampling")
     """Known to callers as `sampling`."""
     seed: int | None = Field(None, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, job_input: dict[str, object]) -> dict[str, object]:
+        """Take null as absent for every optional field: typed clients send it for what was not set."""
+        optional = {field.alias or name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: value for name, value in job_input.items() if value is not None or name not in optional}
 
 
 def validate_input(job_input: object) -> JobRequest:

@@ -104,6 +104,8 @@ def _resolve(host: str, port: int) -> list[str]:
         if exc.errno == socket.EAI_AGAIN:
             raise httpcore2.ConnectError from exc
         raise DownloadError("The source's host name does not exist.") from exc
+    except OSError as exc:  # too many open files, for example
+        raise httpcore2.ConnectError from exc
     return list(dict.fromkeys(str(target[0]) for *_, target in answers))
 
 

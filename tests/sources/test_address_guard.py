@@ -202,14 +202,27 @@ async def test_a_name_that_does_not_exist_is_looked_up_once(network, tmp_path):
     assert network.num_lookups == 1
 
 
-async def test_a_redirect_to_a_name_that_does_not_exist_is_looked_up_once(network, server, tmp_path):
-    url = server.answer(status(302, Location="http://nowhere.example/"))
-    network.names["media.example"] = [[PUBLIC]]
+@pytest.mark.parametrize("errno", [socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_FAIL, socket.EAI_FAMILY])
+@pytest.mark.parametrize("redirected", [False, True])
+async def test_a_final_no_of_the_resolver_ends_the_download_before_and_after_a_redirect(
+    errno, redirected, network, monkeypatch, server, tmp_path
+):
+    lookups = []
+
+    def getaddrinfo(host: str, port: int, **options: object) -> list[tuple]:
+        lookups.append(host)
+        if host == "nowhere.example":
+            raise socket.gaierror(errno, "no")
+        return network.getaddrinfo(host, port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     network.routes[PUBLIC] = server.port
+    redirect = server.answer(status(302, Location="http://nowhere.example/"))
+    url = f"http://{PUBLIC}/{path_of(redirect)}" if redirected else "http://nowhere.example/"
     with pytest.raises(DownloadError, match="does not exist"):
-        await fetch(f"http://media.example/{path_of(url)}", tmp_path)
-    assert network.num_lookups == 2
-    assert len(server.requests) == 1
+        await fetch(url, tmp_path)
+    assert lookups == [PUBLIC, "nowhere.example"][1 - redirected :]
+    assert len(server.requests) == redirected
 
 
 @pytest.mark.parametrize(
