@@ -1,6 +1,7 @@
 """The sample video of `make local`: three minutes at 720p with known scenes."""
 
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,15 @@ def sample_timeline() -> Timeline:
     return world.random_timeline(np.random.default_rng(SEED), STARTS_S, DURATION_S, CAMERA.width_px / CAMERA.height_px)
 
 
-def make_sample(path: Path) -> None:
-    """Render the sample; the file is complete or does not exist."""
+def make_sample(path: Path, report: Callable[[float], None] = lambda _share: None) -> None:
+    """Render the sample; the file is complete or does not exist.
+
+    Args:
+        path: the file to write.
+        report: called with the share of the pictures that is written, 0 to 1.
+    """
+    report(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.mp4")
-    film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK])
+    film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK], report=report)
     partial.rename(path)
