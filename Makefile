@@ -1,12 +1,14 @@
 # `make local` and `make test` need nothing set up beforehand; see .ci/setup.
 PYTHON := .venv/bin/python
 READY := .venv/.ready
+# One more than two cores can run: a process that waits for an engine leaves its core to another one.
+TEST_PROCESSES := 3
 
 # Bytecode is kept: without it every process compiles torch and vLLM anew, a dozen seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup local test check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model clean
+.PHONY: help setup local test test-fast test-all check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -21,12 +23,18 @@ local: $(READY) ## answer a question about a generated video, on the real engine
 	@$(PYTHON) test_local.py --temperature 0
 
 test: $(READY) ## run the tests
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES)
+
+test-fast: $(READY) ## run the tests that start no engine, no worker and no decoder: a minute
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "not slow"
+
+test-all: $(READY) ## run the tests and measure their coverage, which must not fall
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) --cov --cov-report=term:skip-covered
 
 check: $(READY) ## check everything that can be checked without running it: code, scripts, workflow, Dockerfile
 	@.venv/bin/ruff format --check
 	@.venv/bin/ruff check
-	@.venv/bin/mypy src
+	@.venv/bin/mypy src tests test_local.py example_usage.py
 	@.ci/imports
 	@.venv/bin/codespell
 	@.venv/bin/shellcheck $(wildcard .ci/* findings/*.sh)

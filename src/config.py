@@ -127,9 +127,6 @@ class Settings(BaseSettings):
             "CHUNK_OVERLAP is longer than CHUNK_DURATION": self.chunk_overlap > self.chunk_duration,
             "MIN_SAMPLE_FPS is above SAMPLE_FPS": self.min_sample_fps > self.sample_fps,
             "MIN_FRAME_TOKENS is above MAX_FRAME_TOKENS": self.min_frame_tokens > self.max_frame_tokens,
-            "MAX_VIDEO_TOKENS_PER_CHUNK leaves no room for question and answer in MAX_MODEL_LEN": (
-                self.max_video_tokens_per_chunk >= self.max_model_len
-            ),
         }
         if found := [sentence for sentence, is_so in contradictions.items() if is_so]:
             raise ValueError("; ".join(found))

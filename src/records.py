@@ -112,6 +112,16 @@ class SampleGrid:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptRoom:
+    """What the model's context leaves for the frames of one chunk."""
+
+    tokens: int
+    """Besides instructions, question and answer."""
+    pair_text_tokens: int
+    """What a pair of frames takes besides its vision tokens, at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class VideoPlan:
     """Every decision about a video, made before the first frame is decoded."""
 
@@ -232,14 +242,19 @@ class Generation:
     """One finished request of the engine."""
 
     text: str
-    finish_reason: str
-    """`stop` at a natural end, `length` when max_tokens or the context cut it."""
+    finish_reason: Literal["stop", "length", "repetition"]
+    """`stop` at a natural end, `length` when max_tokens or the context cut it, `repetition` when it ran in a loop."""
     prompt_tokens: int
     completion_tokens: int
     render_s: float
     """From submission to the request in the engine: tokenising and preprocessing."""
     generate_s: float
     """From the request in the engine to its last token."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text ends before the model had finished."""
+        return self.finish_reason != "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +298,11 @@ class Answer:
         """Whether there is a value."""
         return self.error is None
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the value ends before the model had finished."""
+        return any(generation.is_cut for generation in self.generations)
+
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
@@ -294,6 +314,11 @@ class Conclusion:
     """Why the answers were not merged, as `CODE: sentence`."""
     generations: tuple[Generation, ...] = ()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the model was cut off in any round of the merge: what it would have gone on to say is missing."""
+        return any(generation.is_cut for generation in self.generations)
+
 
 class Stage(StrEnum):
     """The stages of a job, in order."""
@@ -303,6 +328,7 @@ class Stage(StrEnum):
 
     DOWNLOAD = "download", 0.0
     VALIDATE = "validate", 0.10
+    LOAD = "load", 0.12
     PLAN = "plan", 0.12
     CHUNKS = "chunks", 0.12
     SYNTHESIS = "synthesis", 0.95

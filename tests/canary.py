@@ -19,3 +19,8 @@ class CanaryWatch(logging.Handler):
         line = self.format(record)
         if CANARY in line:
             self.lines.append(line)
+
+    def take(self) -> list[str]:
+        """The lines since this was last asked."""
+        taken, self.lines = self.lines, []
+        return taken

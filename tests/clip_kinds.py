@@ -12,7 +12,16 @@ from functools import partial
 from itertools import compress, product, starmap
 from pathlib import Path
 
-from clips import CONSTANT, Clip, ffmpeg, numbered_pictures, with_display_matrix, with_edit_list
+from clips import (
+    CONSTANT,
+    REPRODUCIBLE,
+    X265_THREADS,
+    Clip,
+    ffmpeg,
+    numbered_pictures,
+    with_display_matrix,
+    with_edit_list,
+)
 
 NUM_PICTURES = 30
 TIMES_S = CONSTANT[:NUM_PICTURES]
@@ -54,7 +63,7 @@ class Condition:
 
 H264 = "-c:v libx264 -preset ultrafast -g 10 -bf 3 -sc_threshold 0 -pix_fmt yuv420p"
 HEVC = "-c:v libx265 -preset ultrafast -g 10 -bf 3 -sc_threshold 0 -pix_fmt yuv420p -x265-params "
-HEVC_PARAMETERS = "log-level=error:pools=none:frame-threads=1:b-adapt=0:open-gop={open_gop}:b-pyramid={b_pyramid}"
+HEVC_PARAMETERS = f"log-level=error:{X265_THREADS}:b-adapt=0:open-gop={{open_gop}}:b-pyramid={{b_pyramid}}"
 MPEG = "-q 3 -g 10 -bf 2 -flags +cgop -sc_threshold 1000000000"
 CODECS = {
     "h264": Codec(H264, {"B-pyramid": "-x264-params b-pyramid=normal", "open GOP": "-x264-params open-gop=1"}),
@@ -65,7 +74,7 @@ CODECS = {
             "open GOP": f"-x265-params {HEVC_PARAMETERS.format(open_gop=1, b_pyramid=0)}",
         },
     ),
-    "av1": Codec("-c:v libsvtav1 -preset 12 -g 10 -pix_fmt yuv420p"),
+    "av1": Codec("-c:v libsvtav1 -svtav1-params lp=1 -preset 12 -g 10 -pix_fmt yuv420p"),
     "vp9": Codec("-c:v libvpx-vp9 -cpu-used 8 -b:v 1M -g 10 -auto-alt-ref 1 -lag-in-frames 16"),
     "vp8": Codec("-c:v libvpx -cpu-used 5 -deadline realtime -b:v 1M -g 10"),
     "mpeg4": Codec(f"-c:v mpeg4 {MPEG}"),
@@ -167,7 +176,7 @@ class Cell:
         """ffmpeg's for its output."""
         condition = CONDITIONS[self.condition].options
         added = CODECS[self.codec].added.get(self.condition, condition)
-        return f"-threads 1 {CODECS[self.codec].options} {added} {CONTAINERS[self.container]}".split()
+        return [*REPRODUCIBLE, *f"{CODECS[self.codec].options} {added} {CONTAINERS[self.container]}".split()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Clips made with ffmpeg whose pictures carry their own number, so that a test can tell which one it was given."""
+"""Clips made with ffmpeg whose pictures carry their own number, so that a test can tell which one it was given.
+
+The bytes of a clip depend on ffmpeg's version and on nothing else: not on the machine, its processors or the time.
+"""
 
 import bisect
 import struct
@@ -28,12 +31,23 @@ VARIABLE_FILTER = (
     "-vf settb=1/1000,setpts=40*N+10*mod(N\\,3)+2000*gte(N\\,40) -fps_mode passthrough -enc_time_base 1/1000"
 )
 
+# An encoder with more threads writes other packets, and without these words it takes as many as there are processors.
+# Matroska and Ogg get random identifiers without -bitexact, and swscale's fast paths round as the processor does.
+REPRODUCIBLE = ("-threads", "1", "-bitexact", "-sws_flags", "bicubic+accurate_rnd+bitexact")
+"""ffmpeg's options for each output."""
+ONE_FILTER_THREAD = ("-filter_threads", "1", "-filter_complex_threads", "1")
+"""ffmpeg's options for the whole command."""
+
 H264 = "-c:v libx264 -preset veryfast -g 15 -bf 2 -pix_fmt yuv420p"
 OPEN_GOP = "-x264-params open-gop=1:b-adapt=0:bframes=3:scenecut=0"
-HEVC = "-c:v libx265 -preset ultrafast -x265-params keyint=15:bframes=3:open-gop=1:log-level=error -pix_fmt yuv420p"
+X265_THREADS = "pools=none:frame-threads=1"
+HEVC = (
+    f"-c:v libx265 -preset ultrafast -x265-params keyint=15:bframes=3:open-gop=1:log-level=error:{X265_THREADS} "
+    "-pix_fmt yuv420p"
+)
 VP8 = "-c:v libvpx -cpu-used 5 -b:v 1M -g 15"
 VP9 = "-c:v libvpx-vp9 -cpu-used 8 -b:v 1M -g 15 -auto-alt-ref 1 -lag-in-frames 16"
-AV1 = "-c:v libsvtav1 -preset 12 -g 15 -pix_fmt yuv420p"
+AV1 = "-c:v libsvtav1 -svtav1-params lp=1 -preset 12 -g 15 -pix_fmt yuv420p"
 MPEG2 = "-c:v mpeg2video -q 3 -g 15 -bf 2"
 
 CONSTANT_RATE = {
@@ -59,7 +73,8 @@ CONSTANT_RATE = {
     "mpeg4.mp4": "-c:v mpeg4 -q 3 -g 15 -bf 2",
     "mpeg4.avi": "-c:v mpeg4 -q 3 -g 15 -bf 2",
     "mpeg2.ts": MPEG2,
-    "mpeg2.mpg": f"{MPEG2} -f vob",
+    # Of small pictures that begin in the same pack only the first one has a time: each of these is larger than a pack.
+    "mpeg2.mpg": "-c:v mpeg2video -b:v 3M -minrate 3M -maxrate 3M -bufsize 240k -g 15 -bf 2 -f vob",
     "msmpeg4.avi": "-c:v msmpeg4 -q 3 -g 15",
     "wmv2.wmv": "-c:v wmv2 -q 3 -g 15",
     "flv1.flv": "-c:v flv -q 3 -g 15",
@@ -92,7 +107,7 @@ class Clip:
     times_s: Sequence[Fraction]
     numbers: Sequence[int] = range(2**BITS)
 
-    def number_at(self, seconds: float) -> int:
+    def number_at(self, seconds: float | Fraction) -> int:
         """The number of the picture on screen; a microsecond early counts as in time."""
         return self.numbers[bisect.bisect_right(self.times_s, seconds + 1e-6) - 1]
 
@@ -119,12 +134,18 @@ def number_in(picture: np.ndarray) -> int:
 
 
 def ffmpeg(*arguments: str | Path, pictures: np.ndarray | None = None) -> bytes:
-    """Run ffmpeg, on raw RGB pictures as its first input if there are any, and return its output."""
+    """Run ffmpeg and return what it writes to its standard output.
+
+    Args:
+        arguments: ffmpeg's; the last one is an output, and each output before it needs REPRODUCIBLE among its options.
+        pictures: the first input, (T, H, W, 3) RGB of uint8.
+    """
     source: list[str] = []
     if pictures is not None:
         size = f"{pictures.shape[2]}x{pictures.shape[1]}"
         source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(RATE_FPS), "-i", "pipe:"]
-    command = ["ffmpeg", "-v", "error", "-y", *source, *map(str, arguments)]
+    *before_output, output = map(str, arguments)
+    command = ["ffmpeg", "-v", "error", "-y", *ONE_FILTER_THREAD, *source, *before_output, *REPRODUCIBLE, output]
     stdin = b"" if pictures is None else pictures.tobytes()
     return subprocess.run(command, input=stdin, check=True, capture_output=True).stdout
 

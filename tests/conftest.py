@@ -1,46 +1,52 @@
-"""One real engine for the whole session, on the test model and the CPU."""
+"""The fixtures that many tests share, one real engine among them, and what holds for every test.
+
+What takes long to import is imported by the fixtures that need it: the processes of a run each import this file.
+"""
+
+from __future__ import annotations
 
 import logging
 import os
 import socket
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import worker as worker_module
+from arrangement import arrange, scheduler
 from canary import CanaryWatch
-from clips import ClipStore
 from config import Settings
-from fakes import ScriptedEngine
-from frame_extractor import FrameExtractor
-from gate import Gate, platform_with_worker
-from jobs import media_children, scripted_services
-from media_server import MediaServer
 from ops.logs import set_library_levels
-from pipeline import Services
-from runpod_stand_in import RunPodStandIn
-from sources import http
 from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
-from vllm_client import VLLMClient
+
+if TYPE_CHECKING:
+    from clips import ClipStore
+    from fakes import ScriptedEngine
+    from frame_extractor import FrameExtractor
+    from gate import Gate
+    from media_server import MediaServer
+    from pipeline import Services
+    from runpod_stand_in import RunPodStandIn
+    from vllm_client import VLLMClient
 
 # Before anything imports torch or vLLM; MODEL_NAME and its like do not reach a test.
 os.environ |= ENGINE_ENVIRONMENT
 
 WORKER_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 
+canary_watch = CanaryWatch()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what needs the engine first.
-
-    The engine forks its process from this one, which must not have run torch before: the child would
-    wait for threads that were not copied.
-    """
-    items.sort(key=lambda item: "client" not in getattr(item, "fixturenames", ()))
+    """See arrangement."""
+    arrange(items)
 
 
-canary_watch = CanaryWatch()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """See arrangement."""
+    return scheduler(config, log)
 
 
 def pytest_sessionstart() -> None:
@@ -49,17 +55,17 @@ def pytest_sessionstart() -> None:
     logging.getLogger().setLevel(logging.INFO)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run if a secret was logged."""
+def pytest_sessionfinish() -> None:
+    """Stop listening."""
     logging.getLogger().removeHandler(canary_watch)
-    if canary_watch.lines:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show those lines."""
-    for line in canary_watch.lines:
-        terminalreporter.write_line(f"a secret was logged: {line}", red=True)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    """Fail the test after which a secret stands in the log; the last one's includes the ends of session fixtures."""
+    yield
+    if lines := canary_watch.take():
+        pytest.fail("\n".join(["a secret was logged:", *lines]), pytrace=False)
 
 
 @pytest.fixture(autouse=True)
@@ -84,22 +90,37 @@ def media_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def twelve_seconds(media_root: Path) -> Path:
     """A clip of 12 s, 320x180, 25 fps, of which every second differs."""
+    from clips import ffmpeg
+
     path = media_root / "twelve_seconds.mp4"
-    source = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12")
-    subprocess.run(["ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", str(path)], check=True)
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12", "-pix_fmt", "yuv420p", path)
     return path
 
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
     """Clips whose pictures carry their numbers."""
+    from clips import ClipStore
+
     return ClipStore(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture
 def extractor() -> FrameExtractor:
     """What reads files, with the worker's own settings but for the time it waits."""
+    from frame_extractor import FrameExtractor
+
     return FrameExtractor(Settings(media_timeout_s=30))
+
+
+@pytest.fixture
+def mostly_in_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first case of each test reads its video in the sandboxed process, the others run its programs in this one."""
+    from in_process import read_in_process
+
+    callspec = getattr(request.node, "callspec", None)
+    if callspec and any(callspec.indices.values()):
+        read_in_process(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +141,8 @@ def settings(media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Sett
 @pytest.fixture(scope="session")
 async def client(settings: Settings) -> AsyncIterator[VLLMClient]:
     """The real engine, started once."""
+    from vllm_client import VLLMClient
+
     client = VLLMClient(settings)
     await client.initialize_model()
     yield client
@@ -129,6 +152,8 @@ async def client(settings: Settings) -> AsyncIterator[VLLMClient]:
 @pytest.fixture
 def services(settings: Settings, client: VLLMClient) -> Services:
     """All stages around the session's engine."""
+    from pipeline import Services
+
     created = Services.create(settings)
     return Services(settings, created.extractor, created.processor, client)
 
@@ -136,6 +161,8 @@ def services(settings: Settings, client: VLLMClient) -> Services:
 @pytest.fixture
 def server() -> Iterator[MediaServer]:
     """A web server on loopback."""
+    from media_server import MediaServer
+
     with MediaServer() as server:
         yield server
 
@@ -150,12 +177,16 @@ def unanswering_port() -> Iterator[int]:
 @pytest.fixture
 def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Downloads are tried again at once."""
+    from sources import http
+
     monkeypatch.setattr(http, "BACKOFF_S", 0)
 
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:
     """Where the jobs of `platform` wait in their handler."""
+    from gate import Gate
+
     with Gate() as gate:
         yield gate
 
@@ -163,6 +194,8 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture(scope="module")
 def platform() -> Iterator[RunPodStandIn]:
     """A platform with a worker whose jobs a test can hold."""
+    from gate import platform_with_worker
+
     with platform_with_worker() as platform:
         yield platform
 
@@ -170,7 +203,10 @@ def platform() -> Iterator[RunPodStandIn]:
 @pytest.fixture
 def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Services], None]]:
     """Gives the handler in this process its services; no job may leave a file or a process behind."""
-    yield lambda services: monkeypatch.setattr(worker_module, "services", lambda: services)
+    import worker
+    from jobs import media_children
+
+    yield lambda services: monkeypatch.setattr(worker, "services", lambda: services)
     assert list(settings.work_dir.iterdir()) == []
     assert media_children() == []
 
@@ -185,6 +221,7 @@ def worker(services: Services, serve: Callable[[Services], None]) -> Services:
 @pytest.fixture
 def serve_with(settings: Settings, serve: Callable[[Services], None]) -> Callable[..., None]:
     """Gives the handler in this process a scripted engine, and some other settings."""
+    from jobs import scripted_services
 
     def serve_scripted(engine: ScriptedEngine, **changes: object) -> None:
         serve(scripted_services(settings.model_copy(update=changes), engine))

@@ -10,8 +10,8 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from email.message import Message
 from http import HTTPStatus
-from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -72,7 +72,7 @@ class Exchange(BaseHTTPRequestHandler):
         pass
 
 
-Answer = Callable[[Exchange], None]
+Answer = Callable[[Exchange], object]
 
 
 class MediaServer:
@@ -80,7 +80,7 @@ class MediaServer:
 
     def __init__(self, certificate: Path | None = None) -> None:
         """With a certificate (PEM, its key in the same file) it speaks https under the name localhost."""
-        self.requests: list[HTTPMessage] = []
+        self.requests: list[Message] = []
         self.num_connections = 0
         self.routes: dict[str, list[Answer]] = {}
         self.closing = threading.Event()

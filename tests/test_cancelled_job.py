@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-import frame_extractor
 from clips import ffmpeg
 from fakes import ScriptedEngine
+from frames import stream
 from jobs import answer, job_input, media_children
 
 LENGTH_S, GROUP_S = 192, 8
@@ -65,7 +65,7 @@ async def test_a_second_after_a_job_is_cancelled_its_decoder_is_gone(
     serve_with: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(frame_extractor, "_threads", lambda: DECODER_THREADS)
+    monkeypatch.setattr(stream, "_decoder_threads", lambda: DECODER_THREADS)
     engine = ScriptedEngine()
     engine.gate = asyncio.Event()
     serve_with(engine, max_chunks_in_flight=1)

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ GIB = 2**30
     ],
 )
 def test_what_we_use_of_a_dependency_is_there(module: str, path: str, parameters: list[str] | None) -> None:
-    found = importlib.import_module(module)
+    found: Any = importlib.import_module(module)
     for name in path.split("."):
         found = getattr(found, name)
     if parameters is not None:

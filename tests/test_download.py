@@ -7,6 +7,7 @@ import random
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,7 +27,7 @@ DEADLINE_S = 0.3
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
 
-async def fetch(url: str, directory: Path, **settings: object) -> LocalVideo:
+async def fetch(url: str, directory: Path, **settings: Any) -> LocalVideo:
     return await download(url, directory, Settings(download_allow_private="127.0.0.1,localhost", **settings))
 
 

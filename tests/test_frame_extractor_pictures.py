@@ -27,6 +27,8 @@ from decoder.convert.rgb import PictureConverter
 from frame_extractor import FrameExtractor
 from records import Chunk, SampleGrid, VideoInfo
 
+pytestmark = pytest.mark.usefixtures("mostly_in_process")
+
 # Each of the eight ways to lay a picture down, and the clockwise turn after a mirroring or none.
 MATRICES = {
     (1, 0, 0, 1): 0,
@@ -60,7 +62,8 @@ async def first_picture(
 ) -> np.ndarray:
     sampling = SampleGrid(info.start_s, Fraction(1), height_px, width_px)
     batch = await extractor.extract_frames(path, info, sampling, Chunk(0, info.start_s, info.end_s, info.end_s))
-    return batch.pixels[0]
+    picture: np.ndarray = batch.pixels[0]
+    return picture
 
 
 def as_ffmpeg_shows(path: Path, height_px: int, width_px: int) -> np.ndarray:
@@ -137,7 +140,7 @@ async def test_pixels_that_are_not_square_are_stretched(
 
 
 @pytest.mark.parametrize("clip", INTERLACED)
-async def test_of_the_lines_of_two_instants_the_earlier_ones_are_shown(
+async def test_an_interlaced_picture_shows_the_lines_of_its_earlier_field(
     clip: str, clips: ClipStore, extractor: FrameExtractor
 ):
     later_lines, options, height_px = INTERLACED[clip]

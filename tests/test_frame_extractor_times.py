@@ -2,7 +2,9 @@
 
 import asyncio
 from fractions import Fraction
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ from clips import (
 from errors import NoFrames
 from frame_extractor import FrameExtractor
 from records import Chunk, FrameBatch, SampleGrid, VideoInfo
+
+pytestmark = pytest.mark.usefixtures("mostly_in_process")
 
 
 def sampling_of(info: VideoInfo, fps: int | Fraction = 30) -> SampleGrid:
@@ -83,7 +87,8 @@ async def test_pictures_hidden_by_an_edit_list_are_not_seen(name: str, clips: Cl
 
     batch = await extractor.extract_frames(clip.path, info, sampling_of(info), whole(info))
 
-    assert (info.num_frames, info.duration_s) == (52, pytest.approx(2.08))
+    assert info.num_frames == 52
+    assert info.duration_s == pytest.approx(2.08)
     assert_on_screen(batch, clip, info, sampling_of(info))
 
 
@@ -108,8 +113,27 @@ async def test_a_shifted_clock_moves_the_start_and_nothing_else(name: str, clips
     batch = await extractor.extract_frames(clip.path, info, sampling, overlapping_chunks(info)[1])
 
     assert info.start_s == pytest.approx(start_s, abs=0.025)  # the sound's encoder delay
-    assert (info.duration_s, info.num_frames, info.truncated) == (pytest.approx(3), 75, False)
+    assert info.duration_s == pytest.approx(3)
+    assert (info.num_frames, info.truncated) == (75, False)
     assert_on_screen(batch, clip, info, sampling)
+
+
+def first_part(path: Path) -> bytes:
+    """About three fifths of a file, cut inside a picture that is shown after all pictures before it.
+
+    A transport stream is cut before that picture: nothing in it says where a picture ends.
+    """
+    content = path.read_bytes()
+    latest_pts, cut_at = -1, 0
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            assert packet.pos is not None
+            assert packet.pts is not None
+            if packet.pos > 0.58 * len(content) and packet.pts > latest_pts:
+                cut_at = packet.pos if path.suffix == ".ts" else packet.pos + packet.size // 2
+                break
+            latest_pts = max(latest_pts, packet.pts)
+    return content[:cut_at]
 
 
 TRUNCATED = {
@@ -120,15 +144,14 @@ TRUNCATED = {
 
 
 @pytest.mark.parametrize("name", TRUNCATED)
-async def test_a_truncated_file_gives_all_its_whole_pictures_and_nothing_behind_them(
+async def test_a_truncated_file_gives_all_its_whole_pictures_and_nothing_after_them(
     name: str, clips: ClipStore, extractor: FrameExtractor
 ):
     if name == "truncated.mp4":
         complete = clips.copy("index-first.mp4", "h264.mp4", "-i {} -c copy -movflags faststart")
     else:
         complete = clips.clip(name).path
-    content = complete.read_bytes()
-    clip = Clip(clips.write(f"truncated-{name}", content[: len(content) * 6 // 10]), CONSTANT)
+    clip = Clip(clips.write(f"truncated-{name}", first_part(complete)), CONSTANT)
     info = await extractor.get_video_info(clip.path)
     beyond = Chunk(0, info.start_s, info.start_s + 3, info.start_s + 3)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,8 @@ async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
     output = await answer(job_input(twelve_seconds))
     assert output.keys() == {
         "success", "worker_version", "status", "coverage", "video_info", "num_chunks", "chunk_results",
-        "aggregated_response", "aggregation_error", "total_processing_time", "sample_fps", "frame_size",
-        "concessions", "decoding", "timings", "usage",
+        "aggregated_response", "aggregation_error", "aggregation_finish_reason", "total_processing_time",
+        "sample_fps", "frame_size", "concessions", "decoding", "timings", "usage",
     }  # fmt: skip
     assert (output["success"], output["status"], output["coverage"], output["num_chunks"]) == (True, "complete", 1, 3)
     assert output["video_info"]["duration"] == 12
@@ -73,7 +72,7 @@ async def test_progress_goes_through_the_stages_and_never_back(twelve_seconds: P
     reported: list[Progress] = []
     await answer(job_input(twelve_seconds), reported)
     stages = list(dict.fromkeys(progress.stage for progress in reported))
-    assert stages == ["download", "validate", "chunks", "synthesis"]
+    assert stages == ["download", "validate", "load", "chunks", "synthesis"]
     fractions = [progress.fraction for progress in reported]
     assert fractions == sorted(fractions)
     assert fractions[-1] < 1
@@ -145,8 +144,7 @@ def bad_files(media_root: Path, twelve_seconds: Path) -> dict[str, Path]:
     paths["empty"].write_bytes(b"")
     paths["text"].write_text("This is no video.\n" * 100)
     paths["headless"].write_bytes(whole[: len(whole) // 2])  # its index stands at the end
-    tone = ("-f", "lavfi", "-i", "sine=duration=1")
-    subprocess.run(["ffmpeg", "-v", "error", *tone, str(paths["audio"])], check=True)
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", paths["audio"])
     return paths
 
 

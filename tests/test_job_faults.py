@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from clips import H264, ffmpeg
+from clock import LoopClock, comes_true
 from errors import EngineDead, GenerationFailed
 from fakes import ScriptedEngine
 from frames.reader_pool import DECODE, VideoReaders
@@ -52,7 +53,9 @@ async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
             decoder.send_signal(fault)
         return "seen"
 
-    serve_with(ScriptedEngine(strike_at_first), **LARGE_FRAMES, media_timeout_s=3.0)
+    serve_with(
+        ScriptedEngine(strike_at_first), **LARGE_FRAMES, media_timeout_s=5.0
+    )  # more than a decoder takes on a busy machine
     output = await answer(job_input(twelve_seconds))
     assert (output["success"], output["status"]) == (True, "partial")
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", None, "seen"]
@@ -61,7 +64,7 @@ async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
 
 
 @pytest.mark.parametrize(("cpu_fails", "second"), [(False, "seen"), (True, None)])
-async def test_what_a_gpu_fails_on_the_cpu_decodes(
+async def test_the_cpu_goes_on_where_the_decoder_on_the_gpu_fails(
     second: str | None,
     twelve_seconds: Path,
     serve_with: ServeWith,
@@ -159,30 +162,47 @@ async def test_damage_in_the_middle_is_told_and_is_the_same_every_time(media_roo
     assert first == second
 
 
-async def test_what_was_answered_when_the_time_is_over_is_the_result(
-    twelve_seconds: Path, serve_with: ServeWith
+async def test_a_job_whose_time_is_over_returns_what_was_answered(
+    twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of the platform's 1000 s the job takes 900: 810 for its chunks, and the rest for merging their answers."""
+    clock = LoopClock(monkeypatch)
     engine = ScriptedEngine()
     engine.gates = {1: asyncio.Event()}
     engine.text_gate = asyncio.Event()
     serve_with(engine)
-    output = await answer(job_input(twelve_seconds), policy={"executionTimeout": 6000})
+    job = asyncio.create_task(answer(job_input(twelve_seconds), policy={"executionTimeout": 1_000_000}))
+    await comes_true(lambda: len(engine.messages) == 3 and engine.held == 1)
+    clock.advance(850)
+    await comes_true(lambda: len(engine.messages) == 4)
+    clock.advance(100)
+    output = await job
     assert (output["success"], output["status"]) == (True, "partial")
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["chunk 0", None, "chunk 2"]
     assert output["chunk_results"][1]["error"] == "TIMEOUT: The job's time was over before this part was answered."
     assert output["aggregation_error"] == "TIMEOUT: The job's time was over before the answers were merged."
     assert engine.held == 0
-    assert output["total_processing_time"] < 6
 
 
-@pytest.mark.parametrize("seconds", [0.01, 3.0])
-async def test_a_job_of_which_nothing_is_answered_in_time_fails(
-    seconds: float, twelve_seconds: Path, serve_with: ServeWith
+async def test_a_job_whose_time_is_over_before_its_video_is_read_fails(
+    twelve_seconds: Path, serve_with: ServeWith
 ) -> None:
+    serve_with(ScriptedEngine(), job_timeout_s=0.01)
+    output = await answer(job_input(twelve_seconds))
+    assert output["error"].startswith("TIMEOUT: The job's time was over before ")
+
+
+async def test_a_job_without_an_answer_in_time_fails(
+    twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = LoopClock(monkeypatch)
     engine = ScriptedEngine()
     engine.gate = asyncio.Event()
-    serve_with(engine, job_timeout_s=seconds)
-    assert (await answer(job_input(twelve_seconds)))["error"].startswith("TIMEOUT: The job's time was over before ")
+    serve_with(engine, job_timeout_s=1000)
+    job = asyncio.create_task(answer(job_input(twelve_seconds)))
+    await comes_true(lambda: engine.held > 0)
+    clock.advance(1000)
+    assert (await job)["error"] == "TIMEOUT: The job's time was over before this part was answered."
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
@@ -211,7 +231,7 @@ async def test_a_failed_synthesis_leaves_the_chunks_answers(twelve_seconds: Path
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["chunk 0", "chunk 1", "chunk 2"]
 
 
-async def test_a_job_of_which_every_chunk_fails_fails(twelve_seconds: Path, serve_with: ServeWith) -> None:
+async def test_a_job_fails_if_every_chunk_fails(twelve_seconds: Path, serve_with: ServeWith) -> None:
     def fail(_batch: FrameBatch) -> str:
         raise GenerationFailed("scripted")
 
@@ -242,19 +262,17 @@ async def test_a_dead_engine_ends_all_jobs_whatever_they_wait_for(twelve_seconds
             assert ended["refresh_worker"]
 
 
-async def test_what_reads_the_video_is_started_while_it_arrives_and_goes_with_the_job(serve_with: ServeWith) -> None:
+async def test_decoders_start_while_the_video_downloads_and_end_with_the_job(serve_with: ServeWith) -> None:
     serve_with(ScriptedEngine(lambda _batch: "seen"), download_allow_private=("127.0.0.1",))
     with MediaServer() as server:
         job = asyncio.create_task(answer(job_input(server.answer(dripping(b"", b"")))))
-        async with asyncio.timeout(10):
-            while len(media_children()) < 2:
-                await asyncio.sleep(0.01)
+        await comes_true(lambda: len(media_children()) >= 2)
         job.cancel()
         await asyncio.gather(job, return_exceptions=True)
     assert media_children() == []
 
 
-async def test_a_fault_of_our_own_is_coded_and_tells_nothing(twelve_seconds: Path, serve_with: ServeWith) -> None:
+async def test_an_unexpected_error_is_coded_and_reveals_nothing(twelve_seconds: Path, serve_with: ServeWith) -> None:
     def fail(_batch: FrameBatch) -> str:
         raise KeyError("/secret/path")
 

@@ -1,33 +1,57 @@
-"""test_local.py as a person runs it."""
+"""test_local.py: as a process until the model is needed, and in this process with the test model."""
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import test_local
+from rich.console import Console
 
+from config import Settings, load_settings
+from errors import EngineStartFailed
+from pipeline import Services
+from tiny_model.environment import CHECKPOINT
 from tiny_model.footage import true_sightings
 from tiny_model.sample import sample_timeline
 from tiny_model.world import answer_of, merged
+from vllm_client import VLLMClient
 
 ROOT = Path(__file__).parents[1]
 
 
-def run_script(*arguments: str | Path, directory: Path = ROOT, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "test_local.py", *arguments]
-    environment = os.environ | settings
-    return subprocess.run(
-        command, cwd=directory, env=environment, check=False, capture_output=True, text=True, timeout=120
-    )
+async def run(video: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> tuple[int, str]:
+    """Run the job that these arguments describe; the exit status and what is printed."""
+    monkeypatch.setattr(sys, "argv", ["test_local.py", *map(str, arguments)])
+    printed = io.StringIO()
+    status = await test_local.run(test_local.parse_arguments(), str(video), Console(file=printed))
+    return status, printed.getvalue()
 
 
-@pytest.mark.timeout(300)
-def test_what_the_sample_shows_is_what_is_said_of_it(tmp_path: Path) -> None:
-    kept = tmp_path / "out.json"
-    finished = run_script("--temperature", "0", "--json", kept)
-    assert finished.returncode == 0, finished.stderr
+@pytest.fixture
+def stays_up(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's engine outlives the script's run."""
+
+    async def stay_up() -> None:
+        pass
+
+    monkeypatch.setattr(services.client, "shutdown", stay_up)
+
+
+@pytest.mark.usefixtures("worker", "stays_up")
+async def test_the_answers_name_what_the_sample_shows(
+    tmp_path: Path, media_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample, kept = media_root / "sample.mp4", tmp_path / "out.json"
+    shutil.copy(test_local.sample_video(Console()), sample)
+    status, printed = await run(sample, monkeypatch, "--temperature", "0", "--json", kept)
+    assert status == 0
     output = json.loads(kept.read_text())
     assert (output["success"], output["num_chunks"], output["status"]) == (True, 3, "complete")
     timeline = sample_timeline()
@@ -35,32 +59,37 @@ def test_what_the_sample_shows_is_what_is_said_of_it(tmp_path: Path) -> None:
     assert [chunk["text"] for chunk in output["chunk_results"]] == list(map(answer_of, parts))
     assert output["aggregated_response"] == answer_of(merged(parts))
     assert [sighting.subject for sighting in merged(parts)] == [scene.subject for scene in timeline.scenes]
-    for printed in (
-        "0:00-1:00",
-        "1:00-2:00",
-        "2:00-3:00",
-        "shown",
-        "Merged answer",
-        "100% of 180 s seen",
-        "the test model",
-    ):
-        assert printed in finished.stdout
-    *_, merged_table, _ = finished.stdout.split("\n\n")
+    for shown in ("0:00-1:00", "1:00-2:00", "2:00-3:00", "shown", "Merged answer", "100% of 180 s seen"):
+        assert shown in printed
+    *_, merged_table, _ = printed.split("\n\n")
     for sighting in merged(parts):
         assert merged_table.count(str(sighting)) == 2  # said, and shown
-    assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.timeout(150)
-def test_a_job_that_fails_is_one_sentence_and_status_1(tmp_path: Path) -> None:
-    text = tmp_path / "text.mp4"
+async def test_a_job_that_fails_is_reported_in_one_sentence_with_status_1_even_if_the_engine_does_not_start(
+    media_root: Path, settings: Settings, serve: Callable[[Services], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_no_engine(_settings: Settings) -> Any:
+        raise EngineStartFailed("scripted")
+
+    created = Services.create(settings)
+    serve(Services(settings, created.extractor, created.processor, VLLMClient(settings, start_no_engine)))
+    text = media_root / "text.mp4"
     text.write_text("This is no video.\n" * 100)
-    finished = run_script(
-        "--video", text.name, "--model", tmp_path, directory=tmp_path
-    )  # an engine that starts would be waited for
-    assert finished.returncode == 1
-    assert finished.stdout.strip().splitlines()[-1].startswith("UNREADABLE_VIDEO: ")
-    assert "Traceback" not in finished.stdout
+    status, printed = await run(text, monkeypatch, "--video", text)
+    assert status == 1
+    assert printed.strip().splitlines()[-1].startswith("UNREADABLE_VIDEO: ")
+    assert "Traceback" not in printed
+
+
+def test_without_a_model_s_name_the_worker_s_settings_are_those_of_the_test_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {"CHUNK_DURATION": "30"})
+    assert not test_local.prepare_environment(None, str(tmp_path / "film.mp4"))
+    settings = load_settings()
+    assert (settings.model_name, settings.chunk_duration) == (str(CHECKPOINT), 30)
+    assert settings.video_roots == (tmp_path,)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +99,13 @@ def test_a_job_that_fails_is_one_sentence_and_status_1(tmp_path: Path) -> None:
         (["--video", "README.md"], {"CHUNK_DURATION": "long"}, "The settings are wrong: chunk_duration: "),
     ],
 )
-def test_what_keeps_a_job_from_starting_is_one_sentence_and_status_1(
+def test_a_job_that_cannot_start_is_reported_in_one_sentence_with_status_1(
     arguments: list[str], settings: dict[str, str], sentence: str
 ) -> None:
-    finished = run_script(*arguments, **settings)
+    finished = subprocess.run(
+        [sys.executable, "test_local.py", *arguments],
+        cwd=ROOT, env=os.environ | settings, check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout.strip().splitlines()[-1].startswith(sentence)
+    assert ("the test model answers" in finished.stdout) == ("CHUNK_DURATION" in settings)

@@ -1,12 +1,16 @@
 """The stand-in for RunPod's platform without a worker: what its routes answer to plain requests."""
 
+import http.client
+import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -37,6 +41,14 @@ def post(platform: RunPodStandIn, job: JobRecord, body: bytes) -> int:
     return requests.post(f"{url}&isStream=false", data=body, timeout=TIMEOUT_S).status_code
 
 
+def held_poll(url: str) -> socket.socket:
+    """A connection on which a poll was sent; its answer is awaited, or given up, by whoever has it."""
+    parts = urlsplit(url)
+    poll = socket.create_connection(("127.0.0.1", parts.port or 80), TIMEOUT_S)
+    poll.sendall(f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+    return poll
+
+
 def test_a_wrong_api_key_is_refused() -> None:
     with RunPodStandIn() as platform:
         url = f"{platform.url}/{platform.endpoint_id}/run"
@@ -58,7 +70,7 @@ def test_runsync_gives_up_the_wait_and_not_the_job() -> None:
         assert (job.status, job.output) == ("COMPLETED", {"answer": 2})
 
 
-def test_what_arrives_after_the_result_is_recorded_and_changes_nothing() -> None:
+def test_a_post_after_the_result_is_recorded_and_changes_nothing() -> None:
     with RunPodStandIn() as platform:
         job = platform.submit({})
         take(platform)
@@ -81,10 +93,10 @@ def test_a_result_that_is_no_json_object_is_refused(body: bytes) -> None:
 
 def test_a_poll_that_was_given_up_takes_no_job() -> None:
     with RunPodStandIn() as platform:
-        with pytest.raises(requests.ReadTimeout):
-            requests.get(take_url(platform), timeout=0.2)
         worker = platform.worker()
-        platform.wait_until(lambda: worker.takes == 1 and worker.polling == 0, what="the poll to be dropped")
+        with held_poll(take_url(platform)):
+            platform.wait_until(lambda: worker.polling == 1, what="the poll to be held")
+        platform.wait_until(lambda: worker.polling == 0, what="the poll to be dropped")
         job = platform.submit({"question": 1})
         assert take(platform) == {"id": job.id, "input": {"question": 1}}
 
@@ -103,12 +115,17 @@ def test_a_batch_is_taken_in_order_and_no_larger_than_asked_for() -> None:
 def test_a_poll_for_stop_signals_is_held_until_there_is_one() -> None:
     with RunPodStandIn() as platform:
         stop_url = take_url(platform).replace("/job-take/", "/job-stop/")
-        with pytest.raises(requests.ReadTimeout):
-            requests.get(stop_url, timeout=0.2)
-        job = platform.submit({})
-        take(platform)
-        platform.cancel(job.id)
-        assert requests.get(stop_url, timeout=TIMEOUT_S).json() == {"jobsToStop": [job.id]}
+        with held_poll(stop_url) as poll:
+            job = platform.submit({})
+            take(platform)
+            poll.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                poll.recv(1)
+            platform.cancel(job.id)
+            poll.settimeout(TIMEOUT_S)
+            answer = http.client.HTTPResponse(poll)
+            answer.begin()
+            assert json.load(answer) == {"jobsToStop": [job.id]}
 
 
 def test_waiting_for_a_status_that_never_comes_says_where_the_job_stands() -> None:

@@ -1,4 +1,8 @@
-"""The test model is small, made by the programs beside it, and Qwen3-VL in all that the worker sees of it."""
+"""The test model is small, made by the programs beside it, and Qwen3-VL in all that the worker sees of it.
+
+torch and transformers are imported by the tests that use them: each process of a run collects this file, and importing
+them takes it seconds.
+"""
 
 import json
 from pathlib import Path
@@ -6,20 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration
 
-from benchmarks.bench_tiny_model import card_rows
 from benchmarks.report import RESULTS
 from tiny_model import world
-from tiny_model.architecture import build_config, build_model, build_processor
-from tiny_model.batches import JointBatches, VisionBatches
 from tiny_model.environment import CHECKPOINT
-from tiny_model.learner import Learner
-from tiny_model.optimiser import orthogonalised
 from tiny_model.score import score, sightings_in
-from tiny_model.training import Training
-from tiny_model.vocabulary import SPECIAL_TOKENS
 from tiny_model.world import COLOURS, Sighting, Subject
 
 MAX_PARAMETERS = 1_500_000
@@ -35,30 +30,39 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def processor() -> Any:
+    from transformers import AutoProcessor
+
     return AutoProcessor.from_pretrained(CHECKPOINT)
 
 
 @pytest.fixture(scope="module")
-def model() -> Qwen3VLForConditionalGeneration:
+def model() -> Any:
+    from transformers import Qwen3VLForConditionalGeneration
+
     return Qwen3VLForConditionalGeneration.from_pretrained(CHECKPOINT).eval()
 
 
 def prompt(processor: Any, question: str) -> str:
     content = [{"type": "video"}, {"type": "text", "text": question}]
-    return processor.apply_chat_template(
+    text: str = processor.apply_chat_template(
         [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}],
         tokenize=False,
         add_generation_prompt=True,
     )
+    return text
 
 
-def test_it_is_small(model: Qwen3VLForConditionalGeneration) -> None:
+def test_it_is_small(model: Any) -> None:
+    import torch
+
     assert sum(weight.numel() for weight in model.parameters()) < MAX_PARAMETERS
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert (CHECKPOINT / "model.safetensors").stat().st_size < MAX_BYTES
 
 
-def test_its_files_are_those_that_training_writes(processor: Any, model: Qwen3VLForConditionalGeneration) -> None:
+def test_its_files_are_those_that_training_writes(processor: Any, model: Any) -> None:
+    from tiny_model.architecture import build_config, build_processor
+
     built = build_processor()
     assert processor.tokenizer.get_vocab() == built.tokenizer.get_vocab()
     assert processor.tokenizer.backend_tokenizer.to_str() == built.tokenizer.backend_tokenizer.to_str()
@@ -67,12 +71,16 @@ def test_its_files_are_those_that_training_writes(processor: Any, model: Qwen3VL
 
 
 def test_its_card_tells_what_the_benchmark_measured() -> None:
+    from benchmarks.bench_tiny_model import card_rows
+
     figures = json.loads((RESULTS / "tiny-model.json").read_text())["figures"]
     assert "\n".join(card_rows(figures)) in (CHECKPOINT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_any_text_round_trips(text: str) -> None:
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
     assert tokenizer.decode(tokenizer(text).input_ids) == text
 
@@ -84,7 +92,9 @@ def test_a_time_is_one_or_two_tokens(processor: Any) -> None:
         assert processor.tokenizer.tokenize(text) == ["<", *tokens, "Ġseconds>"]
 
 
-def test_special_tokens_are_single_ids(processor: Any, model: Qwen3VLForConditionalGeneration) -> None:
+def test_special_tokens_are_single_ids(processor: Any, model: Any) -> None:
+    from tiny_model.vocabulary import SPECIAL_TOKENS
+
     tokenizer = processor.tokenizer
     for token in SPECIAL_TOKENS:
         assert tokenizer(f"a{token}b").input_ids[1:-1] == [tokenizer.convert_tokens_to_ids(token)]
@@ -122,14 +132,27 @@ def test_the_chat_template_is_chatml_with_vision_parts(processor: Any) -> None:
 
 
 def test_training_batches_are_functions_of_their_step() -> None:
+    import torch
+
+    from tiny_model.architecture import build_processor
+    from tiny_model.batches import JointBatches
+
     first, second = (JointBatches(build_processor(), 1, 100)[60] for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one.ids, other.ids)
         assert torch.equal(one.answers, other.answers)
+    assert first[0].patches is not None
+    assert second[0].patches is not None
     assert torch.equal(first[0].patches, second[0].patches)
 
 
 def test_the_fast_vision_pass_is_the_plain_one() -> None:
+    import torch
+
+    from tiny_model.architecture import build_model, build_processor
+    from tiny_model.batches import JointBatches
+    from tiny_model.learner import Learner
+
     processor = build_processor()
     plain = build_model(processor.tokenizer, seed=1)
     chunks, _ = JointBatches(processor, 1, 100)[60]
@@ -143,6 +166,12 @@ def test_the_fast_vision_pass_is_the_plain_one() -> None:
 
 
 def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    import torch
+
+    from tiny_model.architecture import build_processor
+    from tiny_model.batches import VisionBatches
+    from tiny_model.training import Training
+
     processor = build_processor()
     batch = VisionBatches(processor, 1, 10)[0]
     going = Training(processor, tmp_path)
@@ -157,6 +186,9 @@ def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
 
 
 def test_a_training_that_is_over_is_not_taken_up_again(tmp_path: Path) -> None:
+    from tiny_model.architecture import build_processor
+    from tiny_model.training import Training
+
     processor = build_processor()
     training = Training(processor, tmp_path)
     training.step = 7
@@ -169,6 +201,10 @@ def test_a_training_that_is_over_is_not_taken_up_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(256, 128), (32, 96)])
 def test_an_orthogonalised_matrix_has_singular_values_near_one(shape: tuple[int, int]) -> None:
+    import torch
+
+    from tiny_model.optimiser import orthogonalised
+
     values = torch.linalg.svdvals(orthogonalised(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
     assert 0.6 < values.min() < values.max() < 1.3
 
@@ -183,7 +219,7 @@ def test_a_subject_counts_from_the_first_pair_that_shows_it_in_either_frame() ->
 def test_a_drawn_subject_has_its_colour_wherever_it_moves() -> None:
     generator = np.random.default_rng(3)
     timeline = world.random_timeline(generator, [0.0, 30.0, 60.0], 90.0, 16 / 9)
-    for time_s in np.arange(0, 90, 5.0):
+    for time_s in np.arange(0, 90, 5.0).tolist():
         scene = timeline.scenes[timeline.index_at(time_s)]
         (picture,) = world.render(timeline, [time_s], 72, 128)
         inside = (picture == scene.tint).all(-1)

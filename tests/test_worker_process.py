@@ -22,6 +22,7 @@ import runpod
 
 from api.output import ChunkOutput, JobOutput
 from canary import CANARY
+from clips import ffmpeg
 from jobs import QUESTION, job_input
 from media_server import Exchange, MediaServer, dripping
 from tiny_model.environment import environment
@@ -53,8 +54,7 @@ def worker(worker_settings: dict[str, str], tmp_path_factory: pytest.TempPathFac
 def two_minutes(media_root: Path) -> Path:
     """A clip of so many chunks of a second that a job on it can be interrupted."""
     path = media_root / f"two_minutes_{CANARY}.mp4"
-    source = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=120")
-    subprocess.run(["ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", str(path)], check=True)
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=120", "-pix_fmt", "yuv420p", path)
     return path
 
 
@@ -180,8 +180,8 @@ def test_a_cancelled_job_ends_its_decoder_and_its_files_and_the_next_job_is_answ
 
 
 @pytest.mark.parametrize("way", ["sync", "poll"])
-def test_the_example_asks_the_worker(way: str, worker: Worker, twelve_seconds: Path) -> None:
-    command = [sys.executable, "example_usage.py", way, "--video-url", twelve_seconds, "--prompt", QUESTION]
+def test_the_example_script_gets_its_answer_from_the_worker(way: str, worker: Worker, twelve_seconds: Path) -> None:
+    command = [sys.executable, "example_usage.py", way, "--video-url", str(twelve_seconds), "--prompt", QUESTION]
     options = ["--max-tokens", "8", "--chunk-duration", "4", "--interval-s", "0.1"]
     settings = os.environ | worker.platform.client_environment()
     run = subprocess.run([*command, *options], cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
@@ -206,9 +206,7 @@ def test_sigterm_lets_the_running_job_finish_and_ends_the_worker_without_a_trace
     assert QUESTION not in log
 
 
-def test_what_a_killed_worker_leaves_is_gone_when_the_next_one_runs(
-    worker_settings: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_worker_removes_the_files_that_a_killed_one_left(worker_settings: dict[str, str], tmp_path: Path) -> None:
     with MediaServer() as server, running_worker(worker_settings, tmp_path) as worker:
         worker.platform.submit(job_input(server.answer(dripping(b"", b""))))
         worker.platform.wait_until(lambda: any(worker.work_dir.glob("job-*")), what="a job at work")

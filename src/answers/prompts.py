@@ -18,6 +18,8 @@ CHUNK_LEAD = (
     "whole video, in seconds. Use these times when you say when something happens. If this part does not show what "
     "is asked for, say that it is not seen in this part."
 )
+CUT_MARK = " [cut here]"
+"""Follows a note that ends before its author had finished, or of which only the beginning fits the prompt."""
 IMAGES_LEAD = "Answer about the images above."
 MERGE_LEAD = (
     "Below are notes on successive parts of one video, made by a viewer who saw one part at a time. Times are "
@@ -38,10 +40,12 @@ def images_message(question: str) -> Message:
     return Message(SYSTEM, f"{IMAGES_LEAD}\n\nQuestion: {escape_control_tokens(question)}")
 
 
-def note(chunk: Chunk, text: str | None) -> str:
+def note(chunk: Chunk, text: str | None, *, is_cut: bool = False) -> str:
     """Return one chunk's answer as a note for the merge; without a text the chunk is named as not watched."""
     span = f"[{_seconds(chunk.start_s)} to {_seconds(chunk.end_s)} seconds]"
-    return f"{span} {escape_note(text)}" if text is not None else f"{span} This part could not be watched."
+    if text is None:
+        return f"{span} This part could not be watched."
+    return f"{span} {escape_note(text)}{CUT_MARK if is_cut else ''}"
 
 
 def merge_message(question: str, notes: Sequence[str]) -> Message:

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from answers.prompts import escape_note
+from answers.prompts import CUT_MARK, escape_note
 from errors import first_of_group
 from records import Generation, Message
 
 MIN_NOTES_PER_GROUP = 2
 """A round that does not at least halve the number of notes would never end."""
-CUT_MARK = " [cut here]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ async def merge(
         done += answers
         if len(groups) == 1:
             return Merged(answers[0].text, tuple(done))
-        notes = [escape_note(answer.text) for answer in answers]
+        notes = [escape_note(answer.text) + (CUT_MARK if answer.is_cut else "") for answer in answers]
 
 
 def _groups(notes: Sequence[str], count_tokens: Callable[[str], int], budget_tokens: int) -> list[list[str]]:

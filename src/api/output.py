@@ -79,6 +79,8 @@ class JobOutput(BaseModel):
     chunk_results: list[ChunkOutput]
     aggregated_response: str | None
     aggregation_error: str | None
+    aggregation_finish_reason: str | None
+    """Of the last request of the merge; of the chunk's answer where there was nothing to merge."""
     total_processing_time: float
     sample_fps: float
     frame_size: tuple[int, int]
@@ -95,8 +97,9 @@ def job_output(result: JobResult) -> JobOutput:
     coverage = covered_share(result.answers, info.duration_s, info.missing_s)
     conclusion = result.conclusions[0] if result.conclusions else None
     aggregation_error = conclusion.error if conclusion else None
+    is_cut = any(answer.is_cut for answer in result.answers) or bool(conclusion and conclusion.is_cut)
     return JobOutput(
-        status="partial" if coverage < 1 or info.truncated or aggregation_error else "complete",
+        status="partial" if coverage < 1 or info.truncated or aggregation_error or is_cut else "complete",
         coverage=coverage,
         video_info=VideoInfoOutput(
             duration=round(info.duration_s, 3),
@@ -119,6 +122,7 @@ def job_output(result: JobResult) -> JobOutput:
         chunk_results=[_chunk_output(answer) for answer in result.answers],
         aggregated_response=conclusion.value if conclusion else None,
         aggregation_error=aggregation_error,
+        aggregation_finish_reason=_finish_reason(conclusion) if conclusion else None,
         total_processing_time=round(result.total_s, 3),
         sample_fps=round(float(plan.grid.fps), 3),
         frame_size=(plan.grid.width_px, plan.grid.height_px),
@@ -155,7 +159,7 @@ def _chunk_output(answer: Answer) -> ChunkOutput:
         end_s=round(answer.chunk.end_s, 3),
         text=answer.value,
         error=answer.error,
-        finish_reason=last.finish_reason if last else None,
+        finish_reason=_finish_reason(answer),
         num_frames=watched.num_frames,
         damaged_frames=watched.damaged_frames,
         sample_fps=round(float(watched.grid.fps), 3),
@@ -165,9 +169,19 @@ def _chunk_output(answer: Answer) -> ChunkOutput:
     )
 
 
+def _finish_reason(part: Answer | Conclusion) -> str | None:
+    return part.generations[-1].finish_reason if part.generations else None
+
+
 def _concessions(result: JobResult) -> list[str]:
-    """Return what was given up for the whole video, and then for single chunks."""
-    return [*result.plan.adjustments, *(note for answer in result.answers for note in answer.watched.adjustments)]
+    """Return what was given up for the whole video, then for single chunks, then of the answers."""
+    concessions = [*result.plan.adjustments]
+    concessions += [note for answer in result.answers for note in answer.watched.adjustments]
+    if cut := sum(answer.is_cut for answer in result.answers):
+        concessions.append(f"{cut} of {len(result.answers)} chunk answers were cut at max_tokens")
+    if any(conclusion.is_cut for conclusion in result.conclusions):
+        concessions.append("the merged answer was cut at max_tokens, and may lack events")
+    return concessions
 
 
 def _decoding_output(decodings: Sequence[Decoding]) -> DecodingOutput | None:

@@ -12,11 +12,12 @@ from records import Answer, JobEvent, Planned, Stage
 
 log = logging.getLogger(__name__)
 
-# Planning takes milliseconds and is not shown: callers know four stages.
+# Planning takes milliseconds and is not shown.
 MESSAGES = {
     Stage.DOWNLOAD: "fetching the video",
     Stage.VALIDATE: "reading the video",
-    Stage.CHUNKS: "loading the model and decoding",
+    Stage.LOAD: "loading the model",
+    Stage.CHUNKS: "watching and answering",
     Stage.SYNTHESIS: "merging the answers",
 }
 

@@ -12,13 +12,15 @@ import numpy.typing as npt
 
 from engine.chat import chat_text, video_metadata
 from engine.watchdog import Watchdog
-from errors import EngineDead, GenerationFailed, PromptTooLong
+from errors import EngineDead, GenerationFailed, PromptTooLong, WorkerError
 from records import FrameBatch, Generation, GenerationOptions, Message
 
 log = logging.getLogger(__name__)
 
 TOP_K = 20
 """From the model card of Qwen3-VL-Instruct."""
+FINISH_REASONS = frozenset(["stop", "length", "repetition"])
+"""Those of a request that has an answer."""
 SHUTDOWN_TIMEOUT_S = 10.0
 CHUNK_PRIORITY = 1
 SYNTHESIS_PRIORITY = 0
@@ -91,6 +93,7 @@ class AsyncEngine:
     async def _generate(self, prompt: dict[str, Any], options: GenerationOptions, priority: int) -> Generation:
         from vllm import SamplingParams
         from vllm.exceptions import VLLMError
+        from vllm.platforms import current_platform
         from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -99,11 +102,15 @@ class AsyncEngine:
             temperature=options.temperature,
             top_p=options.top_p,
             top_k=TOP_K if options.temperature else 0,
-            seed=options.seed,
+            # The CPU build keeps a generator for each seeded request, and some of them end the engine for all.
+            seed=None if current_platform.is_cpu() else options.seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         submitted_s = time.monotonic()
-        rendered = await self._render(prompt)
+        try:
+            rendered = await self._render(prompt)
+        except (VLLMError, ValueError) as exc:
+            raise self._refusal() from exc
         rendered_s = time.monotonic()
         try:
             requests = self._engine.generate(rendered, sampling_params, uuid.uuid4().hex, priority=priority)
@@ -114,12 +121,9 @@ class AsyncEngine:
         except EngineDeadError as exc:
             raise EngineDead(EngineDead.SENTENCE) from exc
         except (VLLMError, ValueError) as exc:
-            if self._engine.errored:
-                raise EngineDead(EngineDead.SENTENCE) from exc
-            log.exception("the engine refused a request")
-            raise GenerationFailed("The engine refused the request.") from exc
+            raise self._refusal() from exc
         # A request that the engine aborts or fails ends like any other, with another reason.
-        if not finished or finished[-1].outputs[0].finish_reason not in ("stop", "length"):
+        if not finished or finished[-1].outputs[0].finish_reason not in FINISH_REASONS:
             raise GenerationFailed("The engine gave no answer.")
         output = finished[-1].outputs[0]
         return Generation(
@@ -130,6 +134,13 @@ class AsyncEngine:
             render_s=rendered_s - submitted_s,
             generate_s=time.monotonic() - rendered_s,
         )
+
+    def _refusal(self) -> WorkerError:
+        """Return the error for the vLLM exception that is being handled."""
+        if self._engine.errored:
+            return EngineDead(EngineDead.SENTENCE)
+        log.error("the engine refused a request", exc_info=True)  # noqa: LOG014  # its callers handle exceptions
+        return GenerationFailed("The engine refused the request.")
 
     async def _render(self, prompt: dict[str, Any]) -> Any:
         """Tokenise and preprocess on the renderer's threads.

@@ -13,6 +13,8 @@ from typing import Any
 from config import Settings
 from engine.arguments import Gpu, engine_arguments
 from engine.async_engine import AsyncEngine
+from engine.checkpoint import check_served
+from engine.guard import guard_children
 from engine.interface import Engine
 from engine.watchdog import Watchdog
 from errors import EngineStartFailed, first_of_group
@@ -116,7 +118,8 @@ class EngineOwner:
 def build_engine(settings: Settings) -> Engine:
     """Load the model into a vLLM engine, blocking for seconds to minutes; importing vLLM alone takes seconds.
 
-    It writes vLLM's environment variables and freezes the garbage collector, both for the whole process.
+    It writes vLLM's environment variables, freezes the garbage collector and has the engine's processes guarded, all for
+    the whole process.
 
     Raises:
         EngineStartFailed: the model cannot be read or does not fit; the log has the cause.
@@ -134,6 +137,7 @@ def build_engine(settings: Settings) -> Engine:
     # more, no thread of this process runs; vLLM's own server hides them from the collector too.
     gc.collect()
     gc.freeze()
+    guard_children()
     log.info("engine ready after %.1f s: %s, context of %d tokens (ceiling %d)",
              time.monotonic() - started_s, settings.model_name, engine.max_model_len,
              settings.max_model_len)  # fmt: skip
@@ -158,4 +162,5 @@ def _start_vllm(settings: Settings, watchdog: Watchdog) -> tuple[Any, Any]:
     if gpu is None:  # creating the configuration has just set "spawn", which imports everything again
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
     processor = AutoProcessor.from_pretrained(settings.model_name)  # first: it keeps this frame, and all that it names
+    check_served(settings.model_name, config.model_config.hf_config.model_type, processor)
     return AsyncLLM.from_vllm_config(config, stat_loggers=[watchdog], disable_log_stats=True), processor

@@ -1,1 +1,1 @@
-"""The worker's side of reading video: probing, streaming, assembling chunks of frames. Never opens a file itself."""
+"""The worker's side of reading video: probing, streaming, assembling chunks, cutting. Never opens a file itself."""

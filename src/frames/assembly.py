@@ -1,120 +1,115 @@
-"""Turns what the decoder writes into the frames of chunks."""
+"""Turns the decoder's pictures into the frames of chunks."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from errors import MediaError
-from frames.static import changing_pairs
-from protocol import DecodeStats, PictureHeader
+from frames.pictures import PictureQueue, QueuedPicture
+from frames.selection import SELECTORS
 from records import Chunk, Decoding, FrameBatch, FrameSelection, SampleGrid, Watched
-from strict_json import InvalidMessage
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Picture:
-    """A decoded picture and the instants [first, stop) that it still has to serve."""
+class FrameBuffer:
+    """Room for the frames of one chunk, filled in the order of time.
 
-    first: int
-    stop: int
-    time_s: float
-    is_damaged: bool
-    pixels: npt.NDArray[np.uint8] | None = None
-    """None while they are still in the pipe."""
+    Args:
+        capacity: the most frames that may be added.
+        grid: gives the frames' size.
+    """
+
+    def __init__(self, capacity: int, grid: SampleGrid) -> None:
+        self._pixels = np.empty((capacity, grid.height_px, grid.width_px, 3), np.uint8)
+        self._times_s = np.empty(capacity, np.float64)
+        self._is_damaged = np.empty(capacity, np.bool_)
+        self.num_frames = 0
+
+    def next_pixels(self) -> npt.NDArray[np.uint8]:
+        """Return the place for the pixels of the next frame, uint8 (H, W, 3)."""
+        pixels: npt.NDArray[np.uint8] = self._pixels[self.num_frames]
+        return pixels
+
+    def spare_pixels(self) -> npt.NDArray[np.uint8]:
+        """Return a place of the same shape that belongs to no frame."""
+        return np.empty_like(self._pixels, shape=self._pixels.shape[1:])
+
+    def add(self, times_s: list[float], *, is_damaged: bool) -> None:
+        """Add a frame for each time; all show what stands in next_pixels."""
+        first, stop = self.num_frames, self.num_frames + len(times_s)
+        self._pixels[first + 1 : stop] = self._pixels[first : first + 1]
+        self._times_s[first:stop] = times_s
+        self._is_damaged[first:stop] = is_damaged
+        self.num_frames = stop
+
+    def batch(self, watched: Watched) -> FrameBatch:
+        """Return the frames that were added; they share the memory of this buffer."""
+        added = slice(self.num_frames)
+        pixels, times_s, is_damaged = self._pixels[added], self._times_s[added], self._is_damaged[added]
+        watched = replace(watched, num_frames=self.num_frames, damaged_frames=int(is_damaged.sum()))
+        return FrameBatch(watched, pixels, times_s, is_damaged)
 
 
 class BatchAssembler:
-    """Reads the decoder's pictures into batches; keeps those that the next chunk sees again.
+    """Makes the batches of the chunks that one decoder delivers; keeps the pictures that the next chunk sees again.
 
     Args:
-        read_into: fills a buffer with the decoder's next bytes, blocking; False at their end.
+        read_into: fills a buffer with the decoder's next bytes, blocking; False at the end of the output.
         grid: the plan's.
         selection: see FrameExtractor.stream_frames.
     """
 
     def __init__(self, read_into: Callable[[memoryview], bool], grid: SampleGrid, selection: FrameSelection) -> None:
-        self._read_into = read_into
+        self._queue = PictureQueue(read_into, grid.origin_s)
         self._grid = grid
-        self._selection = selection
-        self._waiting: list[Picture] = []
-        self._ended = False
-        self._decoding: Decoding | None = None
+        self._selector = SELECTORS[selection]
+        self._is_reported = False
 
     def batch(self, chunk: Chunk, following: Chunk | None) -> FrameBatch:
-        """Read until the chunk is complete; blocks while the decoder works."""
+        """Read until the chunk is complete; blocks while the decoder works.
+
+        Args:
+            chunk: a later one than in the call before.
+            following: the chunk of the next call, if there is one.
+
+        Raises:
+            MediaError: the decoder failed, or its output is not what the protocol says.
+        """
         started_s = time.monotonic()
-        grid, wanted = self._grid, self._grid.indices(chunk)
-        places = 2 * len(wanted) if self._selection == "keyframes" else len(wanted)
-        pixels = np.empty((places, grid.height_px, grid.width_px, 3), np.uint8)
-        times_s, is_damaged = np.empty(places, np.float64), np.empty(places, np.bool_)
-        keep_from = grid.indices(following).start if following else None
-        kept: list[Picture] = []
-        filled, seen_until_s = 0, chunk.start_s
-        while picture := self._next_before(wanted.stop):
-            served = range(max(picture.first, wanted.start), min(picture.stop, wanted.stop))
-            if self._selection == "keyframes":
-                frames_s = [picture.time_s] * 2 if picture.first in served else []
-            else:
-                frames_s = [grid.instant_s(index) for index in served]
-            place = pixels[filled] if frames_s else np.empty_like(pixels, shape=pixels.shape[1:])
-            self._read_pixels(picture, place)
-            pixels[filled + 1 : filled + len(frames_s)] = place
-            times_s[filled : filled + len(frames_s)] = frames_s
-            is_damaged[filled : filled + len(frames_s)] = picture.is_damaged
-            filled += len(frames_s)
-            if filled:
-                seen_until_s = grid.instant_s(served.stop)
-            if keep_from is not None and picture.stop > keep_from:
-                kept.append(replace(picture, pixels=place.copy()))
-        self._waiting = kept + self._waiting
+        wanted = self._grid.indices(chunk)
+        shared_from = self._grid.indices(following).start if following else math.inf
+        frames = FrameBuffer(len(wanted) * self._selector.frames_per_instant, self._grid)
+        shared: list[QueuedPicture] = []
+        seen_until_s = chunk.start_s
+        while picture := self._queue.take_before(wanted.stop):
+            visible = range(max(picture.first, wanted.start), min(picture.stop, wanted.stop))
+            times_s = self._selector.frame_times_s(picture, visible, self._grid)
+            pixels = frames.next_pixels() if times_s else frames.spare_pixels()
+            self._queue.read_pixels(picture, pixels)
+            frames.add(times_s, is_damaged=picture.is_damaged)
+            if frames.num_frames:
+                seen_until_s = self._grid.instant_s(visible.stop)
+            if picture.stop > shared_from:
+                shared.append(replace(picture, pixels=pixels.copy()))
+        self._queue.put_back(shared)
         decode_s = time.monotonic() - started_s
-        decoding, self._decoding = self._decoding, None
-        watched = Watched(chunk, grid, places, seen_until_s=seen_until_s, decode_s=decode_s, decoding=decoding)
-        batch = FrameBatch(watched, pixels, times_s, is_damaged).chosen(slice(filled))
-        return batch.chosen(changing_pairs(batch.pixels)) if self._selection == "adaptive" else batch
+        watched = Watched(chunk, self._grid, seen_until_s=seen_until_s, decode_s=decode_s, decoding=self._decoding())
+        return self._selector.drop_frames(frames.batch(watched))
 
-    def _next_before(self, stop: int) -> Picture | None:
-        """Take the next picture, if it serves an instant before `stop`."""
-        if not self._waiting and not self._ended:
-            self._read_header()
-        if not self._waiting or self._waiting[0].first >= stop:
+    def _decoding(self) -> Decoding | None:
+        """How the decoder worked; reported once, with the chunk at which it ended."""
+        stats = self._queue.stats
+        if stats is None or self._is_reported:
             return None
-        return self._waiting.pop(0)
-
-    def _read_header(self) -> None:
-        try:
-            self._take_header()
-        except InvalidMessage as exc:
-            raise MediaError("The decoder's output is not what it should be.") from exc
-
-    def _take_header(self) -> None:
-        header = PictureHeader.from_bytes(self._read(PictureHeader.SIZE_BYTES))
-        if header.count:
-            time_s = self._grid.origin_s + header.time_s
-            self._waiting.append(Picture(header.first, header.first + header.count, time_s, header.is_damaged))
-            return
-        self._ended = True
-        stats = DecodeStats.from_bytes(self._read(DecodeStats.SIZE_BYTES))
+        self._is_reported = True
         if stats.packets_read:
-            self._decoding = Decoding("needed", stats.packets_read, stats.packets_decoded, stats.closed_gops)
+            decoding = Decoding("needed", stats.packets_read, stats.packets_decoded, stats.closed_gops)
         else:
-            self._decoding = Decoding("keyframes" if self._selection == "keyframes" else "all")
-        log.info("decoded: %s", self._decoding)
-
-    def _read_pixels(self, picture: Picture, place: npt.NDArray[np.uint8]) -> None:
-        if picture.pixels is not None:
-            place[:] = picture.pixels
-        elif not self._read_into(place.data.cast("B")):
-            raise MediaError("The decoder stopped before a picture.")
-
-    def _read(self, size_bytes: int) -> bytes:
-        part = bytearray(size_bytes)
-        if not self._read_into(memoryview(part)):
-            raise MediaError("The decoder stopped too early.")
-        return bytes(part)
+            decoding = Decoding("keyframes" if self._selector.keyframes_only else "all")
+        log.info("decoded: %s", decoding)
+        return decoding

@@ -1,4 +1,4 @@
-"""The processes that read videos, started before a video is there: their libraries load while it arrives."""
+"""The processes that read videos, started before there is a video: their libraries load while it is downloaded."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -6,41 +6,44 @@ from contextlib import contextmanager
 
 from sandbox.process import DecoderProcess
 
-SCAN, DECODE = "decoder.probe", "decoder.decode"
+PROBE, DECODE = "decoder.probe", "decoder.decode"
 
 
 class VideoReaders:
-    """Starts readers of videos.
+    """Starts the processes that read videos.
 
     Args:
         timeout_s: see SandboxedProcess.
-        decode_on_gpu: of what kind the decoders are that are started early.
+        decode_on_gpu: whether the decoders that are started early use the GPU.
     """
 
     def __init__(self, timeout_s: float, *, decode_on_gpu: bool) -> None:
         self._timeout_s = timeout_s
-        self._kinds = ((SCAN, False), (DECODE, decode_on_gpu))
-        self._early = defaultdict[tuple[str, bool], list[DecoderProcess]](list)
+        self._kinds = ((PROBE, False), (DECODE, decode_on_gpu))
+        self._idle = defaultdict[tuple[str, bool], list[DecoderProcess]](list)
         self._jobs = 0
 
     @contextmanager
-    def started_early(self) -> Iterator[None]:
-        """Start one of each kind for a job whose video will come; when it ends, no more are left than other jobs."""
+    def warm_up(self) -> Iterator[None]:
+        """Start one process of each kind for a job whose video is still to come.
+
+        On exit, idle processes of a kind are killed until there is at most one for each job that is still inside.
+        """
         self._jobs += 1
         try:
             for kind in self._kinds:
-                self._early[kind].append(self._start(kind))
+                self._idle[kind].append(self._start(kind))
             yield
         finally:
             self._jobs -= 1
-            for early in self._early.values():
-                while len(early) > self._jobs:
-                    early.pop().kill()
+            for idle in self._idle.values():
+                while len(idle) > self._jobs:
+                    idle.pop().kill()
 
     def take(self, module: str, *, on_gpu: bool = False) -> DecoderProcess:
-        """One that was started early, or is now; the caller kills it."""
-        early = self._early[module, on_gpu]
-        return early.pop(0) if early else self._start((module, on_gpu))
+        """Return an idle process, or a new one where none is idle; the caller kills it."""
+        idle = self._idle[module, on_gpu]
+        return idle.pop(0) if idle else self._start((module, on_gpu))
 
     def _start(self, kind: tuple[str, bool]) -> DecoderProcess:
         module, on_gpu = kind

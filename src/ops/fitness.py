@@ -16,7 +16,7 @@ from pathlib import Path
 from config import Settings
 from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
-from frames.reader_pool import SCAN
+from frames.reader_pool import PROBE
 from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES
 from limits.free_memory import free_memory_bytes
 from ops.checkpoint import SERVED, Checkpoint, CheckpointFault, find_checkpoint
@@ -132,7 +132,7 @@ def _check_gpu(settings: Settings, checkpoint: Checkpoint | None, *, on_cpu: boo
 async def _check_video_reader() -> tuple[bool, str]:
     """Check that a confined decoder process starts: it has to refuse an empty file as unreadable."""
     try:
-        with DecoderProcess(SCAN, MEDIA_TIMEOUT_S) as scanner:
+        with DecoderProcess(PROBE, MEDIA_TIMEOUT_S) as scanner:
             scanner.begin(Path(os.devnull), os.devnull)
             output = await asyncio.to_thread(scanner.read_all)
     except (MediaError, OSError) as exc:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from api import size_limit
 from api.output import ChunkOutput, JobOutput, Usage, VideoInfoOutput
 from api.size_limit import CUT, truncate_to_limit
-from video_processor import MAX_CHUNKS
+from planning import MAX_CHUNKS
 
 INFO = VideoInfoOutput(
     duration=60, fps=25, start=0, num_frames=1500, width=64, height=64, rotation=0, codec="h264",
@@ -31,8 +31,8 @@ def output_of(texts: list[str | None]) -> dict[str, Any]:
     ]  # fmt: skip
     return JobOutput(
         status="complete", coverage=1, video_info=INFO, num_chunks=len(chunks), chunk_results=chunks,
-        aggregated_response="merged", aggregation_error=None, total_processing_time=1, sample_fps=2,
-        frame_size=(64, 64), concessions=["one"], decoding=None, timings={},
+        aggregated_response="merged", aggregation_error=None, aggregation_finish_reason="stop", total_processing_time=1,
+        sample_fps=2, frame_size=(64, 64), concessions=["one"], decoding=None, timings={},
         usage=Usage(prompt_tokens=1, completion_tokens=1),
     ).model_dump(mode="json")  # fmt: skip
 

@@ -20,11 +20,12 @@ from PIL import Image
 from benchmarks.memory import peak_memory
 from benchmarks.peers import CHUNK_S, CONTENDERS, FIRST_CHUNK, HEIGHT_PX, OVERLAP_S, SAMPLE_FPS, WIDTH_PX
 from benchmarks.report import publish
+from clips import ONE_FILTER_THREAD, REPRODUCIBLE, X265_THREADS
 from config import Settings
 from frame_extractor import FrameExtractor
 from records import Chunk, SampleGrid
 
-MEDIA, PEERS = ROOT / ".cache" / "bench_ingest", ROOT / ".cache" / "peers"
+MEDIA, PEERS = ROOT / ".cache" / "bench_ingest_one_thread", ROOT / ".cache" / "peers"
 FPS = 30
 ROUNDS, RIVALS_ROUNDS = 5, 2
 # Moving, grainy pictures with a cut every seven seconds, which resemble camera footage more than a test card does.
@@ -35,8 +36,8 @@ FILMS = {
     "h264-gop60": (6, 8, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23 -g 60"),
     "h264-no-b": (6, 8, FULL_HD, "mp4", "-c:v libx264 -preset medium -crf 23 -bf 0"),
     "h264-4k": (3, 10, UHD, "mp4", "-c:v libx264 -preset veryfast -bf 3 -crf 23"),
-    "hevc": (5, 10, FULL_HD, "mp4", "-c:v libx265 -preset medium -x265-params log-level=error"),
-    "svt-av1": (6, 8, FULL_HD, "mp4", "-c:v libsvtav1 -preset 8 -g 240"),
+    "hevc": (5, 10, FULL_HD, "mp4", f"-c:v libx265 -preset medium -x265-params log-level=error:{X265_THREADS}"),
+    "svt-av1": (6, 8, FULL_HD, "mp4", "-c:v libsvtav1 -svtav1-params lp=1 -preset 8 -g 240"),
     "libaom": (3, 16, FULL_HD, "mkv", "-c:v libaom-av1 -cpu-used 8 -row-mt 1 -crf 35"),
     "vp9": (6, 8, FULL_HD, "webm", "-c:v libvpx-vp9 -cpu-used 5 -deadline good -row-mt 1 -b:v 3M"),
 }
@@ -118,10 +119,11 @@ def duration_of(name: str) -> int:
 
 
 def run_ffmpeg(path: Path, *arguments: str) -> None:
-    """Make a file with ffmpeg; it is complete or does not exist."""
+    """Make a file with ffmpeg; it is complete or does not exist, and its bytes do not depend on the machine."""
     MEDIA.mkdir(parents=True, exist_ok=True)
     partial = path.with_stem(f"{path.stem}.partial")
-    subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments, str(partial)], check=True)
+    command = ["ffmpeg", "-v", "error", "-y", *ONE_FILTER_THREAD, *arguments, *REPRODUCIBLE, str(partial)]
+    subprocess.run(command, check=True)
     partial.rename(path)
 
 

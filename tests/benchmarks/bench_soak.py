@@ -2,7 +2,6 @@
 
 import random
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 import psutil
 
 from benchmarks.report import publish
+from clips import ffmpeg
 from hostile_files import OUTCOMES_OF_LIES, damaged, lies, lists_of_other_files
 from media_server import MediaServer, cut, dripping, raw, status, unannounced, whole
 from runpod_stand_in import JobRecord, RunPodStandIn
@@ -79,7 +79,7 @@ def main() -> None:
             after = usage(process.pid, work_dir, platform)
     leftovers = after.counts - before.counts
     print(f"wrong: {soak.wrong}\nleft: {dict(leftovers)}", file=sys.stderr)
-    figures = {
+    figures: dict[str, Any] = {
         "jobs": len(soak.outcomes),
         "lost": soak.lost,
         "wrong_codes": len(soak.wrong),
@@ -232,8 +232,8 @@ def written(path: Path, content: bytes) -> Path:
 
 def clip(path: Path, duration_s: int) -> Path:
     """Make a small video and return its path."""
-    source = ("-f", "lavfi", "-i", f"testsrc2=size=160x96:rate=10:duration={duration_s}")
-    subprocess.run(["ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", "-g", "20", str(path)], check=True)
+    source = f"testsrc2=size=160x96:rate=10:duration={duration_s}"
+    ffmpeg("-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-g", "20", path)
     return path
 
 

@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks.memory import peak_memory
 from benchmarks.report import publish
+from clips import ffmpeg
 from engine_process import engine_process
 from records import FrameBatch, GenerationOptions
 from synthetic_frames import frame_batch
@@ -80,12 +81,10 @@ def memory_figures(directory: Path) -> dict[str, float]:
 def synthetic_video(directory: Path, duration_s: int) -> Path:
     """Make a small video of the given length: one minute is encoded and then repeated."""
     minute, video = directory / "minute.mp4", directory / f"{duration_s}s.mp4"
-    ffmpeg = ["ffmpeg", "-v", "error", "-y"]
     if not minute.exists():
-        source = ("-f", "lavfi", "-i", "testsrc2=size=640x360:rate=10:duration=60")
-        subprocess.run([*ffmpeg, *source, "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(minute)], check=True)
-    repeated = ("-stream_loop", str(duration_s // 60 - 1), "-i", str(minute), "-c", "copy", str(video))
-    subprocess.run([*ffmpeg, *repeated], check=True)
+        source = "testsrc2=size=640x360:rate=10:duration=60"
+        ffmpeg("-f", "lavfi", "-i", source, "-preset", "ultrafast", "-pix_fmt", "yuv420p", minute)
+    ffmpeg("-stream_loop", str(duration_s // 60 - 1), "-i", minute, "-c", "copy", video)
     return video
 
 
@@ -166,7 +165,8 @@ async def end_to_end_ratio(services: Any, video: Path) -> float:
     plan = services.processor.calculate_optimal_chunks(info)
 
     def decoded() -> AsyncGenerator[FrameBatch]:
-        return services.extractor.stream_frames(video, info, plan.grid, plan.chunks)
+        stream: AsyncGenerator[FrameBatch] = services.extractor.stream_frames(video, info, plan.grid, plan.chunks)
+        return stream
 
     async def held() -> AsyncGenerator[FrameBatch]:
         for batch in batches:

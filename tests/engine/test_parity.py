@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
-from qwen_vl_utils import process_vision_info
-from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 
 from answers import prompts
 from records import FrameBatch, GenerationOptions
@@ -39,11 +36,17 @@ class Reference:
     """Hugging Face's processor and model with the same checkpoint."""
 
     def __init__(self, checkpoint: Path) -> None:
+        import torch
+        from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+
         self._processor = AutoProcessor.from_pretrained(checkpoint)
         self._model = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
 
     def answer(self, batch: FrameBatch) -> tuple[list[int], list[int]]:
         """Prompt ids and 32 greedy output ids, by the path of Qwen's model card."""
+        import torch
+        from qwen_vl_utils import process_vision_info
+
         _, height_px, width_px, _ = batch.pixels.shape
         message = prompts.chunk_message(QUESTION, batch.chunk)
         video = {

@@ -1,4 +1,4 @@
-"""Readers are started before their video is there: as many as jobs wait for one, and none is left behind."""
+"""Processes are started while the video is downloaded, at most one of each kind for each job, and none is left over."""
 
 import json
 
@@ -6,16 +6,16 @@ import psutil
 import pytest
 
 from clips import ClipStore
-from frames.reader_pool import DECODE, SCAN, VideoReaders
+from frames.reader_pool import DECODE, PROBE, VideoReaders
 from sandbox.process import DecoderProcess
 
 
 class Started(list[tuple[str, int]]):
-    """The readers that were started, with their processes."""
+    """The module and the process id of every process that was started."""
 
     @property
     def running(self) -> list[str]:
-        """What each reader that runs is for."""
+        """The modules of those that are still running."""
         return sorted(module for module, pid in self if psutil.pid_exists(pid))
 
 
@@ -37,53 +37,53 @@ def readers() -> VideoReaders:
     return VideoReaders(20, decode_on_gpu=False)
 
 
-def test_a_reader_that_was_started_early_reads_the_video(readers: VideoReaders, started: Started, clips: ClipStore):
+def test_a_process_that_was_started_early_reads_the_video(readers: VideoReaders, started: Started, clips: ClipStore):
     path = clips.clip("h264.mp4").path
-    with readers.started_early():
-        early = [pid for module, pid in started if module == SCAN]
-        with readers.take(SCAN) as scanner:
+    with readers.warm_up():
+        early = [pid for module, pid in started if module == PROBE]
+        with readers.take(PROBE) as scanner:
             scanner.begin(path, "")
             assert [scanner.pid] == early
             assert json.loads(scanner.read_all())["info"]["codec"] == "h264"
 
 
-def test_there_are_as_many_as_jobs_and_none_after_the_last(readers: VideoReaders, started: Started):
-    with readers.started_early():
-        assert started.running == [DECODE, SCAN]
-        with readers.started_early():
-            assert started.running == [DECODE, DECODE, SCAN, SCAN]
+def test_every_job_starts_one_of_each_kind_and_none_is_left_after_the_last_job(readers: VideoReaders, started: Started):
+    with readers.warm_up():
+        assert started.running == [DECODE, PROBE]
+        with readers.warm_up():
+            assert started.running == [DECODE, DECODE, PROBE, PROBE]
             readers.take(DECODE).kill()
-            assert started.running == [DECODE, SCAN, SCAN]
-        assert started.running == [DECODE, SCAN]
+            assert started.running == [DECODE, PROBE, PROBE]
+        assert started.running == [DECODE, PROBE]
     assert started.running == []
 
 
-def test_for_a_job_that_has_its_own_none_is_started_again(readers: VideoReaders, started: Started):
-    with readers.started_early(), readers.take(SCAN), readers.take(DECODE):
-        with readers.started_early():
-            assert started.running == [DECODE, DECODE, SCAN, SCAN]
-        assert started.running == [DECODE, DECODE, SCAN, SCAN]
+def test_an_unused_process_stays_while_another_job_is_running(readers: VideoReaders, started: Started):
+    with readers.warm_up(), readers.take(PROBE), readers.take(DECODE):
+        with readers.warm_up():
+            assert started.running == [DECODE, DECODE, PROBE, PROBE]
+        assert started.running == [DECODE, DECODE, PROBE, PROBE]
     assert started.running == []
 
 
-def test_a_job_that_fails_leaves_none(readers: VideoReaders, started: Started):
-    with pytest.raises(ValueError, match="no video"), readers.started_early():
+def test_a_job_that_fails_leaves_no_process(readers: VideoReaders, started: Started):
+    with pytest.raises(ValueError, match="no video"), readers.warm_up():
         raise ValueError("no video")
     assert len(started) == 2
     assert started.running == []
 
 
-def test_one_that_is_taken_outside_or_again_or_of_another_kind_is_started_then(readers: VideoReaders, started: Started):
-    with readers.take(SCAN), readers.started_early():
+def test_a_process_is_started_on_demand_where_none_of_its_kind_is_idle(readers: VideoReaders, started: Started):
+    with readers.take(PROBE), readers.warm_up():
         readers.take(DECODE).kill()
         readers.take(DECODE).kill()
         with readers.take(DECODE, on_gpu=True):
-            assert started.running == [DECODE, SCAN, SCAN]
+            assert started.running == [DECODE, PROBE, PROBE]
     assert started.running == []
 
 
-def test_one_that_is_told_nothing_ends_without_a_word():
-    with DecoderProcess(SCAN, 20) as reader:
+def test_a_process_that_is_given_no_video_ends_without_output():
+    with DecoderProcess(PROBE, 20) as reader:
         assert reader._process.stdin
         reader._process.stdin.close()
         assert reader.read_all() == b""

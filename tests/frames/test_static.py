@@ -1,4 +1,4 @@
-"""Of a standstill few frames are looked at, of what changes all, and no pair is torn apart."""
+"""Static frames are dropped in whole pairs, and every pair in which something changes is kept."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +12,8 @@ from frame_extractor import FrameExtractor
 from frames.static import MAX_SKIPPED_PAIRS, changing_pairs
 from records import Chunk, SampleGrid
 
-STANDSTILLS = ((0, 40), (40, 41), (41, 100))
-"""First and last instant of each picture of a clip, 2 a second."""
+SLIDES = ((0, 40), (40, 41), (41, 100))
+"""The half-open range of instants at which each picture of a clip is shown; 2 instants a second."""
 
 
 def noisy(pictures: np.ndarray) -> np.ndarray:
@@ -21,37 +21,37 @@ def noisy(pictures: np.ndarray) -> np.ndarray:
     return (pictures + noise).clip(0, 255).astype(np.uint8)
 
 
-def test_noise_is_no_change():
+def test_noise_does_not_count_as_a_change():
     chosen = changing_pairs(noisy(np.full((40, 64, 96, 3), 90)))
     assert np.flatnonzero(chosen).tolist() == [0, 1, 38, 39]
 
 
-def test_a_small_thing_that_appears_is_a_change():
+def test_a_small_object_that_appears_counts_as_a_change():
     pictures = np.full((30, 64, 96, 3), 90)
     pictures[13:, 40:52, 20:32] += 60
     assert np.flatnonzero(changing_pairs(noisy(pictures))).tolist() == [0, 1, 12, 13]
 
 
-def test_a_slow_drift_is_told_from_the_last_chosen_frame_and_not_from_the_one_before():
+def test_frames_are_compared_with_the_last_chosen_one_which_finds_a_slow_drift():
     pictures = np.arange(0, 100, 2)[:, None, None, None] + np.zeros((50, 32, 32, 3), int)
     chosen = np.flatnonzero(changing_pairs(pictures.astype(np.uint8)))
     assert 10 <= len(chosen) <= 20
     assert np.diff(chosen).max() <= 9
 
 
-def test_a_long_standstill_is_looked_at_again_and_again():
+def test_a_long_static_scene_keeps_a_pair_at_regular_intervals():
     chosen = np.flatnonzero(changing_pairs(np.zeros((200, 32, 32, 3), np.uint8)))
     assert np.diff(chosen).max() == 2 * MAX_SKIPPED_PAIRS + 1
 
 
 @pytest.mark.parametrize("frames", [0, 1, 2, 3, 5])
-def test_a_short_chunk_keeps_what_the_model_needs(frames: int):
+def test_a_short_chunk_keeps_the_minimum_of_frames(frames: int):
     chosen = changing_pairs(np.zeros((frames, 32, 32, 3), np.uint8))
     assert chosen.sum() == min(frames, 3 if frames % 2 else 4)
 
 
-async def test_every_scene_of_a_slide_show_is_seen_in_a_quarter_of_the_frames(tmp_path: Path):
-    shown = [index for index, (first, stop) in enumerate(STANDSTILLS) for _ in range(first, stop)]
+async def test_a_quarter_of_the_frames_shows_every_slide_of_a_slide_show(tmp_path: Path):
+    shown = [index for index, (first, stop) in enumerate(SLIDES) for _ in range(first, stop)]
     every_half_second = numbered_pictures(3)[shown]
     path = ClipStore(tmp_path).encode("slides.mp4", f"-vf setpts=N/2/TB -r 2 {H264}", every_half_second)
     extractor = FrameExtractor(Settings(media_timeout_s=30))

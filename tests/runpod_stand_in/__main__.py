@@ -14,15 +14,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="RunPod's serverless platform on loopback.")
     parser.add_argument("--port", type=int, default=18080)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
-    with RunPodStandIn(parser.parse_args().port) as platform:
+    # An interrupt may come as soon as the lines below are read, so they are written where it is awaited.
+    with RunPodStandIn(parser.parse_args().port) as platform, suppress(KeyboardInterrupt):
         lines = [f"# client API: {platform.url}/{platform.endpoint_id}", "", "# for: python src/handler.py"]
         lines += [f"export {key}={shlex.quote(value)}" for key, value in platform.worker_environment().items()]
         lines += ["", "# for: python example_usage.py"]
         lines += [f"export {key}={shlex.quote(value)}" for key, value in platform.client_environment().items()]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

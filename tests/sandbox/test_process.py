@@ -167,7 +167,7 @@ def test_buffers_are_filled_in_order_and_every_read_after_the_end_returns_false(
         filled = [process.read_into(memoryview(buffer)) for buffer in (first, second)]
         ended = [process.read_into(memoryview(bytearray(3))) for _ in range(2)]
 
-    assert (filled, first, second, ended) == ([True, True], b"abc", b"def", [False, False])
+    assert (filled, bytes(first), bytes(second), ended) == ([True, True], b"abc", b"def", [False, False])
 
 
 def test_an_output_that_ends_in_the_middle_of_a_buffer_is_an_error():

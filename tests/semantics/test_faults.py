@@ -61,7 +61,7 @@ FRAME_FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FRAME_FAULTS, ids=lambda fault: fault.__name__)
-async def test_the_answers_betray_frames_that_are(
+async def test_the_checks_notice_frames_that_are(
     watched: Worker, timeline: Timeline, video: Path, fault: Callable[[list[FrameBatch]], list[FrameBatch]]
 ) -> None:
     watched.break_frames = fault
@@ -72,14 +72,14 @@ async def test_the_answers_betray_frames_that_are(
         check_merged(output, timeline)
 
 
-async def test_the_colours_betray_a_wrong_matrix(watched: Worker, timeline: Timeline, video: Path) -> None:
+async def test_the_checks_notice_a_wrong_colour_matrix(watched: Worker, timeline: Timeline, video: Path) -> None:
     watched.break_frames = bt601_for_bt709
     await watched.answer(video)
     with pytest.raises(AssertionError):
         check_colours(watched.seen, timeline)
 
 
-async def test_the_answers_betray_chunks_out_of_order(
+async def test_the_checks_notice_chunks_out_of_order(
     watched: Worker, timeline: Timeline, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = watched.services.client

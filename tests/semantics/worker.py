@@ -17,6 +17,8 @@ from tiny_model.world import Sighting, Timeline, answer_of, merged
 
 SAMPLE_FPS = 2.0
 CHUNK_S, OVERLAP_S = 8.0, 2.0
+MAX_TOKENS = 160
+"""More than any right answer has; a model that is shown nonsense does not always come to an end."""
 
 
 @dataclass
@@ -31,11 +33,12 @@ class Worker:
         """Run a job in which nothing fails."""
         job_input = {
             "video_url": str(video), "prompt": question, "temperature": 0.0, "chunk_duration": CHUNK_S,
-            "sample_fps": SAMPLE_FPS, **fields,
+            "sample_fps": SAMPLE_FPS, "max_tokens": MAX_TOKENS, **fields,
         }  # fmt: skip
         output = await worker.answer_job(job_input)
         assert "error" not in output, output
-        assert (output["status"], output["coverage"]) == ("complete", 1.0)
+        assert output["coverage"] == 1.0
+        assert output["status"] == "complete" or self.break_frames  # wrong frames may make the model run on
         return output
 
     def watch_frames(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +66,7 @@ def told_by_chunks(output: dict[str, Any]) -> list[str]:
 
 def true_parts(timeline: Timeline, *, chunk_s: float = CHUNK_S, sample_fps: float = SAMPLE_FPS) -> list[list[Sighting]]:
     """What is to be told of each chunk, by what was asked for, not by what the worker says that it did."""
-    starts_s = np.arange(0, timeline.duration_s, chunk_s)
+    starts_s = np.arange(0, timeline.duration_s, chunk_s).tolist()
     return [true_sightings(timeline, start_s, start_s + chunk_s + OVERLAP_S, sample_fps) for start_s in starts_s]
 
 

@@ -5,6 +5,7 @@ import socket
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,14 +41,14 @@ class Network:
     num_lookups: int = 0
     connected_to: list[str] = field(default_factory=list)
 
-    def getaddrinfo(self, host: str, port: int, **_: object) -> list[tuple]:
+    def getaddrinfo(self, host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
         self.num_lookups += 1
         answers = self.names.get(host, [[host]])
         addresses = answers.pop(0) if len(answers) > 1 else answers[0]
-        numeric = {"type": socket.SOCK_STREAM, "flags": socket.AI_NUMERICHOST}
+        numeric: dict[str, Any] = {"type": socket.SOCK_STREAM, "flags": socket.AI_NUMERICHOST}
         return [entry for address in addresses for entry in real_getaddrinfo(address, port, **numeric)]
 
-    def connect(self, opened: socket.socket, target: tuple) -> None:
+    def connect(self, opened: socket.socket, target: tuple[Any, ...]) -> None:
         self.connected_to.append(target[0])
         if target[0] not in self.routes:
             raise ConnectionRefusedError
@@ -60,7 +61,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     network = Network()
 
     def connect(
-        opened: socket.socket, target: tuple
+        opened: socket.socket, target: tuple[Any, ...]
     ) -> None:  # a plain function, since a bound method would not get the socket
         network.connect(opened, target)
 
@@ -206,10 +207,11 @@ async def test_a_lookup_that_fails_temporarily_is_retried(network, monkeypatch, 
     network.routes[PUBLIC] = server.port
     failures = [socket.gaierror(socket.EAI_AGAIN, "later")]
 
-    def getaddrinfo(host: str, port: int, **options: object) -> list[tuple]:
+    def getaddrinfo(host: str, port: int, **options: object) -> list[tuple[Any, ...]]:
         if failures:
             raise failures.pop()
-        return network.getaddrinfo(host, port, **options)
+        found: list[tuple[Any, ...]] = network.getaddrinfo(host, port, **options)
+        return found
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     assert await fetch(f"http://{PUBLIC}/{path_of(url)}", tmp_path) == b"film"

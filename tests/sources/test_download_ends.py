@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -75,7 +76,7 @@ def endless(request: pytest.FixtureRequest, server: MediaServer) -> Iterator[str
             other.close()
 
 
-async def fetch(url: str, directory: Path, **settings: object) -> LocalVideo:
+async def fetch(url: str, directory: Path, **settings: Any) -> LocalVideo:
     return await download(url, directory, Settings(download_allow_private="127.0.0.1,localhost", **settings))
 
 
@@ -153,7 +154,7 @@ async def test_a_name_server_that_does_not_answer_does_not_block_the_job(
     proceed = threading.Event()
     resolve, lookups = socket.getaddrinfo, []
 
-    def slow(*question: object, **options: object) -> object:
+    def slow(*question: Any, **options: Any) -> object:
         lookups.append(question)
         proceed.wait()
         if outcome == "fails":

@@ -47,6 +47,7 @@ async def test_a_transfer_survives_a_fault_in_every_attempt_but_the_last(server,
 
     def cut_rest(exchange: Exchange) -> None:
         first = exchange.range_start()
+        assert first is not None
         exchange.start(206, Content_Range=f"bytes {first}-999999/1000000", Content_Length=str(len(FILM) - first))
         exchange.wfile.write(FILM[first : first + 200_000])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clips import ONE_FILTER_THREAD, REPRODUCIBLE
 from tiny_model import world
 from tiny_model.world import Sighting, Timeline
 
@@ -39,7 +40,7 @@ def film(
     seed: int = 0,
     report: Callable[[float], None] = lambda _share: None,
 ) -> Path:
-    """Write a timeline as a video file; the suffix names the container.
+    """Write a timeline as a video file, whose bytes do not depend on the machine; the suffix names the container.
 
     Args:
         timeline: the scenes to show.
@@ -55,7 +56,8 @@ def film(
     size = f"{width_px}x{height_px}"
     source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(camera.fps), "-i", "pipe:")
     filtered = ("-vf", ",".join([TO_BT709, *filters]))
-    command = ["ffmpeg", "-v", "error", "-y", *source, *filtered, *TAGS, *options, str(path)]
+    command = ["ffmpeg", "-v", "error", "-y", *ONE_FILTER_THREAD, *source, *filtered, *TAGS, *options]
+    command += [*REPRODUCIBLE, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stderr

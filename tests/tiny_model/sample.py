@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clips import REPRODUCIBLE
 from tiny_model import world
 from tiny_model.footage import Camera, film
 from tiny_model.world import Timeline
@@ -17,7 +18,7 @@ CAMERA = Camera(360, 640, 12)
 TO_720P = "scale=1280:720"
 # Small and grey: at the frame size of the test model it is a smear of two pixels.
 CLOCK = "drawtext=text='%{pts\\:hms}':fontsize=22:fontcolor=gray:x=w-tw-24:y=h-th-20"
-SAMPLE_NAME = f"sample-{zlib.crc32(repr((SEED, STARTS_S, CAMERA, TO_720P, CLOCK)).encode()):08x}.mp4"
+SAMPLE_NAME = f"sample-{zlib.crc32(repr((SEED, STARTS_S, CAMERA, TO_720P, CLOCK, REPRODUCIBLE)).encode()):08x}.mp4"
 """The name depends on the parameters above, so an older sample in the cache is never mistaken for this one."""
 
 

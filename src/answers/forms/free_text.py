@@ -19,7 +19,7 @@ class FreeText:
 
     def note(self, answer: Answer) -> str:
         """Return the chunk's span and its text."""
-        return prompts.note(answer.chunk, answer.value)
+        return prompts.note(answer.chunk, answer.value, is_cut=answer.is_cut)
 
     def merge_message(self, question: Question, notes: Sequence[str]) -> Message:
         """Ask for one text that keeps the times of the notes."""

@@ -26,11 +26,23 @@ def test_the_frame_tag_of_vp8_tells_keyframes_and_hidden_frames(packet: bytes, i
         (b"\xb1\x49\x83\x42", ReferenceInfo(is_closed_rap=True)),
         (b"\x86\x00\x40\x92", ReferenceInfo()),
         (b"\x84\x00\x40\x92", ReferenceInfo(is_output=False)),
+        (b"\x85\x00\x40\x92", ReferenceInfo(is_output=False)),
         (b"\x84\x00\x40\xc1", ReferenceInfo()),
+        (b"\x82\x49", ReferenceInfo(is_closed_rap=True)),
         (b"\x88\x00", ReferenceInfo()),
         (b"\x00\x00", ReferenceInfo()),
     ],
-    ids=["keyframe", "keyframe of profile 3", "shown", "hidden", "superframe", "shown from a slot", "no frame marker"],
+    ids=[
+        "keyframe",
+        "keyframe of profile 3",
+        "shown",
+        "hidden",
+        "hidden and error resilient",
+        "superframe",
+        "two bytes",
+        "shown from a slot",
+        "no frame marker",
+    ],
 )
 def test_the_header_of_vp9_tells_keyframes_and_hidden_frames(packet: bytes, info: ReferenceInfo):
     assert Vp9().parse(packet) == info

@@ -1,0 +1,47 @@
+"""Asks a confined child process what a video file holds, and turns its refusals into errors."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
+from frames.reader_pool import PROBE, VideoReaders
+from protocol import MAX_PICTURE_PIXELS, MAX_PICTURES, ProbeReply, Refusal
+from records import VideoInfo
+from strict_json import InvalidMessage
+
+REFUSALS: Mapping[Refusal, tuple[type[MediaError], str]] = {
+    Refusal.UNREADABLE: (MediaError, "The file is not a video of a supported format, or it is damaged."),
+    Refusal.NO_VIDEO_STREAM: (NoVideoStream, "The file holds no moving pictures."),
+    Refusal.ENCRYPTED: (EncryptedVideo, "The video is encrypted."),
+    Refusal.UNSUPPORTED_CODEC: (UnsupportedCodec, "The video's codec is not supported."),
+    Refusal.TOO_LARGE: (
+        VideoTooLarge,
+        f"The video's pictures are larger than {MAX_PICTURE_PIXELS // 1_000_000} megapixels.",
+    ),
+    Refusal.TOO_MANY_PICTURES: (
+        VideoTooLong,
+        f"The video has more than {MAX_PICTURES // 1_000_000} million pictures.",
+    ),
+    Refusal.NO_FRAMES: (NoFrames, "No picture of the video could be decoded."),
+}
+"""The error and its message for every reason that a child gives."""
+
+
+async def probe(path: Path, readers: VideoReaders) -> VideoInfo:
+    """Return what a child process found in a file; see FrameExtractor.get_video_info.
+
+    Raises:
+        MediaError: or one of its kinds; the file cannot be used, or the child failed.
+    """
+    with readers.take(PROBE) as reader:
+        reader.begin(path, "")
+        reply = await asyncio.to_thread(reader.read_all)
+    try:
+        outcome = ProbeReply.from_json(reply).outcome
+    except InvalidMessage as exc:
+        raise MediaError("The process that reads the video did not describe it.") from exc
+    if isinstance(outcome, Refusal):
+        kind, sentence = REFUSALS[outcome]
+        raise kind(sentence)
+    return outcome
