@@ -1,5 +1,6 @@
 """The sample video of `make local`: three minutes at 720p with known scenes."""
 
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,6 @@ def make_sample(path: Path, report: Callable[[float], None] = lambda _share: Non
     """
     report(0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.mp4")
+    partial = path.with_suffix(f".{os.getpid()}.partial.mp4")  # two may make it at once
     film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK], report=report)
     partial.rename(path)
