@@ -1,3 +1,4 @@
+# ruff: noqa: N802  # the functions have nvml.h's names
 """The driver's answer is read as nvml.h lays it out; a machine without the driver has none."""
 
 import ctypes
