@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -35,7 +34,14 @@ if TYPE_CHECKING:
     from api import progress
 
 SAMPLES = ROOT / ".cache"
-STAGES = {"download": "fetch", "validate": "read", "chunks": "watch", "synthesis": "merge"}
+STAGES = {
+    "download": "fetch",
+    "validate": "read",
+    "load": "load",
+    "plan": "plan",
+    "chunks": "watch",
+    "synthesis": "merge",
+}
 
 
 def main() -> int:
@@ -60,12 +66,12 @@ def main() -> int:
 async def run(arguments: argparse.Namespace, video: str, console: Console) -> int:
     """Run the job and show the outcome; the exit status."""
     import worker
+    from config import InvalidSettings
 
     try:
         services = worker.services()
-    except ValidationError as exc:
-        faults = (f"{fault['loc'][0]}: {fault['msg']}" for fault in exc.errors())
-        return fail(f"The settings are wrong: {'; '.join(faults)}.", console)
+    except InvalidSettings as exc:
+        return fail(str(exc), console)
     output = await run_job(job_input(arguments, video), console)
     if "error" in output:
         status = fail(output["error"], console)
