@@ -90,7 +90,7 @@ def test_without_a_model_s_name_the_worker_s_settings_are_those_of_the_test_mode
     ("arguments", "settings", "sentence"),
     [
         (["--video", "nowhere/missing.mp4"], {}, "There is no file nowhere/missing.mp4."),
-        (["--video", "README.md"], {"CHUNK_DURATION": "long"}, "The settings are wrong: chunk_duration: "),
+        (["--video", "README.md"], {"CHUNK_DURATION": "long"}, "The settings are wrong: CHUNK_DURATION "),
     ],
 )
 def test_a_job_that_cannot_start_is_reported_in_one_sentence_with_status_1(
