@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,14 @@ import test_local
 from rich.console import Console
 
 from api.request import FIELDS
-from config import Settings, load_settings
-from errors import EngineStartFailed
+from config import load_settings
+from fakes import ScriptedEngine
 from job_screen import JobScreen, StageBars
-from pipeline import Services
 from records import Stage
 from tiny_model.environment import CHECKPOINT
 from tiny_model.footage import true_sightings
 from tiny_model.sample import sample_timeline
 from tiny_model.world import answer_of, merged
-from vllm_client import VLLMClient
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,21 +80,13 @@ async def test_what_the_test_model_says_about_a_real_video_is_marked_at_the_answ
     assert " ".join(printed.split()).endswith(output["warning"])  # below the answers, where it cannot scroll away
 
 
-async def test_a_job_that_fails_is_reported_in_one_sentence_while_the_engine_still_starts(
-    media_root: Path, settings: Settings, serve: Callable[[Services], None], monkeypatch: pytest.MonkeyPatch
+async def test_a_job_that_fails_is_reported_in_one_sentence(
+    media_root: Path, serve_with: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reported = threading.Event()
-
-    def start_no_engine(_settings: Settings) -> Any:
-        reported.wait()
-        raise EngineStartFailed("scripted")
-
-    created = Services.create(settings)
-    serve(Services(settings, created.extractor, created.processor, VLLMClient(settings, start_no_engine)))
+    serve_with(ScriptedEngine())
     text = media_root / "text.mp4"
     text.write_text("This is no video.\n" * 100)
     output, printed = await run(text, monkeypatch, "--video", text)
-    reported.set()
     assert output["error"].startswith("UNREADABLE_VIDEO: ")
     assert printed.strip().splitlines()[-1] == output["error"]
     assert "Traceback" not in printed

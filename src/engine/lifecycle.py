@@ -118,8 +118,8 @@ class EngineOwner:
 def build_engine(settings: Settings) -> Engine:
     """Load the model into a vLLM engine, blocking for seconds to minutes; importing vLLM alone takes seconds.
 
-    It writes vLLM's environment variables, freezes the garbage collector and has the engine's processes guarded, all for
-    the whole process.
+    It writes vLLM's environment variables, freezes the garbage collector and has the engine's processes guarded: each
+    holds for this whole process.
 
     Raises:
         EngineStartFailed: the model cannot be read or does not fit; the log has the cause.

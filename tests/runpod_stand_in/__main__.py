@@ -58,8 +58,8 @@ def serve_with_worker(platform: RunPodStandIn) -> NoReturn:
                 make_sample(SAMPLE, lambda share: bars.show("sample", "making the sample, once", share, 1))
             bars.show("worker", "starting the worker")
             command = [sys.executable, str(ROOT / "src" / "handler.py")]
-            running.callback(say, "Stopping …")
             process = running.enter_context(platform.worker_process(command, environment=worker_settings()))
+            running.callback(say, "Stopping …")
             wait_for_worker(platform.worker(), process)
         say(f"\nServing, with a test model that knows coloured shapes and nothing else.\n\n{how_to_ask(platform)}")
         sys.exit(f"The worker ended with status {process.wait()}; its log stands above.")
