@@ -66,13 +66,15 @@ def main() -> NoReturn:
     if to_stdout:  # for the JSON alone: vLLM writes to stdout too
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        output = run(arguments, console)
+        with StageBars(console) as bars:
+            bars.show("start", "loading the program")
+            video = prepare(arguments, bars)
+            output = asyncio.run(answer(arguments, video, bars))
     except NotStarted as refusal:
         output = {"error": str(refusal)}
     except KeyboardInterrupt:
         output = {"error": "Interrupted."}
-    if "error" in output:
-        console.print(output["error"], style="red", markup=False, highlight=False, soft_wrap=True)
+    show(output, console, is_sample=arguments.video is None)
     if json_file is not None:
         with open(json_file, "w", encoding="utf-8") as file:  # noqa: PTH123  # a path or the copy of stdout
             file.write(json.dumps(output, indent=2, ensure_ascii=False) + "\n")
@@ -88,37 +90,52 @@ def end(status: int) -> NoReturn:
     exit_at_once(status)
 
 
-def run(arguments: argparse.Namespace, console: "Console") -> dict[str, Any]:
-    """Run the job and show the outcome; its output, with the model's name and a warning if that is the test model.
+def prepare(arguments: argparse.Namespace, bars: "StageBars") -> str:
+    """Find the video, and set the environment that the worker reads when it is imported; the video's path or URL.
 
     Raises:
         NotStarted: there is no job.
     """
     is_sample = arguments.video is None
-    with StageBars(console) as bars:
-        bars.show("start", "loading the program")
-        video = sample_video(bars) if is_sample else existing_video(arguments.video)
-        uses_test_model = choose_model(arguments.model, is_sample=is_sample)
-        allow_directory(video)
-        bars.show("start", "loading the program")
-        import worker  # after the environment is set
-        from config import InvalidSettings
+    video = sample_video(bars) if is_sample else existing_video(arguments.video)
+    choose_model(arguments.model, is_sample=is_sample)
+    allow_directory(video)
+    return video
 
-        try:
-            settings = worker.services().settings
-        except InvalidSettings as exc:
-            raise NotStarted(str(exc)) from exc
-        name = "test model" if uses_test_model else settings.model_name
-        bars.console.print(
-            f"video   {video}\nmodel   {name}\nprompt  {arguments.prompt}", markup=False, highlight=False
+
+async def answer(arguments: argparse.Namespace, video: str, bars: "StageBars") -> dict[str, Any]:
+    """Run the job; its output, with the model's name, and with a warning if that is the test model.
+
+    Raises:
+        NotStarted: the settings are wrong.
+    """
+    import worker
+    from config import InvalidSettings
+
+    try:
+        settings = worker.services().settings
+    except InvalidSettings as exc:
+        raise NotStarted(str(exc)) from exc
+    is_test_model = settings.model_name == str(CHECKPOINT)
+    name = "test model" if is_test_model else settings.model_name
+    asked = f"video   {video}\nmodel   {name}\nprompt  {arguments.prompt}"
+    bars.console.print(asked, markup=False, highlight=False)
+    output = {"model": name} | await run_job(job_input(arguments, video), bars)
+    if is_test_model and "error" not in output:
+        output["warning"] = TEST_MODEL_WARNING + (
+            "." if arguments.video is None else ": these answers say nothing about this video."
         )
-        answered = asyncio.run(run_job(job_input(arguments, video), bars))
-    output: dict[str, Any] = {"model": name} | answered
-    if uses_test_model and "error" not in answered:
-        output["warning"] = TEST_MODEL_WARNING + ("." if is_sample else ": these answers say nothing about this video.")
-    if "error" not in answered:
-        JobScreen(console, output, settings.chunk_overlap if is_sample else None).show()
     return output
+
+
+def show(output: dict[str, Any], console: "Console", *, is_sample: bool) -> None:
+    """Print a job's result, or why there is none."""
+    if "error" in output:
+        console.print(output["error"], style="red", markup=False, highlight=False, soft_wrap=True)
+        return
+    import worker
+
+    JobScreen(console, output, worker.services().settings.chunk_overlap if is_sample else None).show()
 
 
 async def run_job(job_input: dict[str, Any], bars: "StageBars") -> dict[str, Any]:
@@ -161,7 +178,7 @@ def sample_video(bars: "StageBars") -> str:
     if path.exists():
         return str(path)
     try:
-        make_sample(path, lambda share: bars.show("sample", "making the sample video, once", share, 1))
+        make_sample(path, lambda share: bars.show("sample", "making the sample, once", share, 1))
     except FileNotFoundError as exc:
         raise NotStarted("The sample video could not be made: ffmpeg is missing; `make setup` installs it.") from exc
     except subprocess.CalledProcessError as exc:
@@ -171,8 +188,8 @@ def sample_video(bars: "StageBars") -> str:
     return str(path)
 
 
-def choose_model(model: str | None, *, is_sample: bool) -> bool:
-    """Choose the model; whether that is the test model. What the caller's environment says stays.
+def choose_model(model: str | None, *, is_sample: bool) -> None:
+    """Choose the model; what the caller's environment says stays.
 
     Raises:
         NotStarted: only the test model could answer, about a video of which it knows nothing.
@@ -189,10 +206,8 @@ def choose_model(model: str | None, *, is_sample: bool) -> bool:
         if not is_sample:
             raise NotStarted(NO_MODEL)
         os.environ["MODEL_NAME"] = str(CHECKPOINT)
-    if os.environ.get("MODEL_NAME") != str(CHECKPOINT):
-        return False
-    os.environ |= environment() | os.environ
-    return True
+    if os.environ.get("MODEL_NAME") == str(CHECKPOINT):
+        os.environ |= environment() | os.environ
 
 
 def allow_directory(video: str) -> None:

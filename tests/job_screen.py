@@ -14,8 +14,9 @@ from tiny_model.footage import true_sightings
 from tiny_model.sample import sample_timeline
 from tiny_model.world import Sighting, answer_of, merged
 
-TABLE_COLUMNS = 90
-"""A narrower terminal gets blocks: the answers' column of a table would be a few letters wide."""
+TABLE_COLUMNS, WIDE_TABLE_COLUMNS = 90, 120
+"""A terminal narrower than this, or than the second beside what the sample shows, gets blocks instead of a table, in
+which lines of answers would be broken."""
 BAR_COLUMNS = 12
 MESSAGE = Column(no_wrap=True, overflow="ellipsis", ratio=1)
 
@@ -75,7 +76,7 @@ class JobScreen:
 
     def show(self) -> None:
         """Print the chunks, the merged answer if it is another one, and the totals."""
-        if self._console.width < TABLE_COLUMNS:
+        if self._console.width < (WIDE_TABLE_COLUMNS if self._truths else TABLE_COLUMNS):
             self._blocks()
         else:
             self._table()

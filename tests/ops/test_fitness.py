@@ -21,12 +21,12 @@ from tiny_model.environment import CHECKPOINT, environment
 HANDLER = Path(__file__).parents[2] / "src" / "handler.py"
 NO_DIRECTORY = "MODEL_NAME is a directory that does not exist."
 NO_CHECKPOINT = "MODEL_NAME is a directory without config.json and safetensors."
-NAMES = ["ffmpeg", "model", "GPU", "disk", "memory", "sandbox", "video reader"]
+NAMES = ["ffmpeg", "model", "GPU", "disk", "memory", "video reader"]
 SERVED, LARGE_BYTES = "Qwen3VLForConditionalGeneration", 10**16
 
 
 async def sentences(**settings: Any) -> dict[str, tuple[bool, str]]:
-    made = Settings(**({"model_name": str(CHECKPOINT)} | settings))
+    made = Settings(**{"model_name": str(CHECKPOINT), **settings})
     findings = [finding async for finding in fitness.examine(made)]
     assert [finding.name for finding in findings] == NAMES
     return {finding.name: (finding.is_fit, finding.sentence) for finding in findings}
@@ -97,21 +97,6 @@ async def test_an_unusable_setting_is_named(settings: dict[str, object], name: s
     assert found[name] in (sentence, "WORK_DIR is not writable.")
 
 
-@pytest.mark.usefixtures("untried_layers")
-@pytest.mark.parametrize("is_required", [False, True])
-async def test_a_missing_layer_of_the_sandbox_is_named_and_is_a_fault_where_it_is_required(
-    monkeypatch: pytest.MonkeyPatch, *, is_required: bool
-) -> None:
-    monkeypatch.setattr("sandbox.landlock.abi_version", lambda: 0)
-    settings = Settings(model_name=str(CHECKPOINT), require_sandbox=is_required)
-
-    (finding,) = [finding async for finding in fitness.examine(settings) if finding.name == "sandbox"]
-
-    assert finding.sentence == "video readers run without: no other files"
-    assert finding.is_fit is not is_required
-
-
-@pytest.mark.usefixtures("untried_layers")
 async def test_everything_that_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(fitness, "MIN_FREE_MEMORY_BYTES", 2**60)
@@ -229,14 +214,21 @@ def test_the_check_option_prints_a_line_for_each_check() -> None:
     assert [line for line in lines if not line.startswith("ok ")] == [f"FAULT  model         {NO_DIRECTORY}"]
 
 
-@pytest.mark.parametrize("script", ["src/handler.py", "test_local.py", "example_usage.py"])
-@pytest.mark.parametrize("arguments", [["--check"], ["--help"], []], ids=["check", "help", "bare"])
-def test_a_script_run_outside_the_environment_says_so_in_one_sentence(script: str, arguments: list[str]) -> None:
+@pytest.mark.parametrize("command", [["src/handler.py", "--check"], ["test_local.py"], ["example_usage.py", "poll"]])
+def test_a_script_run_outside_the_environment_says_so_in_one_sentence(command: list[str]) -> None:
     """-I -S: a Python that has its standard library and nothing else."""
-    command = [sys.executable, "-I", "-S", str(HANDLER.parents[1] / script), *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    bare = [sys.executable, "-I", "-S", *command]
+    finished = subprocess.run(bare, capture_output=True, text=True, check=False, cwd=HANDLER.parents[1])
     assert (finished.returncode, finished.stdout, len(finished.stderr.splitlines())) == (1, "", 1)
     assert " lacks a package of " in finished.stderr
+
+
+@pytest.mark.parametrize("script", ["test_local.py", "example_usage.py"])
+def test_the_help_of_a_script_needs_no_environment(script: str) -> None:
+    bare = [sys.executable, "-I", "-S", script, "--help"]
+    finished = subprocess.run(bare, capture_output=True, text=True, check=False, cwd=HANDLER.parents[1])
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "usage: " in finished.stdout
 
 
 def test_an_unfit_worker_tells_the_platform_why_and_ends() -> None:
