@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -13,6 +14,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+
+from validation import fault_sentences
 
 CONFIG_FILE = Path(__file__).parents[1] / "config.yaml"
 
@@ -108,7 +111,10 @@ class Settings(BaseSettings):
     """Directories below which a job may name a file by path or file:// URL."""
     max_video_duration_s: float = Field(86_400.0, gt=0)
     media_timeout_s: float = Field(120.0, gt=0)
-    """Time limit for one ffmpeg run, for probing a file, and for each frame of the decoder."""
+    """Time limit for one ffmpeg run, for probing a file, and for each frame of the decoder. Probing reads all of a file
+    and may take longer if the file is large: a second for every 50 MB."""
+    require_sandbox: bool = False
+    """Refuse to start, and to read a video, where the machine lacks a layer of the sandbox."""
 
     decoder: Literal["auto", "cpu", "cuda"] = "cpu"
     """auto: decode on the GPU if there is one; if the GPU fails, the CPU takes over."""
@@ -124,9 +130,6 @@ class Settings(BaseSettings):
             "CHUNK_OVERLAP is longer than CHUNK_DURATION": self.chunk_overlap > self.chunk_duration,
             "MIN_SAMPLE_FPS is above SAMPLE_FPS": self.min_sample_fps > self.sample_fps,
             "MIN_FRAME_TOKENS is above MAX_FRAME_TOKENS": self.min_frame_tokens > self.max_frame_tokens,
-            "MAX_VIDEO_TOKENS_PER_CHUNK leaves no room for question and answer in MAX_MODEL_LEN": (
-                self.max_video_tokens_per_chunk >= self.max_model_len
-            ),
         }
         if found := [sentence for sentence, is_so in contradictions.items() if is_so]:
             raise ValueError("; ".join(found))
@@ -145,13 +148,45 @@ class Settings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
 
+class InvalidSettings(Exception):
+    """The settings cannot be used; the message is one sentence that names the variables or keys and says why."""
+
+
 def load_settings() -> Settings:
     """Read config.yaml and the environment.
 
     Raises:
-        FileNotFoundError: config.yaml is missing; pydantic would use the defaults without saying so.
-        pydantic.ValidationError: a key is unknown, or a value is invalid.
+        InvalidSettings: a key is unknown, a value is invalid, or config.yaml cannot be read. (Of a missing file
+            pydantic would say nothing and use the defaults.)
     """
-    if not CONFIG_FILE.is_file():
-        raise FileNotFoundError(f"{CONFIG_FILE.name} is missing beside the src directory")
-    return Settings()
+    _check_config_file()
+    try:
+        return Settings()
+    except ValidationError as exc:
+        sentences = map(_in_upper_case, fault_sentences(exc, Settings.model_fields, {}))
+        raise InvalidSettings(f"The settings are wrong: {'; '.join(sentences)}.") from exc
+
+
+def _check_config_file() -> None:
+    name = CONFIG_FILE.name
+    try:
+        document = yaml.safe_load(CONFIG_FILE.read_bytes())
+    except FileNotFoundError as exc:
+        raise InvalidSettings(f"{name} is missing beside the src directory.") from exc
+    except OSError as exc:
+        raise InvalidSettings(f"{name} cannot be read: {exc.strerror}.") from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        mark, problem = getattr(exc, "problem_mark", None), getattr(exc, "problem", None)
+        reason = f", line {mark.line + 1}: {problem}" if mark and problem else ""
+        raise InvalidSettings(f"{name} is not valid YAML{reason}.") from exc
+    if not isinstance(document, dict | None) or not all(isinstance(key, str) for key in document or ()):
+        raise InvalidSettings(f"{name} must hold one `name: value` a line.")
+
+
+def _in_upper_case(sentence: str) -> str:
+    """Name a setting as its variable is called; a key that is unknown stays as it is written in the file."""
+    name, space, rest = sentence.partition(" ")
+    if name.rstrip(":") in Settings.model_fields:
+        return f"{name.upper()}{space}{rest}"
+    # Only the file can hold an unknown key: pydantic reads no variables but those of the fields.
+    return f"the key {sentence}" if rest.startswith("is unknown") else sentence

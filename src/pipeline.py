@@ -113,7 +113,7 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
     settings, processor, watch = services.settings, services.processor, Stopwatch[Stage]()
     # While the video arrives, the model loads if it has not, and the processes that will read the video start.
     async with job_directory(settings.work_dir) as directory, services.client.loading():
-        with services.extractor.warm_up():
+        async with services.extractor.warm_up():
             async with _deadline(chunks_end_s, "before the first chunk was looked at"):
                 yield Stage.DOWNLOAD
                 with watch.lap(Stage.DOWNLOAD):
@@ -123,11 +123,11 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
                     info = await processor.validate_video(video)
                 yield Stage.LOAD
                 with watch.lap(Stage.LOAD):
-                    await services.client.initialize_model()
+                    room = await services.client.prompt_room(request.prompt, _options(request), info.end_s)
                 yield Stage.PLAN
                 with watch.lap(Stage.PLAN):
                     plan = processor.calculate_optimal_chunks(
-                        info, request.chunk_duration, request.sample_fps, request.frame_selection
+                        info, request.chunk_duration, request.sample_fps, request.frame_selection, room
                     )
                 yield (planned := Planned(info, plan))
             yield Stage.CHUNKS

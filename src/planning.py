@@ -11,7 +11,7 @@ from typing import Self
 
 from config import Settings
 from frames.selection import SELECTORS
-from records import Chunk, FrameSelection, Notice, SampleGrid, VideoInfo, VideoPlan
+from records import Chunk, FrameSelection, Notice, PromptRoom, SampleGrid, VideoInfo, VideoPlan
 from vision import FRAMES_PER_PAIR, MIN_FRAMES, frame_size
 
 MAX_CHUNKS = 5000
@@ -34,17 +34,34 @@ class Budget:
     max_frame_tokens: int
     min_fps: Fraction
     """The rate below which frames are made smaller instead."""
+    room: PromptRoom | None = None
+    """None if the context is not known; what does not fit is then found out by the engine."""
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return the configured limits."""
+    def from_settings(cls, settings: Settings, room: PromptRoom | None = None) -> Self:
+        """Return the configured limits, within what the context leaves."""
         return cls(
+            room=room,
             max_frames=settings.max_frames_per_chunk,
             max_video_tokens=settings.max_video_tokens_per_chunk,
             min_frame_tokens=settings.min_frame_tokens,
             max_frame_tokens=settings.max_frame_tokens,
             min_fps=Fraction(settings.min_sample_fps).limit_denominator(1000),
         )
+
+    def most_pairs(self, frame_tokens: int) -> int:
+        """Return how many pairs of so many vision tokens fit; at least one."""
+        pairs = self.max_video_tokens // frame_tokens
+        if self.room:
+            pairs = min(pairs, self.room.tokens // (frame_tokens + self.room.pair_text_tokens))
+        return max(1, pairs)
+
+    def most_frame_tokens(self, pairs: int) -> int:
+        """Return how many vision tokens each of so many pairs may have; at least one."""
+        frame_tokens = self.max_video_tokens // pairs
+        if self.room:
+            frame_tokens = min(frame_tokens, self.room.tokens // pairs - self.room.pair_text_tokens)
+        return max(1, frame_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +134,7 @@ def fit(span_s: Fraction, wanted_fps: Fraction, height_px: int, width_px: int, b
         adjustments.append(f"a chunk sees {float(shorter_s):.4g} s instead of {float(span_s):.4g} s")
         span_s = shorter_s
     pairs = math.ceil(num_frames(span_s, fps) / FRAMES_PER_PAIR)
-    frame_tokens = min(budget.max_frame_tokens, budget.max_video_tokens // pairs)
+    frame_tokens = min(budget.max_frame_tokens, budget.most_frame_tokens(pairs))
     if frame_tokens < usual_tokens:
         adjustments.append(f"frames shrunk to {frame_tokens} tokens a pair, under the usual {usual_tokens}")
     height, width = frame_size(height_px, width_px, min(usual_tokens, frame_tokens), frame_tokens)
@@ -136,8 +153,7 @@ def microseconds(seconds: float) -> int:
 
 def _most_frames(budget: Budget, frame_tokens: int) -> int:
     """The most frames of a chunk whose pairs cost frame_tokens each."""
-    pairs = max(1, budget.max_video_tokens // frame_tokens)
-    return min(budget.max_frames, pairs * FRAMES_PER_PAIR)
+    return min(budget.max_frames, budget.most_pairs(frame_tokens) * FRAMES_PER_PAIR)
 
 
 def _bounded_count(length: ChunkLength, info: VideoInfo) -> tuple[ChunkLength, list[str]]:

@@ -116,6 +116,16 @@ class SampleGrid:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptRoom:
+    """What the model's context leaves for the frames of one chunk."""
+
+    tokens: int
+    """Besides instructions, question and answer."""
+    pair_text_tokens: int
+    """What a pair of frames takes besides its vision tokens, at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class VideoPlan:
     """Every decision about a video, made before the first frame is decoded."""
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from config import Settings
-from errors import VideoTooLong
+from errors import MediaError, VideoTooLong
 from frame_extractor import FrameExtractor
 from frames.split import ChunkFile, Splitter
+from own_thread import in_own_thread
 from planning import Budget, ChunkLength, plan_video
-from records import Chunk, FrameSelection, LocalVideo, VideoInfo, VideoPlan
+from records import Chunk, FrameSelection, LocalVideo, PromptRoom, VideoInfo, VideoPlan
+from sources.not_a_video import what_it_is
 
 
 class VideoProcessor:
@@ -15,7 +17,6 @@ class VideoProcessor:
 
     def __init__(self, settings: Settings, extractor: FrameExtractor) -> None:
         self._settings = settings
-        self._budget = Budget.from_settings(settings)
         self._extractor = extractor
         self._splitter = Splitter(extractor.get_video_info, settings.media_timeout_s)
 
@@ -25,7 +26,12 @@ class VideoProcessor:
         Raises:
             MediaError: or one of its kinds, VideoTooLong among them.
         """
-        info = await self._extractor.get_video_info(video.path)
+        try:
+            info = await self._extractor.get_video_info(video.path)
+        except MediaError as exc:
+            if type(exc) is MediaError and (found := await in_own_thread(what_it_is, video.path)):
+                raise MediaError(found) from exc
+            raise
         if info.duration_s > self._settings.max_video_duration_s:
             raise VideoTooLong(
                 f"The video lasts {info.duration_s:.0f} s; the limit is {self._settings.max_video_duration_s:.0f} s."
@@ -38,6 +44,7 @@ class VideoProcessor:
         chunk_duration_s: float | None = None,
         sample_fps: float | None = None,
         selection: FrameSelection = "uniform",
+        room: PromptRoom | None = None,
     ) -> VideoPlan:
         """Partition the video and choose rate and frame size, within the frame and token budgets.
 
@@ -50,10 +57,12 @@ class VideoProcessor:
             sample_fps: frames per second of video; None for the configured rate.
             selection: which pictures become frames. Keyframes halve the grid's rate, since each one makes a pair of
                 frames by itself.
+            room: what the engine's context leaves for a chunk; None where no engine is at hand.
         """
         settings = self._settings
         length = ChunkLength(chunk_duration_s or settings.chunk_duration, settings.chunk_overlap)
-        return plan_video(info, length, sample_fps or settings.sample_fps, selection, self._budget)
+        budget = Budget.from_settings(settings, room)
+        return plan_video(info, length, sample_fps or settings.sample_fps, selection, budget)
 
     async def split_video_into_chunks(
         self, video: LocalVideo, info: VideoInfo, chunks: tuple[Chunk, ...], directory: Path

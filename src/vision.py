@@ -9,6 +9,8 @@ FRAMES_PER_PAIR = 2
 """The temporal patch: two frames share one set of vision tokens."""
 MIN_FRAMES = 4
 """qwen-vl-utils FPS_MIN_FRAMES: the shortest video that the model was trained on."""
+BRACKETS = 2
+"""Tokens that open and close a pair of frames, and again the whole video."""
 MAX_RATIO = 200
 """qwen-vl-utils MAX_RATIO: the longer side of a picture divided by the shorter one."""
 
@@ -80,6 +82,10 @@ def video_prompt_tokens(
         count_tokens: of a text, by the model's tokenizer.
     """
     pairs = [times_s[index : index + FRAMES_PER_PAIR] for index in range(0, len(times_s), FRAMES_PER_PAIR)]
-    stamps = sum(count_tokens(f"<{sum(pair) / len(pair):.1f} seconds>") for pair in pairs)
-    brackets = 2
-    return video_tokens(len(times_s), height_px, width_px) + stamps + brackets * (len(pairs) + 1)
+    text_tokens = sum(pair_text_tokens(sum(pair) / len(pair), count_tokens) for pair in pairs)
+    return video_tokens(len(times_s), height_px, width_px) + text_tokens + BRACKETS
+
+
+def pair_text_tokens(time_s: float, count_tokens: Callable[[str], int]) -> int:
+    """Tokens that stand around the vision tokens of a pair of frames: its mean time and two brackets."""
+    return count_tokens(f"<{time_s:.1f} seconds>") + BRACKETS

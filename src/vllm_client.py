@@ -16,13 +16,26 @@ from engine.interface import Engine
 from engine.lifecycle import EngineOwner, build_engine
 from errors import InputError
 from limits.chunk_limiter import ChunkLimiter
-from records import Answer, Conclusion, FrameBatch, Generation, GenerationOptions, Message, Question, Watched
-from vision import frame_size
+from records import (
+    Answer,
+    Chunk,
+    Conclusion,
+    FrameBatch,
+    Generation,
+    GenerationOptions,
+    Message,
+    PromptRoom,
+    Question,
+    Watched,
+)
+from vision import frame_size, pair_text_tokens
 
 MIN_IMAGE_TOKENS = 4
 """qwen-vl-utils IMAGE_MIN_TOKEN_NUM."""
 PROMPT_RESERVE_TOKENS = 512
 """Room for instructions and the chat format in a merge prompt."""
+CHAT_FORMAT_TOKENS = 32
+"""More than the chat format adds to a chunk's prompt: the marks of two turns, and the brackets of the video."""
 
 
 class VLLMClient:
@@ -48,6 +61,25 @@ class VLLMClient:
     def loading(self) -> AbstractAsyncContextManager[None]:
         """Load the engine beside what is inside the context; see EngineOwner.loading."""
         return self._owner.loading()
+
+    async def prompt_room(self, question: str, options: GenerationOptions, end_s: float) -> PromptRoom:
+        """Return what the engine's context leaves for the frames of a chunk; loads the engine on first use.
+
+        Args:
+            question: the caller's.
+            options: say how long an answer may get.
+            end_s: the end of the video: no time before it takes more tokens.
+
+        Raises:
+            EngineStartFailed: see the engine.
+        """
+        engine = await self.initialize_model()
+        asked = Question(0, question)
+        whole = FORMS[asked.form].chunk_message(asked, Chunk(0, 0, end_s, end_s))
+        text = f"{whole.system}\n{whole.user}"
+        text_tokens = await asyncio.to_thread(engine.count_tokens, text) + CHAT_FORMAT_TOKENS
+        room_tokens = engine.max_model_len - text_tokens - _answer_tokens(engine, options)
+        return PromptRoom(room_tokens, pair_text_tokens(end_s, engine.count_tokens))
 
     async def process_video_chunk(self, question: str, batch: FrameBatch, options: GenerationOptions) -> Answer:
         """Answer the question about one chunk; a chunk that fails is asked once more, on half of its frames.
@@ -112,9 +144,7 @@ class VLLMClient:
         if len(answers) == 1 and first.is_answered:
             return Conclusion(asked.index, first.value)
         engine = await self.initialize_model()
-        # A long max_tokens must not leave the notes without room; vLLM cuts the answer where the context ends.
-        answer_tokens = min(options.max_tokens, engine.max_model_len // 4)
-        reserve_tokens = PROMPT_RESERVE_TOKENS + engine.count_tokens(question) + answer_tokens
+        reserve_tokens = PROMPT_RESERVE_TOKENS + engine.count_tokens(question) + _answer_tokens(engine, options)
 
         async def generate(message: Message) -> Generation:
             return await engine.generate_on_text(message, options)
@@ -136,6 +166,14 @@ class VLLMClient:
     async def shutdown(self) -> bool:
         """Stop the engine if it was started; False if it is still loading."""
         return await self._owner.shutdown()
+
+
+def _answer_tokens(engine: Engine, options: GenerationOptions) -> int:
+    """Return how much of the context is kept for an answer.
+
+    A long max_tokens must not leave the prompt without room; vLLM cuts the answer where the context ends.
+    """
+    return min(options.max_tokens, engine.max_model_len // 4)
 
 
 def _fit_image(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -41,11 +41,12 @@ LONGEST_FIRST = (
     "test_colours.py",
 )
 """Files after those with the engine; all others come later, and fill the gaps."""
-SLOW_FIXTURES = frozenset({ENGINE, "worker_settings", "platform", "extractor", "serve"})
+SLOW_FIXTURES = frozenset({ENGINE, "worker_settings", "platform", "extractor", "mostly_in_process", "serve"})
 """Whoever asks for one of these starts an engine, a worker process or a process that reads a video."""
 SLOW_FILES = frozenset(
     {
         "test_cut_points.py",
+        "test_dependencies.py",
         "test_every_kind_of_file.py",
         "test_layers.py",
         "test_process.py",

@@ -107,7 +107,7 @@ class Clip:
     times_s: Sequence[Fraction]
     numbers: Sequence[int] = range(2**BITS)
 
-    def number_at(self, seconds: float) -> int:
+    def number_at(self, seconds: float | Fraction) -> int:
         """The number of the picture on screen; a microsecond early counts as in time."""
         return self.numbers[bisect.bisect_right(self.times_s, seconds + 1e-6) - 1]
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import runpod
@@ -22,7 +24,7 @@ ANSWER = {
 }
 
 
-async def pass_gate(port):
+async def pass_gate(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(b"inside")
@@ -35,7 +37,7 @@ async def pass_gate(port):
         writer.close()
 
 
-async def answer_video(job):
+async def answer_video(job: dict[str, Any]) -> dict[str, Any]:
     url = urlsplit(job["input"]["video_url"])
     if url.path == "/broken.mp4":
         return {"error": "UNREADABLE_VIDEO: no video stream"}
@@ -45,7 +47,7 @@ async def answer_video(job):
     return {**ANSWER, "aggregated_response": f"first red, asked {sorted(job['input'])}"}
 
 
-async def handler(job):
+async def handler(job: dict[str, Any]) -> dict[str, Any]:
     order = job["input"]
     if "video_url" in order:
         return await answer_video(job)
@@ -58,7 +60,7 @@ async def handler(job):
     return dict(order["returns"])
 
 
-async def generator(job):
+async def generator(job: dict[str, Any]) -> AsyncIterator[str]:
     yield "before the gate"
     await pass_gate(job["input"]["gate"])
     yield "behind the gate"

@@ -89,7 +89,18 @@ class Shown:
     @classmethod
     def of(cls, path: Path) -> Self:
         entries = "format=start_time:stream=time_base:packet=pts,flags"
-        command = ["ffprobe", "-v", "error", "-select_streams", "V:0", "-show_entries", entries, "-of", "json", path]
+        command = [
+            "ffprobe",
+            "-v",
+            "error",
+            "-select_streams",
+            "V:0",
+            "-show_entries",
+            entries,
+            "-of",
+            "json",
+            str(path),
+        ]
         told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         tick_s = Fraction(told["streams"][0]["time_base"])
         shown = [packet for packet in told["packets"] if "D" not in packet["flags"]]  # not hidden by an edit list

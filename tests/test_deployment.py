@@ -50,7 +50,7 @@ def is_sent_to_the_build(path: str) -> bool:
 
 def requirement(file: str, package: str) -> str:
     (version,) = re.findall(rf"(?m)^{package}==(\S+)", (ROOT / file).read_text())
-    return version
+    return str(version)
 
 
 def table(heading: str) -> list[list[str]]:

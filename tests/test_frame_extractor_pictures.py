@@ -62,7 +62,8 @@ async def first_picture(
 ) -> np.ndarray:
     sampling = SampleGrid(info.start_s, Fraction(1), height_px, width_px)
     batch = await extractor.extract_frames(path, info, sampling, Chunk(0, info.start_s, info.end_s, info.end_s))
-    return batch.pixels[0]
+    picture: np.ndarray = batch.pixels[0]
+    return picture
 
 
 def as_ffmpeg_shows(path: Path, height_px: int, width_px: int) -> np.ndarray:

@@ -87,7 +87,8 @@ async def test_pictures_hidden_by_an_edit_list_are_not_seen(name: str, clips: Cl
 
     batch = await extractor.extract_frames(clip.path, info, sampling_of(info), whole(info))
 
-    assert (info.num_frames, info.duration_s) == (52, pytest.approx(2.08))
+    assert info.num_frames == 52
+    assert info.duration_s == pytest.approx(2.08)
     assert_on_screen(batch, clip, info, sampling_of(info))
 
 
@@ -112,7 +113,8 @@ async def test_a_shifted_clock_moves_the_start_and_nothing_else(name: str, clips
     batch = await extractor.extract_frames(clip.path, info, sampling, overlapping_chunks(info)[1])
 
     assert info.start_s == pytest.approx(start_s, abs=0.025)  # the sound's encoder delay
-    assert (info.duration_s, info.num_frames, info.truncated) == (pytest.approx(3), 75, False)
+    assert info.duration_s == pytest.approx(3)
+    assert (info.num_frames, info.truncated) == (75, False)
     assert_on_screen(batch, clip, info, sampling)
 
 
@@ -122,15 +124,16 @@ def first_part(path: Path) -> bytes:
     A transport stream is cut before that picture: nothing in it says where a picture ends.
     """
     content = path.read_bytes()
-    latest_pts = -1
+    latest_pts, cut_at = -1, 0
     with av.open(str(path)) as container:
         for packet in container.demux(video=0):
             assert packet.pos is not None
             assert packet.pts is not None
             if packet.pos > 0.58 * len(content) and packet.pts > latest_pts:
+                cut_at = packet.pos if path.suffix == ".ts" else packet.pos + packet.size // 2
                 break
             latest_pts = max(latest_pts, packet.pts)
-    return content[: packet.pos if path.suffix == ".ts" else packet.pos + packet.size // 2]
+    return content[:cut_at]
 
 
 TRUNCATED = {

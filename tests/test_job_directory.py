@@ -3,13 +3,13 @@
 import errno
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import job_directory as job_directory_module
 from errors import DiskFull
 from job_directory import job_directory, sweep
 
@@ -101,17 +101,17 @@ def test_sweep_ignores_a_file_with_the_name_of_a_job_directory(tmp_path: Path) -
 
 async def test_a_sweep_waits_until_a_new_directory_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another worker sweeps at the moment between making a directory and locking it."""
-    made = job_directory_module.tempfile.mkdtemp
+    made = tempfile.mkdtemp
     sweeping: list[threading.Thread] = []
 
     def make_while_another_sweeps(**options: Any) -> str:
-        directory = made(**options)
+        directory: str = made(**options)
         sweeping.append(threading.Thread(target=sweep, args=(tmp_path,)))
         sweeping[0].start()
         sweeping[0].join(0.2)  # without a lock it is over by now, and so is the directory
         return directory
 
-    monkeypatch.setattr(job_directory_module.tempfile, "mkdtemp", make_while_another_sweeps)
+    monkeypatch.setattr(tempfile, "mkdtemp", make_while_another_sweeps)
     async with job_directory(tmp_path) as directory:
         sweeping[0].join()
         assert directory.is_dir()

@@ -1,12 +1,14 @@
 """A plan keeps every limit; rate, size and length give way in this order, and each adjustment is told."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planning import Budget, SamplingRate, fit, microseconds, num_frames
+from records import PromptRoom
 from vision import FRAME_FACTOR_PX, video_tokens
 
 USUAL = Budget(
@@ -67,20 +69,21 @@ def test_the_rate_falls_first_then_the_size_then_the_length_and_each_is_told(
 def test_what_fits_is_left_as_it_is():
     rate = fit_hd(62, 2)
 
-    assert (rate.fps, rate.span_s, rate.adjustments) == (2, 62, ())
+    assert (rate.fps, rate.span_s) == (Fraction(2), Fraction(62))
+    assert rate.adjustments == ()
 
 
 def test_a_rate_that_does_not_fit_is_lowered_to_the_highest_that_does():
     rate = fit_hd(122, 2)
 
-    assert (rate.fps, rate.span_s) == (Fraction(192, 122), 122)
+    assert (rate.fps, rate.span_s) == (Fraction(192, 122), Fraction(122))
     assert rate.adjustments == ("sample_fps lowered from 2 to 1.57",)
 
 
 def test_below_the_lowest_rate_the_frames_shrink():
     rate = fit_hd(602, 2)
 
-    assert (rate.fps, rate.span_s) == (Fraction(1, 2), 602)
+    assert (rate.fps, rate.span_s) == (Fraction(1, 2), Fraction(602))
     assert rate.adjustments == (
         "sample_fps lowered from 2 to 0.5",
         "frames shrunk to 81 tokens a pair, under the usual 128",
@@ -90,7 +93,7 @@ def test_below_the_lowest_rate_the_frames_shrink():
 def test_frames_that_cannot_shrink_further_make_the_chunk_shorter():
     rate = fit_hd(7202, 2)
 
-    assert (rate.fps, rate.span_s) == (Fraction(1, 2), 1536)
+    assert (rate.fps, rate.span_s) == (Fraction(1, 2), Fraction(1536))
     assert rate.adjustments[-1] == "frames shrunk to 32 tokens a pair, under the usual 128"
     assert "a chunk sees 1536 s instead of 7202 s" in rate.adjustments
 
@@ -105,3 +108,26 @@ def test_a_short_span_gets_four_frames():
 
 def test_plans_count_time_in_whole_microseconds():
     assert (microseconds(0.1 + 0.2), microseconds(60), microseconds(1e-9)) == (300_000, 60_000_000, 1)
+
+
+@deterministic
+@given(
+    span_s=spans_s,
+    wanted_fps=rates_fps,
+    budget=budgets,
+    room=st.builds(PromptRoom, tokens=st.integers(256, 20_000), pair_text_tokens=st.integers(4, 20)),
+)
+def test_frames_and_their_times_fit_what_the_context_leaves(
+    span_s: Fraction, wanted_fps: Fraction, budget: Budget, room: PromptRoom
+):
+    rate = fit(span_s, wanted_fps, 1080, 1920, replace(budget, room=room))
+
+    pairs = math.ceil(num_frames(rate.span_s, rate.fps) / 2)
+    vision_tokens = video_tokens(2 * pairs, rate.height_px, rate.width_px)
+    assert vision_tokens + pairs * room.pair_text_tokens <= room.tokens
+    assert num_frames(rate.span_s, rate.fps) <= budget.max_frames
+
+
+def test_a_small_context_lowers_the_rate_and_says_so():
+    rate = fit_hd(62, 2, replace(USUAL, room=PromptRoom(tokens=4000, pair_text_tokens=10)))
+    assert rate.adjustments == ("sample_fps lowered from 2 to 0.903",)

@@ -44,11 +44,12 @@ def model() -> Any:
 
 def prompt(processor: Any, question: str) -> str:
     content = [{"type": "video"}, {"type": "text", "text": question}]
-    return processor.apply_chat_template(
+    text: str = processor.apply_chat_template(
         [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}],
         tokenize=False,
         add_generation_prompt=True,
     )
+    return text
 
 
 def test_it_is_small(model: Any) -> None:
@@ -140,6 +141,8 @@ def test_training_batches_are_functions_of_their_step() -> None:
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one.ids, other.ids)
         assert torch.equal(one.answers, other.answers)
+    assert first[0].patches is not None
+    assert second[0].patches is not None
     assert torch.equal(first[0].patches, second[0].patches)
 
 
@@ -216,7 +219,7 @@ def test_a_subject_counts_from_the_first_pair_that_shows_it_in_either_frame() ->
 def test_a_drawn_subject_has_its_colour_wherever_it_moves() -> None:
     generator = np.random.default_rng(3)
     timeline = world.random_timeline(generator, [0.0, 30.0, 60.0], 90.0, 16 / 9)
-    for time_s in np.arange(0, 90, 5.0):
+    for time_s in np.arange(0, 90, 5.0).tolist():
         scene = timeline.scenes[timeline.index_at(time_s)]
         (picture,) = world.render(timeline, [time_s], 72, 128)
         inside = (picture == scene.tint).all(-1)

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ deterministic = hypothesis_settings(derandomize=True, deadline=None, max_example
 durations_s = st.floats(0.001, 86_400) | st.integers(1, 86_400).map(float) | st.decimals(0, 9, places=3).map(float)
 
 
-def processor_with(**changes: object) -> VideoProcessor:
+def processor_with(**changes: Any) -> VideoProcessor:
     settings = Settings(media_timeout_s=30, **changes)
     return VideoProcessor(settings, FrameExtractor(settings))
 
@@ -130,7 +130,7 @@ def test_neighbours_see_the_same_instants_where_they_overlap():
 def test_a_job_can_choose_chunk_duration_and_rate():
     plan = processor_with().calculate_optimal_chunks(video(100), chunk_duration_s=25, sample_fps=1)
 
-    assert (len(plan.chunks), plan.grid.fps) == (4, 1)
+    assert (len(plan.chunks), plan.grid.fps) == (4, Fraction(1))
 
 
 def test_keyframes_halve_the_rate_of_the_grid_because_each_makes_two_frames():

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from vllm_client import VLLMClient
 OPTIONS = GenerationOptions(max_tokens=16, temperature=0, top_p=1, seed=None)
 
 
-def client_of(engine: ScriptedEngine, **settings: object) -> VLLMClient:
+def client_of(engine: ScriptedEngine, **settings: Any) -> VLLMClient:
     return VLLMClient(Settings(**settings), lambda _settings: engine)
 
 
@@ -143,7 +145,7 @@ async def test_a_chunk_that_fails_is_tried_again_on_every_other_pair_of_its_fram
         return "seen"
 
     result = await client_of(ScriptedEngine(fail_on_many)).process_video_chunk("?", frame_batch(11, 32, 32), OPTIONS)
-    assert (result.error, result.watched.num_frames, result.watched.grid.fps) == (None, 6, 1)
+    assert (result.error, result.watched.num_frames, result.watched.grid.fps) == (None, 6, Fraction(1))
     assert result.watched.seen_until_s == tried[0].watched.seen_until_s
     assert result.watched.adjustments == (
         "chunk 0 was asked about half of its frames, because all of them did not fit the context",
@@ -218,13 +220,13 @@ async def test_concurrent_callers_share_one_load_and_a_cancelled_one_does_not_lo
 
 
 async def test_a_failed_load_is_tried_again_by_the_next_caller() -> None:
-    outcomes = iter([EngineStartFailed("no memory"), ScriptedEngine()])
+    outcomes: Iterator[EngineStartFailed | ScriptedEngine] = iter([EngineStartFailed("no memory"), ScriptedEngine()])
 
     def build(_settings: Settings) -> ScriptedEngine:
         outcome = next(outcomes)
-        if isinstance(outcome, EngineStartFailed):
-            raise outcome
-        return outcome
+        if isinstance(outcome, ScriptedEngine):
+            return outcome
+        raise outcome
 
     client = VLLMClient(Settings(), build)
     with pytest.raises(EngineStartFailed):
@@ -232,7 +234,7 @@ async def test_a_failed_load_is_tried_again_by_the_next_caller() -> None:
     assert isinstance(await client.initialize_model(), ScriptedEngine)
 
 
-def chunk_answers(texts: list[str | None]) -> list[Answer]:
+def chunk_answers(texts: Sequence[str | None]) -> list[Answer]:
     watched = [frame_batch(4, 32, 32, start_s=2.0 * index, index=index).watched for index in range(len(texts))]
     return [
         Answer(one, 0, "text", text, error=None if text else "X: y") for one, text in zip(watched, texts, strict=True)

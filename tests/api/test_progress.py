@@ -3,10 +3,11 @@
 import asyncio
 
 from api.progress import Progress, ProgressSender
+from records import Stage
 
 
 def step(done: int) -> Progress:
-    return Progress("chunks", done / 10, done, 10, "")
+    return Progress(Stage.CHUNKS, done / 10, done, 10, "")
 
 
 async def settle() -> None:

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 import numpy as np
-from benchmarks.ingest import MAIN, duration_of, film, ratio, rounds, run_ffmpeg
 
+from benchmarks.bench_ingest import MAIN, duration_of, film, ratio, rounds, run_ffmpeg
 from benchmarks.qwen3_vl_8b import write_checkpoint
 from benchmarks.report import publish
 from engine_process import engine_process
@@ -139,7 +139,8 @@ def speak_to_older_vllm() -> None:
     """
     import vllm.exceptions
 
-    from engine import async_engine
+    from engine import lifecycle
+    from engine.arguments import engine_arguments
 
     def arguments(*given: Any) -> dict[str, Any]:
         found = engine_arguments(*given)
@@ -148,8 +149,7 @@ def speak_to_older_vllm() -> None:
         of_videos |= {"do_rescale": False, "do_normalize": False}
         return found
 
-    engine_arguments = async_engine.engine_arguments
-    async_engine.engine_arguments = arguments
+    vars(lifecycle)["engine_arguments"] = arguments
     vllm.exceptions.VLLMError = ValueError
 
 

@@ -79,7 +79,7 @@ def main() -> None:
             after = usage(process.pid, work_dir, platform)
     leftovers = after.counts - before.counts
     print(f"wrong: {soak.wrong}\nleft: {dict(leftovers)}", file=sys.stderr)
-    figures = {
+    figures: dict[str, Any] = {
         "jobs": len(soak.outcomes),
         "lost": soak.lost,
         "wrong_codes": len(soak.wrong),

@@ -14,6 +14,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 import numpy as np
 
+from answers import prompts
 from benchmarks.report import publish
 from config import load_settings
 from pipeline import Services
@@ -105,7 +106,7 @@ async def frames_of(services: Services, clip: Clip) -> FrameBatch:
     """Decode the clip's frames as the worker does, with their times shifted by the clip's offset."""
     info = await services.extractor.get_video_info(clip.path)
     plan = services.processor.calculate_optimal_chunks(info, info.duration_s, clip.sample_fps)
-    batch = await services.extractor.extract_frames(clip.path, info, plan.sampling, plan.chunks[0])
+    batch = await services.extractor.extract_frames(clip.path, info, plan.grid, plan.chunks[0])
     chunk = batch.chunk
     moved = Chunk(0, chunk.start_s + clip.offset_s, chunk.end_s + clip.offset_s, chunk.seen_end_s + clip.offset_s)
     return replace(batch, watched=replace(batch.watched, chunk=moved), times_s=batch.times_s + clip.offset_s)
@@ -161,10 +162,11 @@ async def examine(services: Services) -> tuple[dict[str, list[Score]], dict[str,
 async def merged_exact(services: Services, generator: np.random.Generator) -> float:
     """The share of merges, of notes on several chunks, that give exactly the right list."""
     right = 0
+    engine = await services.client.initialize_model()
     for _ in range(MERGES):
         merge = random_merge(generator)
-        synthesis = await services.client.aggregate_chunk_results(merge.question, merge.results, OPTIONS)
-        right += synthesis.text.strip() == world.answer_of(world.merged(merge.parts))
+        told = await engine.generate_on_text(prompts.merge_message(merge.question, merge.notes), OPTIONS)
+        right += told.text.strip() == world.answer_of(world.merged(merge.parts))
     return right / MERGES
 
 
@@ -177,7 +179,7 @@ async def run() -> None:
         await services.client.shutdown()
     every = [mark for group in marks.values() for mark in group]
     groups = {name: {"clips": len(group), **summary(group)} for name, group in marks.items()}
-    figures = {"clips": len(every), **summary(every), **searches, "groups": groups}
+    figures: dict[str, Any] = {"clips": len(every), **summary(every), **searches, "groups": groups}
     print("\n".join(card_rows(figures)))
     publish("tiny-model", figures, TARGETS)
 

@@ -165,7 +165,8 @@ async def end_to_end_ratio(services: Any, video: Path) -> float:
     plan = services.processor.calculate_optimal_chunks(info)
 
     def decoded() -> AsyncGenerator[FrameBatch]:
-        return services.extractor.stream_frames(video, info, plan.grid, plan.chunks)
+        stream: AsyncGenerator[FrameBatch] = services.extractor.stream_frames(video, info, plan.grid, plan.chunks)
+        return stream
 
     async def held() -> AsyncGenerator[FrameBatch]:
         for batch in batches:

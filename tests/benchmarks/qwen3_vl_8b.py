@@ -33,7 +33,7 @@ def vision_layers() -> list[str]:
     """The names of the vision tower's linear layers in the checkpoint."""
     blocks = [
         f"blocks.{block}.{layer}"
-        for block in range(VISION["depth"])
+        for block in range(int(str(VISION["depth"])))
         for layer in ("attn.qkv", "attn.proj", "mlp.linear_fc1", "mlp.linear_fc2")
     ]
     mergers = ["merger", *(f"deepstack_merger_list.{number}" for number in range(3))]

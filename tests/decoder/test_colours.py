@@ -110,7 +110,8 @@ def error(picture: np.ndarray) -> int:
 def hues(colours: np.ndarray) -> np.ndarray:
     """The channels in linear light, the strongest of them 1."""
     light = (colours / 255) ** 2.2
-    return light / light.max(-1, keepdims=True)
+    shares: np.ndarray = light / light.max(-1, keepdims=True)
+    return shares
 
 
 @pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)

@@ -42,7 +42,8 @@ async def test_concatenated_files_have_one_continuous_clock(name: str, clips: Cl
     path = appended(clips, name, clips.clip(name).path)
     info = await extractor.get_video_info(path)
 
-    assert (info.duration_s, info.num_frames, info.seekable) == (pytest.approx(6, abs=0.002), 150, False)
+    assert info.duration_s == pytest.approx(6, abs=0.002)
+    assert (info.num_frames, info.seekable) == (150, False)
     assert await numbers_shown(extractor, path, info, whole(info)) == 2 * list(range(75))
     late = Chunk(0, info.start_s + 4, info.start_s + 5, info.start_s + 5)
     assert await numbers_shown(extractor, path, info, late) == list(range(25, 50))
@@ -69,7 +70,7 @@ async def test_a_file_that_is_not_seekable_cannot_be_split(clips: ClipStore, ext
     processor = VideoProcessor(Settings(media_timeout_s=30), extractor)
 
     with pytest.raises(UnsupportedCodec):
-        await processor.split_video_into_chunks(LocalVideo(path, 1), info, [whole(info)], tmp_path)
+        await processor.split_video_into_chunks(LocalVideo(path, 1), info, (whole(info),), tmp_path)
 
 
 async def test_a_gap_of_hours_shows_the_picture_before_it_and_costs_no_pixels(

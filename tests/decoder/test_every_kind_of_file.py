@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,16 +85,20 @@ def observed(path: Path) -> Observed:
     with open_video(str(path)) as container:
         stream = video_stream(container)
         assert stream
+        tick_s = stream.time_base
+        assert tick_s
         stream.codec_context.copy_opaque = True
-        times, frames = set(), []
+        times: set[int] = set()
+        frames: list[Any] = []
         for number, packet in enumerate(chain(Packets(container, stream), FLUSH)):
             if packet is not None:
                 packet.opaque = number
                 pts = packet_pts(packet)
-                times |= {pts} - {None} if not packet.is_discard else set()
+                if pts is not None and not packet.is_discard:
+                    times.add(pts)
             frames += stream.codec_context.decode(packet)
         return Observed(
-            [pts * stream.time_base for pts in sorted(times)],
+            [pts * tick_s for pts in sorted(times)],
             orientation_of(frames[0]).turn_deg,
             frames[0].format.name,
             frames[0].interlaced_frame,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,9 +26,10 @@ class Frame:
     pts: int | None
 
 
-def shown(frames: Iterable[Frame]) -> list[tuple[int, int]]:
+def shown(frames: Iterable[Any]) -> list[tuple[int, int]]:
     """The number of each picture that comes, and its time."""
-    return [(frame.number, pts) for frame, pts in interpolate_missing_pts(frames)]
+    timed: Iterable[tuple[Any, int]] = interpolate_missing_pts(frames)
+    return [(frame.number, pts) for frame, pts in timed]
 
 
 @given(st.lists(st.booleans(), max_size=200), st.integers(0, 2**33))
@@ -66,12 +68,13 @@ def test_pictures_before_the_first_known_time_are_dropped_and_without_a_second_o
 def test_a_stream_without_further_times_continues_at_its_rate_and_is_not_buffered():
     taken: list[int] = []
 
-    def frames() -> Iterable[Frame]:
+    def frames() -> Iterable[Any]:
         for number in range(1000):
             taken.append(number)
             yield Frame(number, PERIOD * number if number < 2 else None)
 
-    for frame, pts in interpolate_missing_pts(frames()):
+    timed: Iterable[tuple[Any, int]] = interpolate_missing_pts(frames())
+    for frame, pts in timed:
         assert pts == PERIOD * frame.number
         assert len(taken) - frame.number <= MAX_HELD_PICTURES + 2
     assert frame.number == taken[-1]

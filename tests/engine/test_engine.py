@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from config import Settings
 from engine.lifecycle import build_engine
 from engine_process import engine_process
 from errors import EngineDead, EngineStartFailed, PromptTooLong
+from jobs import answer, job_input
 from records import GenerationOptions, Message
 from synthetic_frames import frame_batch, moving_square
 from vision import video_prompt_tokens
@@ -40,7 +42,7 @@ async def test_the_planner_counts_prompt_tokens_as_vllm_does(engine: Any, num_fr
     message = Message("", "one two three")
     on_frames = await engine.generate_on_frames(message, batch, GREEDY)
     on_text = await engine.generate_on_text(message, GREEDY)
-    counted = video_prompt_tokens(batch.times_s, 64, 96, engine.count_tokens)
+    counted = video_prompt_tokens(batch.times_s.tolist(), 64, 96, engine.count_tokens)
     assert on_frames.prompt_tokens - on_text.prompt_tokens == counted
 
 
@@ -166,3 +168,17 @@ async def test_every_step_of_the_engine_is_noticed(engine: Any, monkeypatch: pyt
     monkeypatch.setattr(engine._watchdog, "record", lambda *statistics, **_more: steps.append(statistics))
     answer = await engine.generate_on_text(Message("", "one two three"), GREEDY)
     assert len(steps) >= answer.completion_tokens
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_job_in_a_small_context_is_planned_for_it_and_no_chunk_is_refused(
+    engine: Any, twelve_seconds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "max_model_len", 700)
+    output = await answer(job_input(twelve_seconds, sample_fps=10, max_tokens=48, chunk_duration=12.0))
+    [chunk] = output["chunk_results"]
+    assert chunk["error"] is None
+    assert chunk["prompt_tokens"] + 48 <= 700
+    assert chunk["prompt_tokens"] + 48 > 500  # most of the context is used
+    assert any("sample_fps lowered" in concession for concession in output["concessions"])
+    assert not any("half of its frames" in concession for concession in output["concessions"])

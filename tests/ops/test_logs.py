@@ -31,7 +31,7 @@ class JobLines(logging.Handler):
         self.by_job: dict[str, list[str]] = defaultdict(list)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.by_job[record.job].append(f"{record.name}: {record.getMessage()}")
+        self.by_job[vars(record)["job"]].append(f"{record.name}: {record.getMessage()}")
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ async def test_every_line_of_two_jobs_that_run_at_the_same_time_names_its_own_jo
 ) -> None:
     both_fetch = threading.Barrier(2)
 
-    def together(answer: Callable[..., None]) -> Callable[..., None]:
+    def together(answer: Callable[..., object]) -> Callable[..., None]:
         def wait_and_answer(exchange: object) -> None:
             both_fetch.wait(timeout=20)
             answer(exchange)

@@ -66,7 +66,7 @@ def told_by_chunks(output: dict[str, Any]) -> list[str]:
 
 def true_parts(timeline: Timeline, *, chunk_s: float = CHUNK_S, sample_fps: float = SAMPLE_FPS) -> list[list[Sighting]]:
     """What is to be told of each chunk, by what was asked for, not by what the worker says that it did."""
-    starts_s = np.arange(0, timeline.duration_s, chunk_s)
+    starts_s = np.arange(0, timeline.duration_s, chunk_s).tolist()
     return [true_sightings(timeline, start_s, start_s + chunk_s + OVERLAP_S, sample_fps) for start_s in starts_s]
 
 

@@ -89,7 +89,7 @@ def random_offset_s(generator: np.random.Generator) -> float:
     """Draw when a chunk begins, up to a day; every number of digits is equally likely."""
     if generator.random() < 0.15:
         return 0.0
-    digits = generator.integers(1, 6)
+    digits = int(generator.integers(1, 6))
     return float(min(generator.integers(10 ** (digits - 1), min(10**digits, MAX_OFFSET_S)), MAX_OFFSET_S - 240))
 
 
@@ -244,7 +244,7 @@ def stamp_tokens(processor: Any, ids: Sequence[int], seconds_at: int) -> tuple[i
 def _wanted(generator: np.random.Generator, shown: Sequence[Subject]) -> Subject:
     """Draw a subject to ask for: one that is shown, or one that is not but usually resembles one that is."""
     if generator.random() < 0.5:
-        return shown[generator.integers(len(shown))]
+        return shown[int(generator.integers(len(shown)))]
     absent = [subject for subject in SUBJECTS if subject not in shown]
     near = [s for s in absent if any((s.colour == t.colour) != (s.shape == t.shape) for t in shown)]
     pool = near if near and generator.random() < 0.6 else absent

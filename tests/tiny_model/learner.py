@@ -111,6 +111,8 @@ class Learner(nn.Module):
         return (loss + self._mixed_loss(batch)) / 2
 
     def _mixed_loss(self, batch: Batch | PairBatch) -> torch.Tensor:
+        assert batch.patches is not None
+        assert batch.grids is not None
         mixed = mixed_pairs(batch.patches, batch.grids, batch.shown, MIXED_PAIRS)
         features = self.model.model.visual(mixed.patches, grid_thw=mixed.grids)
         return self._vision_loss([features.pooler_output, features.deepstack_features[0]], mixed.shown)

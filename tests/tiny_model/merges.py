@@ -47,7 +47,9 @@ def random_merge(generator: np.random.Generator) -> Merge:
             parts.append([])
             continue
         local_s = np.arange(from_s, to_s, frame_s)
-        seen = world.sightings([timeline.subject_at(time_s) for time_s in local_s], world.stamps_s(start_s + local_s))
+        seen = world.sightings(
+            [timeline.subject_at(time_s) for time_s in local_s.tolist()], world.stamps_s(start_s + local_s)
+        )
         parts.append([sighting for sighting in seen if wanted in (None, sighting.subject)])
         notes.append(prompts.note(chunk, world.answer_of(parts[-1])))
     return Merge(random_question(generator, wanted), tuple(notes), parts)

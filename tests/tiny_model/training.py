@@ -38,7 +38,8 @@ class Training:
                 optimiser.load_state_dict(saved)
 
     def _optimisers(self) -> tuple[torch.optim.Optimizer, ...]:
-        matrices, rest = [], []
+        matrices: list[torch.nn.Parameter] = []
+        rest: list[torch.nn.Parameter] = []
         for name, weight in self.learner.named_parameters():
             hidden = ".layers." in name or ".blocks." in name or "merger" in name
             (matrices if hidden and weight.ndim == 2 else rest).append(weight)

@@ -110,7 +110,7 @@ def answer_of(seen: Iterable[Sighting]) -> str:
     return "\n".join(map(str, seen)) or NOT_SEEN
 
 
-def stamps_s(times_s: Sequence[float]) -> list[float]:
+def stamps_s(times_s: Sequence[float] | np.ndarray) -> list[float]:
     """Return the time of each pair of frames: the mean of its frames' times, each rounded to milliseconds.
 
     If the number of frames is odd, the last one is paired with itself.
@@ -157,7 +157,7 @@ def random_scene(generator: np.random.Generator, start_s: float, subject: Subjec
     return Scene(start_s, subject, radius, x, y, dx, dy, tuple(tint.tolist()), tuple(ground.tolist()))
 
 
-def render(timeline: Timeline, times_s: Sequence[float], height_px: int, width_px: int) -> np.ndarray:
+def render(timeline: Timeline, times_s: Sequence[float] | np.ndarray, height_px: int, width_px: int) -> np.ndarray:
     """Draw what is on screen at each time: uint8 (T, height_px, width_px, 3) RGB.
 
     The picture is stretched if its sides do not have the timeline's aspect.
@@ -178,7 +178,9 @@ def render(timeline: Timeline, times_s: Sequence[float], height_px: int, width_p
         inside = _inside(scene.subject.shape, x, y).view(np.uint8)
         parts = inside.reshape(down.stop - down.start, finer, -1, finer)
         share = parts.sum((1, 3), dtype=np.uint8)[..., None] * np.float32(1 / finer**2)
-        picture[down, across] = share * np.float32(scene.tint) + (1 - share) * np.float32(scene.ground) + 0.5
+        picture[down, across] = (
+            share * np.asarray(scene.tint, np.float32) + (1 - share) * np.asarray(scene.ground, np.float32) + 0.5
+        )
     return pictures
 
 

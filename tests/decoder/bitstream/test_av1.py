@@ -1,6 +1,7 @@
 """Which frames of an AV1 stream are needed: by slots, and in doubt all."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -139,7 +140,7 @@ def frame(
 
 SEQUENCE = obu(SEQUENCE_HEADER, sequence_header())
 SHOWN_KEYFRAME = SEQUENCE + frame(KEY_FRAME)
-OPTIONAL = {
+OPTIONAL: dict[str, dict[str, Any]] = {
     "timing info": {"has_timing": True},
     "timing info of a constant rate": {"has_timing": True, "ticks_per_picture": 1},
     "timing info of a constant rate of many ticks": {"has_timing": True, "ticks_per_picture": 1001},
@@ -147,7 +148,7 @@ OPTIONAL = {
     "no display delay though there may be one": {"has_display_delays": True},
     "a display delay": {"has_display_delays": True, "display_delay": 9},
 }
-UNSUPPORTED = {
+UNSUPPORTED: dict[str, dict[str, Any]] = {
     "still picture": {"still_picture": 1},
     "several operating points": {"operating_points": 2},
     "a decoder model": {"has_timing": True, "has_decoder_model": True},
@@ -219,7 +220,7 @@ def test_an_inter_frame_references_the_slots_that_it_lists_and_refreshes_those_o
 
 
 @pytest.mark.parametrize("unlisted", [{"has_short_signaling": True}, {"is_error_resilient": True}])
-def test_an_inter_frame_that_does_not_list_its_slots_references_all(unlisted: dict[str, bool]):
+def test_an_inter_frame_that_does_not_list_its_slots_references_all(unlisted: dict[str, Any]):
     parser = Av1()
     parser.parse(SHOWN_KEYFRAME)
 

@@ -1,6 +1,7 @@
 """Which pictures of MPEG-1, MPEG-2 and MPEG-4 part 2 streams count as non-reference pictures."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ def control_with_vbv(bits: BitWriter) -> BitWriter:
     return bits.write(0, 15).write(1).write(5, 3).write(0, 11).write(1).write(99, 15).write(1)
 
 
-LAYERS = {
+LAYERS: dict[str, dict[str, Any]] = {
     "nothing optional": {},
     "identifier": {"identifier": 2},
     "extended aspect ratio": {"extended_aspect": (3, 4)},
