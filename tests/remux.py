@@ -48,3 +48,9 @@ def split_units(packet: bytes) -> list[bytes]:
 def join_units(units: Sequence[bytes]) -> bytes:
     """The packet of some units."""
     return b"".join(len(unit).to_bytes(LENGTH_BYTES, "big") + unit for unit in units)
+
+
+def insert_before(packet: bytes, code: bytes, inserted: bytes) -> bytes:
+    """A packet with some bytes before a start code."""
+    at = packet.index(code)
+    return packet[:at] + inserted + packet[at:]

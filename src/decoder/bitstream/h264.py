@@ -136,7 +136,7 @@ class H264(NalParser):
 
 
 def _messages(sei: bytes) -> Iterator[tuple[int, int]]:
-    """Type and first byte of the messages of an SEI unit, 7.3.2.3.1, up to one whose type or size takes several bytes."""
+    """Type and first byte of the messages of an SEI unit, 7.3.2.3.1, up to a type or size of several bytes."""
     payload = without_emulation_prevention(sei[1:])
     at = 0
     while at + 2 < len(payload):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +92,14 @@ def first_packet(path: str, order: DecodeOrder) -> bytes | None:
 def show_first(decoder: VideoCodecContext, first: bytes | None) -> None:
     """Let a decoder see the first packet of its stream; it then knows what one knows that began there."""
     if first is not None:
-        for _ in chain(decode_packet(decoder, Packet(first)), decode_packet(decoder, None)):
+        for _ in chain(decode_packet(decoder, _without_time(first)), decode_packet(decoder, None)):
             pass
         decoder.flush_buffers()
+
+
+def _without_time(content: bytes) -> Packet[VideoStream]:
+    """A packet whose picture has no time, and is left out."""
+    return cast("Packet[VideoStream]", Packet(content))
 
 
 def parallel_decoders(threads: int, height_px: int, width_px: int) -> int:
@@ -110,7 +115,7 @@ class Beginning:
     packet: bytes | None = None
     """The first one; None if no later picture depends on it."""
     is_forgotten: bool = False
-    """libav forgets it with every flush, and its frame threads do not tell each other: see BitstreamParser.remembers."""
+    """libav forgets it when it is flushed, and its frame threads do not tell each other."""
 
 
 class Decoder:
@@ -133,9 +138,10 @@ class Decoder:
         Raises:
             GpuUnused: libav decodes on the CPU what the GPU should decode.
         """
-        # Without a time the picture of the beginning is left out.
-        is_forgetful = self._beginning.is_forgotten and (self._is_flushed or segment.starts_gop)
-        again, self._is_flushed = [Packet(self._beginning.packet)] if is_forgetful else [], segment.ends_gop
+        first = self._beginning.packet
+        is_forgotten = self._beginning.is_forgotten and (self._is_flushed or segment.starts_gop)
+        again = [_without_time(first)] if first is not None and is_forgotten else []
+        self._is_flushed = segment.ends_gop
         for packet in chain(again, segment.packets, FLUSH if segment.ends_gop else ()):
             for timed in decode_packet(self._decoder, packet):
                 if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
@@ -206,9 +212,7 @@ class DecoderPool:
         on_gpu: decode on the GPU, or fail.
     """
 
-    def __init__(
-        self, path: str, order: DecodeOrder, parallel: int, beginning: Beginning, *, on_gpu: bool
-    ) -> None:
+    def __init__(self, path: str, order: DecodeOrder, parallel: int, beginning: Beginning, *, on_gpu: bool) -> None:
         self._path, self._order, self._parallel, self._on_gpu = path, order, parallel, on_gpu
         self._beginning = beginning
         self._of_thread = threading.local()
