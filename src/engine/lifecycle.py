@@ -137,7 +137,7 @@ def build_engine(settings: Settings) -> Engine:
     # more, no thread of this process runs; vLLM's own server hides them from the collector too.
     gc.collect()
     gc.freeze()
-    guard_children()
+    engine.guard = guard_children()
     log.info("engine ready after %.1f s: %s, context of %d tokens (ceiling %d)",
              time.monotonic() - started_s, settings.model_name, engine.max_model_len,
              settings.max_model_len)  # fmt: skip

@@ -210,7 +210,7 @@ async def test_a_final_no_of_the_resolver_ends_the_download_before_and_after_a_r
 ):
     lookups = []
 
-    def getaddrinfo(host: str, port: int, **options: object) -> list[tuple]:
+    def getaddrinfo(host: str, port: int, **options: object) -> Any:
         lookups.append(host)
         if host == "nowhere.example":
             raise socket.gaierror(errno, "no")

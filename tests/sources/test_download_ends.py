@@ -135,7 +135,7 @@ def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Lookups of names that end in .silent hang until the end of the test; the names that were looked up."""
     end, resolve, lookups = threading.Event(), socket.getaddrinfo, []
 
-    def getaddrinfo(host: str, *arguments: object, **options: object) -> object:
+    def getaddrinfo(host: str, *arguments: Any, **options: Any) -> object:
         lookups.append(host)
         if host.endswith(".silent"):
             end.wait()
@@ -192,20 +192,18 @@ async def test_sources_that_send_nothing_hold_no_thread(server, tmp_path):
 
 
 async def test_a_slow_disk_does_not_block_the_event_loop(server, monkeypatch, tmp_path):
-    num_turns, turns_meanwhile, open_file = 0, [], Path.open
+    """The disk answers only when the event loop has gone on."""
+    opening, loop_went_on, open_file = asyncio.Event(), threading.Event(), Path.open
+    loop = asyncio.get_running_loop()
 
-    def slow(path: Path, mode: str = "r", **options: object) -> object:
+    def slow(path: Path, *arguments: Any, **options: Any) -> Any:
         if path.parent == tmp_path:
-            before = num_turns
-            time.sleep(0.2)
-            turns_meanwhile.append(num_turns - before)
-        return open_file(path, mode, **options)
+            loop.call_soon_threadsafe(opening.set)
+            assert loop_went_on.wait(SLACK_S)
+        return open_file(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", slow)
     job = asyncio.create_task(fetch(server.answer(whole(FILM)), tmp_path))
-    while not job.done():
-        await asyncio.sleep(0.001)
-        num_turns += 1
+    await opening.wait()
+    loop_went_on.set()
     assert (await job).size_bytes == len(FILM)
-    assert len(turns_meanwhile) == 1
-    assert turns_meanwhile[0] > 5

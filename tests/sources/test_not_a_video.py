@@ -62,7 +62,7 @@ NAMED = [
     ),
     (zipped(), "a ZIP archive. Send the video itself, unpacked"),
     (tarred(), "a tar archive. Send the video itself, unpacked"),
-    (gzip.compress(b"film"), "a compressed file. Send the video itself, unpacked"),
+    (gzip.compress(b"film", mtime=0), "a compressed file. Send the video itself, unpacked"),
     (b"Rar!\x1a\x07\x01\x00", "a RAR archive"),
     (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7-Zip archive"),
     (b"%PDF-1.7\n", "a PDF document"),

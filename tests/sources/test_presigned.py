@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def fetch(server: MediaServer, tmp_path: Path) -> Callable[..., object]:
 async def test_a_url_that_expires_before_a_later_attempt_is_reported_as_expired(first, fetch, server, monkeypatch):
     class LaterClock(datetime):
         @classmethod
-        def now(cls, zone: object = None) -> datetime:
+        def now(cls, zone: Any = None) -> Any:
             return datetime.now(zone) + timedelta(hours=len(server.requests))
 
     monkeypatch.setattr(presigned, "datetime", LaterClock)
