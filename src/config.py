@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -13,6 +14,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+
+from validation import fault_sentences
 
 CONFIG_FILE = Path(__file__).parents[1] / "config.yaml"
 
@@ -145,13 +148,45 @@ class Settings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
 
+class InvalidSettings(Exception):
+    """The settings cannot be used; the message is one sentence that names the variables or keys and says why."""
+
+
 def load_settings() -> Settings:
     """Read config.yaml and the environment.
 
     Raises:
-        FileNotFoundError: config.yaml is missing; pydantic would use the defaults without saying so.
-        pydantic.ValidationError: a key is unknown, or a value is invalid.
+        InvalidSettings: a key is unknown, a value is invalid, or config.yaml cannot be read. (Of a missing file
+            pydantic would say nothing and use the defaults.)
     """
-    if not CONFIG_FILE.is_file():
-        raise FileNotFoundError(f"{CONFIG_FILE.name} is missing beside the src directory")
-    return Settings()
+    _check_config_file()
+    try:
+        return Settings()
+    except ValidationError as exc:
+        sentences = map(_in_upper_case, fault_sentences(exc, Settings.model_fields, {}))
+        raise InvalidSettings(f"The settings are wrong: {'; '.join(sentences)}.") from exc
+
+
+def _check_config_file() -> None:
+    name = CONFIG_FILE.name
+    try:
+        document = yaml.safe_load(CONFIG_FILE.read_bytes())
+    except FileNotFoundError as exc:
+        raise InvalidSettings(f"{name} is missing beside the src directory.") from exc
+    except OSError as exc:
+        raise InvalidSettings(f"{name} cannot be read: {exc.strerror}.") from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        mark, problem = getattr(exc, "problem_mark", None), getattr(exc, "problem", None)
+        reason = f", line {mark.line + 1}: {problem}" if mark and problem else ""
+        raise InvalidSettings(f"{name} is not valid YAML{reason}.") from exc
+    if not isinstance(document, dict | None) or not all(isinstance(key, str) for key in document or ()):
+        raise InvalidSettings(f"{name} must hold one `name: value` a line.")
+
+
+def _in_upper_case(sentence: str) -> str:
+    """Name a setting as its variable is called; a key that is unknown stays as it is written in the file."""
+    name, space, rest = sentence.partition(" ")
+    if name.rstrip(":") in Settings.model_fields:
+        return f"{name.upper()}{space}{rest}"
+    # Only the file can hold an unknown key: pydantic reads no variables but those of the fields.
+    return f"the key {sentence}" if rest.startswith("is unknown") else sentence

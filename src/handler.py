@@ -1,22 +1,32 @@
 """RunPod's entry point: the only file that knows the platform and its SDK."""
 
+import argparse
 import asyncio
 import functools
+import json
 import logging
 import os
 import sys
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
-import worker
-from api.progress import Progress, ProgressMeter, ProgressSender
-from config import load_settings
-from job_directory import sweep
-from ops.fitness import examine
-from ops.logs import configure_logging, job_context
-from ops.process_exit import exit_at_once
-from worker import JobOutcome
+try:
+    import worker
+    from api.progress import Progress, ProgressMeter, ProgressSender
+    from config import InvalidSettings, load_settings
+    from job_directory import sweep
+    from ops.fitness import examine
+    from ops.logs import configure_logging, job_context
+    from ops.process_exit import exit_at_once
+    from worker import JobOutcome
+except ImportError as lacking:
+    if __name__ != "__main__":
+        raise
+    sys.exit(
+        f"{sys.executable} lacks a package of the worker ({lacking.name}): run this with the Python of the environment "
+        "that README.md sets up, such as .venv/bin/python after `make setup`."
+    )
 
 log = logging.getLogger(__name__)
 
@@ -97,20 +107,56 @@ async def fitness() -> None:
     Raises:
         RuntimeError: with what is wrong.
     """
-    faults = [finding for finding in await examine(worker.services().settings) if not finding.is_fit]
+    faults = [finding async for finding in examine(worker.services().settings) if not finding.is_fit]
     if faults:
         raise RuntimeError("; ".join(f"{fault.name}: {fault.sentence}" for fault in faults))
 
 
-def check() -> int:
-    """Print for people what `fitness` tells the platform; the exit status."""
-    findings = asyncio.run(examine(load_settings()))
-    for finding in findings:
-        sys.stdout.write(f"{'ok' if finding.is_fit else 'FAULT':<7}{finding.name:<14}{finding.sentence}\n")
-    return 0 if all(finding.is_fit for finding in findings) else 1
+async def check() -> int:
+    """Print for people what `fitness` tells the platform, each finding as soon as it is there; the exit status."""
+    status = 0
+    async for finding in examine(load_settings()):
+        verdict = "ok" if finding.is_fit else "FAULT"
+        print(f"{verdict:<7}{finding.name:<14}{finding.sentence}", flush=True)  # noqa: T201  # for a person
+        status = status if finding.is_fit else 1
+    return status
 
 
-def main() -> None:
+async def answer_once(job: dict[str, Any]) -> dict[str, Any]:
+    """Answer one job without the platform and return its output; its progress is logged."""
+    output: dict[str, Any] = {}
+    meter = ProgressMeter()
+    with job_context("test_input"):
+        async for event in worker.run_job(job.get("input"), platform_limit_s(job)):
+            if isinstance(event, JobOutcome):
+                output = event.output
+            elif progress := meter.after(event):
+                log.info("%3.0f %% %s", 100 * progress.fraction, progress.message)
+    return output
+
+
+def run_test_input(text: str) -> NoReturn:
+    """Answer the job that a JSON text holds, print its output alone to stdout, and end: 0 if the job was answered.
+
+    The SDK has the same option. It mixes the output into the log, not as JSON, and a failed job's error would come
+    before everything that a model says which still loads.
+    """
+    try:
+        job = json.loads(text)
+    except ValueError as exc:
+        sys.exit(f"--test_input is not JSON: {exc}")
+    if not isinstance(job, dict):
+        sys.exit('--test_input must be a JSON object, {"input": {"video_url": …, "prompt": …}}')
+    configure_logging(worker.services().settings)
+    stdout = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # vLLM logs there too
+    output = asyncio.run(answer_once(job))
+    with os.fdopen(stdout, "w", encoding="utf-8") as file:
+        file.write(json.dumps(output, indent=2, ensure_ascii=False) + "\n")
+    exit_at_once(1 if "error" in output else 0)  # a model that still loads is not waited for
+
+
+def serve() -> None:
     """Serve jobs until the platform ends the process."""
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # the SDK's own default prints every prompt and answer
     # The SDK's own checks make a CUDA context in this process, which the engine's would then have to do without.
@@ -131,7 +177,21 @@ def main() -> None:
             exit_at_once(0)  # the model is still loading: its thread would keep the process alive
 
 
+def main() -> None:
+    """Do what the command line says; whatever else it holds is for the SDK."""
+    parser = argparse.ArgumentParser(description="Serve the jobs of a RunPod endpoint.", allow_abbrev=False)
+    parser.add_argument("--check", action="store_true", help="say what this machine lacks to answer jobs, and end")
+    parser.add_argument("--test_input", metavar="JSON", help="answer one job without the platform, and end")
+    options, _ = parser.parse_known_args()
+    try:
+        if options.check:
+            sys.exit(asyncio.run(check()))
+        if options.test_input:
+            run_test_input(options.test_input)
+        serve()
+    except InvalidSettings as exc:
+        sys.exit(str(exc))
+
+
 if __name__ == "__main__":
-    if "--check" in sys.argv[1:]:
-        sys.exit(check())
     main()

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from arrangement import arrange, scheduler
 from canary import CanaryWatch
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
 
 # Before anything imports torch or vLLM; MODEL_NAME and its like do not reach a test.
 os.environ |= ENGINE_ENVIRONMENT
+
+# A busy machine draws examples slowly, and no test is about that.
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 WORKER_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 
@@ -173,6 +180,13 @@ def server() -> Iterator[MediaServer]:
 
     with MediaServer() as server:
         yield server
+
+
+@pytest.fixture
+def unanswering_port() -> Iterator[int]:
+    """The port of a server that takes connections and never answers: a model that is loaded from it loads for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture

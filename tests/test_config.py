@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 import config
-from config import CONFIG_FILE, Settings, load_settings
+from config import CONFIG_FILE, InvalidSettings, Settings, load_settings
 
 
 def use_config_file(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> None:
@@ -51,25 +51,49 @@ def test_every_key_of_the_shipped_config_file_is_a_setting_with_its_default() ->
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "sentence"),
     [
-        ("chunk_duratoin: 5\n", "chunk_duratoin"),
-        ("chunk_duration: 0\n", "chunk_duration"),
-        ("log_level: LOUD\n", "log"),
+        ("chunk_duratoin: 5\n", "the key chunk_duratoin is unknown (did you mean chunk_duration?)."),
+        ("chunk_duration: 0\n", "CHUNK_DURATION must be above 0.0."),
+        ("log_level: LOUD\n", "LOG_LEVEL must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'."),
+        ("max_num_seqs: few\ntop: 1\n", "MAX_NUM_SEQS must be a whole number; the key top is unknown."),
     ],
-    ids=["unknown key", "out of range", "not a choice"],
+    ids=["unknown key", "out of range", "not a choice", "two faults"],
 )
-def test_an_invalid_config_file_is_refused_and_the_error_names_the_key(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, named: str
+def test_an_invalid_config_file_is_refused_in_one_sentence_that_names_the_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, sentence: str
 ) -> None:
     use_config_file(monkeypatch, tmp_path / "config.yaml", text)
-    with pytest.raises(ValidationError, match=named):
+    with pytest.raises(InvalidSettings) as refused:
         load_settings()
+    assert str(refused.value) == f"The settings are wrong: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a: [\n", "config.yaml is not valid YAML, line 2: "),
+        (b"\xff\xfe\x00", "config.yaml is not valid YAML"),
+        (b"- a\n- b\n", "config.yaml must hold one `name: value` a line."),
+        (b"hello", "config.yaml must hold one `name: value` a line."),
+        (b"1: 2", "config.yaml must hold one `name: value` a line."),
+    ],
+)
+def test_a_config_file_that_is_no_list_of_settings_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    monkeypatch.setattr(config, "CONFIG_FILE", path)
+    with pytest.raises(InvalidSettings) as refused:
+        load_settings()
+    assert str(refused.value).startswith(sentence)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_missing_config_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(config, "CONFIG_FILE", tmp_path / "nowhere.yaml")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InvalidSettings, match="missing"):
         load_settings()
 
 
@@ -86,7 +110,7 @@ def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 )
 def test_a_list_with_an_invalid_entry_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidSettings, match=name):
         load_settings()
 
 

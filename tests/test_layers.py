@@ -49,7 +49,7 @@ def test_no_parser_of_media_comes_along_with_what_the_worker_imports() -> None:
 
 def test_programs_are_started_only_where_they_are_limited() -> None:
     starters = {name for name, path in MODULES.items() if any(word in path.read_text() for word in STARTS)}
-    assert starters == {"sandbox.process", "sandbox.wrappers"}
+    assert starters == {"sandbox.process", "sandbox.wrappers", "engine.guard"}
 
 
 def test_importing_the_handler_starts_nothing_and_loads_no_engine() -> None:

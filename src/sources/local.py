@@ -27,7 +27,10 @@ def local_video(source: str, roots: Sequence[Path]) -> LocalVideo:
         DownloadError: the file is empty.
     """
     if not roots:
-        raise UrlInvalid("The video_url must start with http:// or https://.")
+        raise UrlInvalid(
+            "The video_url must start with http:// or https://: paths and file:// URLs are accepted only below a "
+            "directory of the worker's setting VIDEO_ROOTS, which is empty."
+        )
     try:
         path = _named_path(source).resolve()
     except (OSError, RuntimeError, ValueError) as exc:  # a symlink loop, a NUL character, an unpaired surrogate

@@ -1,6 +1,8 @@
 """Processes are started while the video is downloaded, at most one of each kind for each job, and none is left over."""
 
 import json
+from functools import partial
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +118,7 @@ async def test_a_process_may_take_a_share_of_the_free_memory_but_not_less_than_t
     monkeypatch.setattr("frames.reader_pool.DecoderProcess", Noted)
     for free_gib in (64, 32, 20, 8, 1):
         readers = VideoReaders(
-            Settings(max_concurrent_jobs=4), decode_on_gpu=False, free_bytes=lambda free_gib=free_gib: free_gib * 2**30
+            Settings(max_concurrent_jobs=4), decode_on_gpu=False, free_bytes=partial(mul, free_gib, 2**30)
         )
         await end(readers.take(PROBE))
 

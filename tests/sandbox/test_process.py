@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,11 +51,11 @@ async def being_read(child: SandboxedProcess) -> AsyncIterator[asyncio.Task[byte
     selecting = asyncio.Event()
     loop, select = asyncio.get_running_loop(), child._selector.select
 
-    def noted(timeout_s: float) -> list[object]:
+    def noted(timeout_s: float | None = None) -> Any:
         loop.call_soon_threadsafe(selecting.set)
         return select(timeout_s)
 
-    child._selector.select = noted
+    vars(child._selector)["select"] = noted
     reading = asyncio.create_task(in_own_thread(child.read_all))
     await selecting.wait()
     yield reading
@@ -292,7 +293,7 @@ async def stuck_in_the_kernel(argv: list[str]) -> AsyncIterator[SandboxedProcess
         leaves_the_kernel.wait()
         return wait(timeout_s)
 
-    child._process.wait = wait_for_the_kernel
+    vars(child._process)["wait"] = wait_for_the_kernel
     try:
         yield child
     finally:

@@ -1,0 +1,80 @@
+"""What is wrong with a job's input is said in words that a caller understands at first sight."""
+
+import pytest
+
+from api.request import MAX_SENTENCE_CHARACTERS, WHERE_FIELDS_ARE_LISTED, JobRequest, validate_input
+from errors import InputError
+
+SOUND = {"video_url": "https://host/v.mp4", "prompt": "What is shown?"}
+
+
+def refusal(**changes: object) -> str:
+    with pytest.raises(InputError) as refused:
+        validate_input(SOUND | changes)
+    return str(refused.value).removeprefix("INVALID_INPUT: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"prompt": " \n"}, "prompt must not be blank."),
+        ({"prompt": ""}, "prompt must not be empty."),
+        ({"prompt": 5}, "prompt must be a string."),
+        ({"prompt": "x" * 20_001}, "prompt must have at most 20000 characters."),
+        ({"max_tokens": 0}, "max_tokens must be at least 1."),
+        ({"max_tokens": 40_000}, "max_tokens must be at most 32768."),
+        ({"max_tokens": "512"}, "max_tokens must be a whole number."),
+        ({"max_tokens": 1.5}, "max_tokens must be a whole number."),
+        ({"temperature": "hot"}, "temperature must be a number."),
+        ({"temperature": float("nan")}, "temperature must be a finite number."),
+        ({"top_p": 0}, "top_p must be above 0.0."),
+        ({"aggregate": "yes"}, "aggregate must be true or false."),
+        ({"sampling": "some"}, "sampling must be 'uniform', 'keyframes' or 'adaptive'."),
+        ({"max_tokens": 0, "top_p": 2}, "max_tokens must be at least 1; top_p must be at most 1.0."),
+    ],
+)
+def test_a_wrong_value_is_explained_in_plain_english(changes: dict[str, object], sentence: str) -> None:
+    assert refusal(**changes) == sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("max_token", "max_tokens"),
+        ("maxTokens", "max_tokens"),
+        ("url", "video_url"),
+        ("video", "video_url"),
+        ("question", "prompt"),
+        ("fps", "sample_fps"),
+        ("max_new_tokens", "max_tokens"),
+        ("chunk_length", "chunk_duration"),
+    ],
+)
+def test_an_unknown_field_comes_with_the_field_that_was_probably_meant(name: str, meant: str) -> None:
+    assert refusal(**{name: 5}) == f"{name} is unknown (did you mean {meant}?). {WHERE_FIELDS_ARE_LISTED}"
+
+
+def test_a_field_that_resembles_none_is_refused_without_a_guess() -> None:
+    assert refusal(zzz=1) == f"zzz is unknown. {WHERE_FIELDS_ARE_LISTED}"
+
+
+def test_a_body_of_openais_api_is_recognised() -> None:
+    with pytest.raises(InputError, match=r"does not take OpenAI's messages: send video_url and prompt\."):
+        validate_input({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
+
+
+def test_a_missing_field_is_called_missing() -> None:
+    with pytest.raises(InputError, match="video_url is missing; prompt is missing"):
+        validate_input({})
+
+
+def test_an_explanation_is_bounded_and_keeps_its_advice() -> None:
+    sentence = refusal(**{"x" * 5000: 1})
+    assert len(sentence) <= MAX_SENTENCE_CHARACTERS
+    assert sentence.endswith(WHERE_FIELDS_ARE_LISTED)
+
+
+def test_null_counts_as_left_out_for_every_field_that_has_a_default() -> None:
+    optional = [field.alias or name for name, field in JobRequest.model_fields.items() if not field.is_required()]
+    assert validate_input(SOUND | dict.fromkeys(optional)) == validate_input(SOUND)
+    assert refusal(prompt=None).startswith("prompt is missing")
