@@ -69,6 +69,8 @@ MAX_STREAMS = 1000
 its own limit, and films with 70 tracks of sound and subtitles are not rare."""
 MAX_PARTS = 100
 """The most files inside a file, and changes of stream, that are read."""
+MAX_OTHER_STREAMS = 100
+"""The most that are named."""
 MAX_PICTURE_PIXELS = 36_000_000
 """A little more than 8K."""
 MAX_PICTURES = 25_000_000
@@ -266,7 +268,7 @@ def _video_info(message: object) -> VideoInfo:
         last_pts=info.integer("last_pts", -INT64_MAX),
         parts=tuple(map(_part, info.items("parts", MAX_PARTS))),
         unread_parts=info.integer("unread_parts", 0),
-        other_streams=tuple(map(_other_stream, info.items("other_streams", MAX_STREAMS))),
+        other_streams=tuple(map(_other_stream, info.items("other_streams", MAX_OTHER_STREAMS))),
         sound_after_s=info.seconds("sound_after_s"),
     )
 

@@ -66,7 +66,7 @@ def ending(container: InputContainer, stream: VideoStream, times: PacketTimes, d
         return Ending(end_s, 0.0, is_cut_off, float(_beyond(sound_end_s, end_s)))
     claims_s = [sound_end_s]
     if is_matroska:
-        claims_s += [_tagged_end_s(stream), _container_duration_s(container)]
+        claims_s.append(_tagged_end_s(stream) or _container_duration_s(container))
     latest_s = max(claims_s)
     return Ending(latest_s if _beyond(latest_s, end_s) else end_s, 0.0, is_cut_off, 0.0)
 

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from decoder.container.formats import CONCATENABLE, MP4
-from protocol import CODECS
+from protocol import CODECS, MAX_OTHER_STREAMS
 from records import OtherStream
 
 SHORT_SHARE = 0.1
@@ -132,7 +132,7 @@ def choose_film(container: InputContainer) -> Film | None:
     turns = turns or [Turn(chosen.stream.index, 0, container.size)]
     turns[0] = replace(turns[0], first_byte=0)
     others = [one.as_other() for one in measured if one.stream.index not in indices]
-    return Film(tuple(turns), tuple(others))
+    return Film(tuple(turns), tuple(others[:MAX_OTHER_STREAMS]))
 
 
 def _is_still(stream: VideoStream) -> bool:
