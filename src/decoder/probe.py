@@ -74,8 +74,11 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         return Refusal.TOO_LARGE if is_too_large else Refusal.NO_FRAMES
     with open_video(path, part=part) as container:  # opened again: decoding moved the first reader
         stream = film_stream(container, part.stream)
-        times = read_times(FilmPackets(container, path, layout.parts), stream, first)
-        return _describe(container, stream, first, times, layout) if times else Refusal.TOO_MANY_PICTURES
+        packets = FilmPackets(container, path, layout.parts)
+        times = read_times(packets, stream, first)
+        if times is None:
+            return Refusal.TOO_MANY_PICTURES
+        return _describe(container, stream, first, times, layout.without(packets.empty))
 
 
 def _is_encrypted(path: str, part: Part) -> bool:

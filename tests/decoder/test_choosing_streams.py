@@ -130,9 +130,7 @@ def test_a_film_with_70_tracks_of_sound_is_whole_in_a_transport_stream(clips: Cl
     assert not probed(path).truncated
 
 
-def test_more_streams_than_can_be_opened_are_a_reason_of_their_own(
-    clips: ClipStore, monkeypatch: pytest.MonkeyPatch
-):
+def test_more_streams_than_can_be_opened_are_a_reason_of_their_own(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
     subtitles = clips.write("s.srt", SUBTITLES.encode())
     inputs = ["-i", str(subtitles)] * 8
     maps = [word for number in range(9) for word in ("-map", str(number))]

@@ -111,9 +111,7 @@ def other_programme_ts(clips: ClipStore) -> Path:
     [late_sound_flv, late_caption_flv, late_sound_ts, late_sound_mpg, other_programme_ts],
     ids=lambda make: make.__name__,
 )
-def test_the_film_is_whole_from_the_start_and_from_the_middle(
-    make: Callable[[ClipStore], Path], clips: ClipStore
-):
+def test_the_film_is_whole_from_the_start_and_from_the_middle(make: Callable[[ClipStore], Path], clips: ClipStore):
     path = make(clips)
 
     assert seen(path) == [*range(PICTURES)]

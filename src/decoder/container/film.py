@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -46,10 +46,17 @@ class Layout:
         """The size of what cannot be shown, divided by the size of what can."""
         return self.unread_bytes / (self.size_bytes - self.unread_bytes)
 
+    def without(self, empty: Sequence[Part]) -> Layout:
+        """The same film without parts that turned out to hold nothing."""
+        unread_bytes = self.unread_bytes + sum(part.size_bytes for part in empty)
+        parts = tuple(part for part in self.parts if part not in empty)
+        return replace(self, parts=parts, unread_parts=self.unread_parts + len(empty), unread_bytes=unread_bytes)
+
     @property
     def is_ordinary(self) -> bool:
         """One stream of one file, all of whose streams a demuxer finds as it opens the file."""
-        return len(self.parts) == 1 and not self.parts[0].has_late_streams
+        part = self.parts[0]
+        return len(self.parts) == 1 and not part.has_late_streams and part.size_bytes == self.size_bytes
 
 
 def layout_of(path: str, container: InputContainer) -> Layout:
@@ -118,6 +125,7 @@ class FilmPackets:
     Attributes:
         is_cut_off: some part ended too early; known once all packets are read.
         is_uniform: clock, stream and configuration have stayed the same so far.
+        empty: the parts without a packet, among those that were read.
     """
 
     def __init__(
@@ -130,6 +138,7 @@ class FilmPackets:
         self._container, self._path, self._parts, self._prepare = container, path, parts, prepare
         self.is_cut_off = False
         self.is_uniform = len(parts) == 1
+        self.empty: list[Part] = []
 
     def __iter__(self) -> Iterator[Packet[VideoStream]]:
         return chain.from_iterable(run for _, run in self.runs())
@@ -138,18 +147,23 @@ class FilmPackets:
         """Each stream with its packets, as often as it takes turns; a run must be used up before the next one."""
         clock = None
         container, opened = self._container, self._parts[0]
+        prepared: set[int] = set()
         for part in self._parts:
             if part.start_byte != opened.start_byte:
-                container, opened = open_video(self._path, part=part), part
+                container, opened, prepared = open_video(self._path, part=part), part, set()
             elif clock is not None:
                 container.seek(0, unsupported_byte_offset=True)
             stream = film_stream(container, part.stream)
-            self._prepare(stream)
+            if part.stream not in prepared:
+                self._prepare(stream)
+                prepared.add(part.stream)
             packets = Packets(container, stream, clock=clock, part=part)
             clock = packets.clock
             yield stream, iter(packets)
             self.is_cut_off |= packets.is_cut_off
             self.is_uniform &= packets.is_uniform
+            if not packets.has_begun:
+                self.empty.append(part)
 
 
 def film_stream(container: InputContainer, index: int) -> VideoStream:

@@ -48,6 +48,8 @@ class Packets:
         self._span = range(part.first_byte, part.end_byte) if part else range(sys.maxsize)
         self._seams = Seams(*place_of(container), container.format.name)
         self._is_reconfigured = False
+        self.has_begun = False
+        """Whether a packet has come."""
         self.is_cut_off = False
         """Whether the file ended too early; known once all packets are read. Not all containers tell."""
 
@@ -64,6 +66,7 @@ class Packets:
                 if at_byte >= self._span.stop:
                     break
                 if packet.size and at_byte >= self._span.start:  # libavcodec takes an empty one for the stream's end
+                    self.has_begun = True
                     self.clock.adjust(packet, self._seams)
                     self._is_reconfigured |= is_reconfiguring(packet)
                     if held is not None:
