@@ -150,7 +150,9 @@ def test_pictures_that_are_reordered_only_later_are_all_shown_in_time(clips: Cli
     """As cameras and hardware encoders have them: nothing tells at the beginning that B pictures will come."""
     coded = f"{H264} -x264-params bframes=3:b-pyramid=normal:scenecut=0:keyint=1000"
     pictures = numbered_pictures(250)
-    without_b = clips.encode("without-b.ts", f"{coded}:b-adapt=1:b-bias=-100 -output_ts_offset 1", pictures[:NUM_WITHOUT_B])
+    without_b = clips.encode(
+        "without-b.ts", f"{coded}:b-adapt=1:b-bias=-100 -output_ts_offset 1", pictures[:NUM_WITHOUT_B]
+    )
     with_b_s = 1 + NUM_WITHOUT_B / RATE_FPS + 1
     with_b = clips.encode("with-b.ts", f"{coded}:b-adapt=0 -output_ts_offset {with_b_s}", pictures[NUM_WITHOUT_B:])
     joined = clips.write("late-b.ts", without_b.read_bytes() + with_b.read_bytes())

@@ -23,6 +23,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from decoder.container.film import film_stream
 from decoder.container.frames import FLUSH, TimedFrame, decode_packet
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
@@ -66,15 +67,21 @@ def prepared_stream(
     container: InputContainer, order: DecodeOrder, threads: int, thread_type: Literal["AUTO", "SLICE"] = "AUTO"
 ) -> VideoStream:
     """The ordered stream of a container, with its decoder set up for a number of threads."""
-    stream = container.streams[order.info.stream_index]
-    assert isinstance(stream, VideoStream)  # decoder.probe chose it
+    stream = film_stream(container, order.info.stream_index)
+    prepare_decoder(stream, order, threads, thread_type)
+    return stream
+
+
+def prepare_decoder(
+    stream: VideoStream, order: DecodeOrder, threads: int, thread_type: Literal["AUTO", "SLICE"] = "AUTO"
+) -> None:
+    """Set up the decoder of a stream."""
     stream.codec_context.thread_count = threads
     stream.thread_type = thread_type
     if order.info.codec == "h264":
         stream.codec_context.options |= REORDERED_AS_ALLOWED
     if order.skip_loop_filter:
         stream.codec_context.options |= {"skip_loop_filter": "all"}
-    return stream
 
 
 def first_packet(path: str, order: DecodeOrder) -> bytes | None:
@@ -84,7 +91,7 @@ def first_packet(path: str, order: DecodeOrder) -> bytes | None:
     """
     if order.info.codec not in MARKED_CODECS:
         return None
-    with open_video(path) as container:
+    with open_video(path, part=order.info.parts[0] if order.info.parts else None) as container:
         packet = next(iter(Packets(container, prepared_stream(container, order, 1))), None)
         return None if packet is None else bytes(packet)
 
