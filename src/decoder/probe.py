@@ -5,6 +5,7 @@ Every packet is read and the first picture decoded, because headers lie.
 
 import errno
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, islice
 
@@ -71,7 +72,7 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         if not is_supported(stream):
             return Refusal.UNSUPPORTED_CODEC
         is_too_large = stream.codec_context.width * stream.codec_context.height > MAX_PICTURE_PIXELS
-        first = next(decode_film(FilmPackets(container, path, layout.parts)), None)
+        first = _first_picture(decode_film(FilmPackets(container, path, layout.parts)))
     if _is_encrypted(path, part):
         return Refusal.ENCRYPTED
     if first is None:
@@ -85,6 +86,16 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         if times is None:
             return Refusal.TOO_MANY_PICTURES
         return _describe(container, stream, first, times, layout.without(packets.empty))
+
+
+def _first_picture(frames: Iterator[TimedFrame]) -> TimedFrame | None:
+    """The first picture; of its layers, which have one time, the last and highest."""
+    first = next(frames, None)
+    for timed in frames:
+        if first is None or timed.pts != first.pts:
+            break
+        first = timed
+    return first
 
 
 def _is_convertible(frame: VideoFrame, codec: str) -> bool:

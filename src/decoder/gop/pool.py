@@ -172,7 +172,7 @@ class Decoder:
         wanted_pts = segment.wanted_pts
         timed_frames = self.decode(segment)
         found = [self._convert(timed) for timed in timed_frames if wanted_pts is None or timed.pts in wanted_pts]
-        if wanted_pts is None or len(found) == len(wanted_pts):
+        if wanted_pts is None or len({picture.pts for picture in found}) == len(wanted_pts):
             return found
         return [self._convert(timed) for timed in self.decode(segment)]
 
