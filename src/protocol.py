@@ -206,19 +206,21 @@ class PictureHeader:
 
 @dataclass(slots=True)
 class DecodeStats:
-    """What the decoder did; all 0 where it decoded every packet or keyframes alone, without choosing."""
+    """What the decoder did; the first three are 0 where it decoded every packet, or keyframes alone."""
 
-    FORMAT: ClassVar = struct.Struct("<qqq")
+    FORMAT: ClassVar = struct.Struct("<qqqq")
     SIZE_BYTES: ClassVar = FORMAT.size
 
     packets_read: int = 0
     packets_decoded: int = 0
     closed_gops: int = 0
     """Groups of pictures that were decoded by themselves."""
+    with_bars: int = 0
+    """Delivered pictures of another shape than the video's first one; bars fill the rest of the frame."""
 
     def to_bytes(self) -> bytes:
         """The counts as SIZE_BYTES bytes."""
-        return self.FORMAT.pack(self.packets_read, self.packets_decoded, self.closed_gops)
+        return self.FORMAT.pack(self.packets_read, self.packets_decoded, self.closed_gops, self.with_bars)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -265,6 +267,7 @@ def _video_info(message: object) -> VideoInfo:
         stream_index=info.integer("stream_index", 0, MAX_STREAMS - 1),
         first_pts=info.integer("first_pts", -INT64_MAX),
         time_base_s=info.fraction("time_base_s"),
+        pixel_aspect=info.fraction("pixel_aspect"),
         seekable=info.flag("seekable"),
         last_pts=info.integer("last_pts", -INT64_MAX),
         parts=tuple(map(_part, info.items("parts", MAX_PARTS))),

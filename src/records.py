@@ -109,6 +109,8 @@ class VideoInfo:
     sound_after_s: float = 0.0
     """For how long sound goes on after the end that the container gives for the last picture."""
     notices: tuple[Notice, ...] = ()
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a coded pixel, divided by its height."""
 
     @property
     def is_joined(self) -> bool:
@@ -195,11 +197,13 @@ class Decoding:
     """How many of these were decoded."""
     groups_alone: int = 0
     """GOPs that were decoded in parallel, each by a decoder of its own."""
+    with_bars: int = 0
+    """Pictures of another shape than the video's first one; bars fill the rest of the frame."""
 
     def __add__(self, other: Decoding) -> Decoding:
         """Add the counts of a decoder that continued where this one stopped."""
         counts = (self.packets + other.packets, self.decoded + other.decoded, self.groups_alone + other.groups_alone)
-        return Decoding(other.strategy, *counts)
+        return Decoding(other.strategy, *counts, self.with_bars + other.with_bars)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def decode_needed_packets(path: Path, order: DecodeOrder) -> Decoded:
 
 
 def _converted(pictures: Iterator[OnScreen], order: DecodeOrder) -> Decoded:
-    converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
+    converter = PictureConverter.for_order(order)
     shown: list[tuple[int, int, int]] = []
     pixels: list[np.ndarray] = []
     damaged = 0
@@ -71,7 +71,10 @@ def _converted(pictures: Iterator[OnScreen], order: DecodeOrder) -> Decoded:
         picture = one.picture
         shown.append((one.first, one.stop, picture.pts))
         damaged += picture.is_damaged
-        pixels.append(picture.pixels if isinstance(picture, ConvertedPicture) else converter.convert(picture.frame))
+        if isinstance(picture, ConvertedPicture):
+            pixels.append(picture.pixels)
+        else:
+            pixels.append(converter.convert(picture.frame, picture.orientation))
     return Decoded(shown, pixels, damaged)
 
 

@@ -54,3 +54,23 @@ def insert_before(packet: bytes, code: bytes, inserted: bytes) -> bytes:
     """A packet with some bytes before a start code."""
     at = packet.index(code)
     return packet[:at] + inserted + packet[at:]
+
+
+def join_packets(sources: Sequence[Path], target: Path) -> Path:
+    """A file with the packets of several in sequence, 25 pictures a second; the configuration is the first one's."""
+    with av.open(str(target), "w") as output:
+        copied, offset = None, 0
+        for source in sources:
+            with av.open(str(source)) as container:
+                stream = container.streams.video[0]
+                copied = copied or output.add_stream_from_template(stream, opaque=True)
+                packets = [packet for packet in container.demux(stream) if packet.size]
+                period = round(1 / 25 / packets[0].time_base)
+                first = min(packet.pts for packet in packets)
+                for packet in packets:
+                    packet.pts += offset - first
+                    packet.dts += offset - first
+                    packet.stream = copied
+                    output.mux(packet)
+                offset += len(packets) * period
+    return target

@@ -59,6 +59,7 @@ class DecodingOutput(BaseModel):
     packets: int
     decoded: int
     groups_alone: int
+    with_bars: int
 
 
 class Usage(BaseModel):
@@ -183,6 +184,8 @@ def _concessions(result: JobResult) -> list[str]:
     """Return what was given up for the whole video, then for single chunks, then of the answers."""
     concessions = [*_not_in_the_film(result.info), *result.plan.adjustments]
     concessions += [note for answer in result.answers for note in answer.watched.adjustments]
+    if with_bars := sum(watched.decoding.with_bars for watched in result.watched if watched.decoding):
+        concessions.append(f"the picture changes its shape: {with_bars} of those shown have bars beside them")
     if cut := sum(answer.is_cut for answer in result.answers):
         concessions.append(f"{cut} of {len(result.answers)} chunk answers were cut at max_tokens")
     if any(conclusion.is_cut for conclusion in result.conclusions):

@@ -225,10 +225,14 @@ def main(video: str, message: str, *, on_gpu: bool) -> None:
     """Write the pictures that a DecodeOrder asks for, and what was done for them, to stdout."""
     order = DecodeOrder.from_json(message)
     reader = StreamReader(video, order, on_gpu=on_gpu)
-    converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
+    converter = PictureConverter.for_order(order)
     for shown in reader.on_screen():
         picture = shown.picture
-        pixels = picture.pixels if isinstance(picture, ConvertedPicture) else converter.convert(picture.frame)
+        if isinstance(picture, ConvertedPicture):
+            pixels, has_bars = picture.pixels, picture.has_bars
+        else:
+            pixels, has_bars = converter.convert(picture.frame, picture.orientation), converter.has_bars
+        reader.stats.with_bars += has_bars
         time_s = reader.grid.seconds(picture.pts)
         _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, picture.is_damaged).to_bytes())
         _write(pixels.data.cast("B"))

@@ -18,10 +18,10 @@ from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_str
 from decoder.container.formats import COUNTED_FROM_FIRST_PICTURE
 from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_packet, is_single_field
 from decoder.container.open import open_video
+from decoder.container.orientation import orientation_of
 from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
 from decoder.container.streams import is_supported
-from decoder.convert.orientation import orientation_of
 from decoder.convert.rgb import PictureConverter, has_known_colours
 from decoder.ending import ending
 from decoder.times import PacketTimes, read_times, tick_s
@@ -152,6 +152,7 @@ def _describe(
         stream_index=stream.index,
         first_pts=first.pts,
         time_base_s=tick_s(stream),
+        pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
         notices=() if has_known_colours(first.frame) else ("unknown_colours",),
         seekable=times.is_uniform and not lacks_pts(stream),
         last_pts=times.last_pts,

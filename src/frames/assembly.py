@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -108,8 +109,9 @@ class BatchAssembler:
             return None
         self._is_reported = True
         if stats.packets_read:
-            decoding = Decoding("needed", stats.packets_read, stats.packets_decoded, stats.closed_gops)
+            decoding = Decoding("needed", stats.packets_read, stats.packets_decoded, stats.closed_gops, stats.with_bars)
         else:
-            decoding = Decoding("keyframes" if self._selector.keyframes_only else "all")
+            strategy: Literal["keyframes", "all"] = "keyframes" if self._selector.keyframes_only else "all"
+            decoding = Decoding(strategy, with_bars=stats.with_bars)
         log.info("decoded: %s", decoding)
         return decoding

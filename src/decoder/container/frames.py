@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, starmap
 from typing import Final
@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from decoder.container.film import FilmPackets
+from decoder.container.orientation import Orientation, Turns
 from decoder.container.packets import Packets
 from decoder.container.pts import has_dts_only, interpolate_missing_pts, lacks_pts, pts_from_sorted_dts
 
@@ -29,6 +30,8 @@ class TimedFrame:
 
     frame: VideoFrame
     pts: int
+    orientation: Orientation | None = None
+    """How it is turned, as far as that depends on the pictures before it."""
 
     @property
     def duration(self) -> int:
@@ -63,8 +66,14 @@ def decode_film(packets: FilmPackets) -> Iterator[TimedFrame]:
 
 
 def _decode_run(stream: VideoStream, run: Iterable[Packet[VideoStream]]) -> Iterator[TimedFrame]:
+    turns = Turns()
+    for timed in _decode_upright(stream, run):
+        yield replace(timed, orientation=turns.of(timed.frame))
+
+
+def _decode_upright(stream: VideoStream, run: Iterable[Packet[VideoStream]]) -> Iterator[TimedFrame]:
     packets = chain(run, FLUSH)
-    decode = partial(_decode, stream.codec_context)
+    decode = partial(decode_untimed, stream.codec_context)
     if has_dts_only(stream):
         yield from starmap(TimedFrame, pts_from_sorted_dts(packets, stream.codec_context, decode))
     elif lacks_pts(stream):
@@ -75,13 +84,14 @@ def _decode_run(stream: VideoStream, run: Iterable[Packet[VideoStream]]) -> Iter
 
 def decode_packet(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> Iterator[TimedFrame]:
     """The pictures that a decoder returns for a packet, or for None those that it still holds."""
-    for frame in _decode(decoder, packet):
+    for frame in decode_untimed(decoder, packet):
         pts = frame.dts if frame.pts is None else frame.pts
         if pts is not None:
             yield TimedFrame(frame, pts)
 
 
-def _decode(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+def decode_untimed(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    """The pictures that a decoder returns for a packet, or for None those that it still holds; some have no time."""
     try:
         return decoder.decode(packet)
     except av.error.FFmpegError as exc:

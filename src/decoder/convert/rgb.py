@@ -1,6 +1,8 @@
 """Converts decoded pictures to RGB as displayed: one field kept, resized, turned, colours converted."""
 
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -8,8 +10,9 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 
 from decoder.container.frames import is_single_field
+from decoder.container.orientation import Orientation, orientation_of
 from decoder.convert import tone_map
-from decoder.convert.orientation import Orientation, orientation_of
+from protocol import DecodeOrder
 
 # Without these, swscale halves the chroma resolution and rounds coarsely: 39 dB instead of 52 dB
 # against an exact bicubic.
@@ -28,29 +31,61 @@ NUM_YUV_COMPONENTS = 3
 PASSED_OVER = "setparams=color_trc=unknown:color_primaries=unknown"
 KNOWN_RANGES = frozenset([0, 1, 2])
 """Not said, limited and full."""
+SHAPE_TOLERANCE = Fraction(1, 32)
+"""Sizes are rounded, and some encoders change them by a few lines."""
 SD_WIDTH_PX, SD_HEIGHT_PX = 1024, 576
 """Pictures up to this size are taken for BT.601, as players do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Of the pictures that fill the converted ones."""
+
+    aspect: Fraction
+    """Width divided by height, as displayed."""
+    pixel_aspect: Fraction
+    """Width of a coded pixel, divided by its height."""
 
 
 class PictureConverter:
     """Converts pictures to one size; the filter graph is built anew when their properties change midway.
 
+    A picture of another shape than that of the video keeps it: black bars fill the rest.
+
     Args:
         height_px: height of the converted pictures.
         width_px: width of the converted pictures.
         codec: as protocol.CODECS names it.
+        shape: of the video; None if every picture is to fill the converted one.
+
+    Attributes:
+        has_bars: whether the picture that was converted last has bars.
     """
 
-    def __init__(self, height_px: int, width_px: int, codec: str) -> None:
+    def __init__(self, height_px: int, width_px: int, codec: str, shape: Shape | None = None) -> None:
         self._height_px = height_px
         self._width_px = width_px
         self._codec = codec
+        self._shape = shape
         self._graph: Graph | None = None
         self._built_for: tuple[object, ...] = ()
+        self.has_bars = False
 
-    def convert(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
-        """Return contiguous uint8 (height_px, width_px, 3) RGB in display orientation."""
-        orientation = orientation_of(frame)
+    @classmethod
+    def for_order(cls, order: DecodeOrder) -> Self:
+        """A converter for what an order asks for."""
+        info = order.info
+        shape = Shape(Fraction(info.width_px, info.height_px), info.pixel_aspect)
+        return cls(order.grid.height_px, order.grid.width_px, info.codec, shape)
+
+    def convert(self, frame: VideoFrame, orientation: Orientation | None = None) -> npt.NDArray[np.uint8]:
+        """Return contiguous uint8 (height_px, width_px, 3) RGB in display orientation.
+
+        Args:
+            frame: a decoded picture.
+            orientation: of the picture, if not only its own display matrix tells it.
+        """
+        orientation = orientation or orientation_of(frame)
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
         coded = (frame.format.name, frame.width, frame.height, frame.interlaced_frame)
         key = (*coded, frame.colorspace, frame.color_range, transfer, orientation)
@@ -60,10 +95,26 @@ class PictureConverter:
         pixels = self._graph.vpull().to_ndarray()
         if tone_map.is_hdr(transfer):
             pixels = tone_map.to_sdr(np.asarray(pixels, np.uint16), transfer, primaries)
+        if self.has_bars:
+            pixels = _with_bars(pixels, self._height_px, self._width_px)
         return np.ascontiguousarray(pixels, dtype=np.uint8)
 
+    def _fitted_size(self, frame: VideoFrame, orientation: Orientation) -> tuple[int, int]:
+        """Height and width of a picture that keeps its shape within the converted one, which has the video's shape."""
+        if self._shape is None:
+            return self._height_px, self._width_px
+        lines = 2 * frame.height if is_single_field(frame, self._codec) else frame.height
+        aspect = frame.width * self._shape.pixel_aspect / lines
+        ratio = (1 / aspect if orientation.turn_deg in (90, 270) else aspect) / self._shape.aspect
+        if abs(ratio - 1) <= SHAPE_TOLERANCE:
+            return self._height_px, self._width_px
+        if ratio > 1:
+            return max(1, round(self._height_px / ratio)), self._width_px
+        return self._height_px, max(1, round(self._width_px * ratio))
+
     def _build(self, frame: VideoFrame, orientation: Orientation) -> Graph:
-        height_px, width_px = self._height_px, self._width_px
+        height_px, width_px = self._fitted_size(frame, orientation)
+        self.has_bars = (height_px, width_px) != (self._height_px, self._width_px)
         if orientation.turn_deg in (90, 270):  # the picture is turned after it was resized, which is cheaper
             height_px, width_px = width_px, height_px
         scale = f"scale={width_px}:{height_px}:flags={SCALE_FLAGS}"
@@ -83,6 +134,14 @@ class PictureConverter:
             last = node
         graph.configure()
         return graph
+
+
+def _with_bars(pixels: npt.NDArray[np.generic], height_px: int, width_px: int) -> npt.NDArray[np.uint8]:
+    """A picture in the middle of a larger black one."""
+    picture = np.zeros((height_px, width_px, 3), np.uint8)
+    top, left = (height_px - pixels.shape[0]) // 2, (width_px - pixels.shape[1]) // 2
+    picture[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return picture
 
 
 def has_known_colours(frame: VideoFrame) -> bool:

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal, TypeAlias, cast
 
@@ -21,11 +21,13 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from decoder.container.film import film_stream
-from decoder.container.frames import FLUSH, TimedFrame, decode_packet
+from decoder.container.frames import FLUSH, TimedFrame, decode_packet, decode_untimed
 from decoder.container.open import open_video
+from decoder.container.orientation import Turns
 from decoder.container.packets import Packets
 from decoder.convert.rgb import PictureConverter
 from decoder.gop.select import GopSegment
@@ -54,6 +56,8 @@ class ConvertedPicture:
     duration: int
     is_damaged: bool
     pixels: npt.NDArray[np.uint8]
+    has_bars: bool
+    """It has another shape than the first picture of the video, and bars beside it."""
 
 
 DecodedPicture: TypeAlias = TimedFrame | ConvertedPicture
@@ -96,12 +100,17 @@ def first_packet(path: str, order: DecodeOrder) -> bytes | None:
         return None if packet is None else bytes(packet)
 
 
-def show_first(decoder: VideoCodecContext, first: bytes | None) -> None:
-    """Let a decoder see the first packet of its stream; it then knows what one knows that began there."""
-    if first is not None:
-        for _ in chain(decode_packet(decoder, _without_time(first)), decode_packet(decoder, None)):
-            pass
-        decoder.flush_buffers()
+def show_first(decoder: VideoCodecContext, first: bytes | None) -> VideoFrame | None:
+    """Let a decoder see the first packet of its stream; it then knows what one knows that began there.
+
+    Returns:
+        The first picture, if there is one.
+    """
+    if first is None:
+        return None
+    pictures = [*decode_untimed(decoder, _without_time(first)), *decode_untimed(decoder, None)]
+    decoder.flush_buffers()
+    return pictures[0] if pictures else None
 
 
 def _without_time(content: bytes) -> Packet[VideoStream]:
@@ -134,10 +143,10 @@ class Decoder:
         thread_type: Literal["AUTO", "SLICE"] = "SLICE" if beginning.is_forgotten else "AUTO"
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
             self._decoder = prepared_stream(container, order, threads, thread_type).codec_context
-        show_first(self._decoder, beginning.packet)
+        self._turns = Turns(show_first(self._decoder, beginning.packet))
         self._beginning, self._is_flushed = beginning, True
         self._on_gpu = on_gpu
-        self._converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
+        self._converter = PictureConverter.for_order(order)
 
     def decode(self, segment: GopSegment) -> Iterator[TimedFrame]:
         """Decode the next segment; a decoder with several threads returns some of its pictures with later segments.
@@ -153,13 +162,14 @@ class Decoder:
             for timed in decode_packet(self._decoder, packet):
                 if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
                     raise GpuUnused
-                yield timed
+                yield replace(timed, orientation=self._turns.of(timed.frame))
         if segment.ends_gop:
             self._decoder.flush_buffers()
 
     def drain(self) -> Iterator[TimedFrame]:
         """The pictures that the decoder still holds."""
-        yield from decode_packet(self._decoder, None)
+        for timed in decode_packet(self._decoder, None):
+            yield replace(timed, orientation=self._turns.of(timed.frame))
 
     def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
         """Decode a closed GOP and convert its wanted pictures, or all where the packets' times were not the pictures'.
@@ -177,7 +187,8 @@ class Decoder:
         return [self._convert(timed) for timed in self.decode(segment)]
 
     def _convert(self, timed: TimedFrame) -> ConvertedPicture:
-        return ConvertedPicture(timed.pts, timed.duration, timed.is_damaged, self._converter.convert(timed.frame))
+        pixels = self._converter.convert(timed.frame, timed.orientation)
+        return ConvertedPicture(timed.pts, timed.duration, timed.is_damaged, pixels, self._converter.has_bars)
 
 
 class ReadAheadQueue:

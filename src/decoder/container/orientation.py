@@ -38,15 +38,48 @@ TURNS = ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))
 """The keys of the orientations without mirroring, by 0, 90, 180 and 270 degrees clockwise."""
 
 
+class Turns:
+    """Follows the pictures that a decoder returns, of which a message of H.264 or HEVC may turn one and those after it.
+
+    libav gives the display matrix of such a message to one picture alone: the first that is decoded after it, or none
+    if it comes after the keyframe to which it belongs. By ITU-T H.264, D.2.27, it holds until the next keyframe, and
+    whoever writes it repeats it there. So a keyframe of the same size as the first one, with which none is found, is
+    turned as that one was. A container's matrix comes with every picture.
+
+    Args:
+        first: the first picture of the stream, if it was decoded before.
+    """
+
+    def __init__(self, first: VideoFrame | None = None) -> None:
+        self._first_size: tuple[int, int] | None = None
+        self._first = self._last = UPRIGHT
+        if first is not None:
+            self.of(first)
+
+    def of(self, frame: VideoFrame) -> Orientation:
+        """The orientation of the next picture."""
+        orientation, size = _own_orientation(frame), (frame.width, frame.height)
+        if orientation is None and frame.key_frame:
+            orientation = self._first if size == self._first_size else UPRIGHT
+        self._last = orientation or self._last
+        if self._first_size is None:
+            self._first_size, self._first = size, self._last
+        return self._last
+
+
 def orientation_of(frame: VideoFrame) -> Orientation:
-    """The orientation that a picture's display matrix asks for, to the nearest right angle."""
+    """The orientation that a picture's own display matrix asks for, to the nearest right angle."""
+    return _own_orientation(frame) or UPRIGHT
+
+
+def _own_orientation(frame: VideoFrame) -> Orientation | None:
     try:
         # frame.side_data would create a reference cycle: the pixels would stay until a garbage collection.
         matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # missing in PyAV's stubs
     except ValueError:  # there is other side data, such as Exif, that PyAV has no name for
         return ORIENTATIONS[TURNS[round(-frame.rotation / 90) % 4]]
     if not isinstance(matrix, SideData):
-        return UPRIGHT
+        return None
     a, b, _, c, d = DISPLAY_MATRIX.unpack_from(matrix)
     if abs(a) + abs(d) < abs(b) + abs(c):
         a = d = 0
