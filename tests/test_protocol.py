@@ -203,12 +203,12 @@ def test_the_header_of_an_impossible_picture_is_refused(fields: tuple[int, int, 
 
 
 def test_the_counts_of_a_decoder_arrive_as_they_were_sent_and_are_never_negative():
-    stats = DecodeStats(packets_read=300, packets_decoded=120, closed_gops=7)
+    stats = DecodeStats(packets_read=300, packets_decoded=120, closed_gops=7, with_bars=9)
 
     assert len(stats.to_bytes()) == DecodeStats.SIZE_BYTES
     assert DecodeStats.from_bytes(stats.to_bytes()) == stats
     with pytest.raises(InvalidMessage):
-        DecodeStats.from_bytes(struct.pack("<qqq", 300, -1, 7))
+        DecodeStats.from_bytes(struct.pack("<qqqq", 300, -1, 7, 9))
 
 
 def test_each_supported_codec_is_named_as_libav_names_it_and_has_a_decoder_of_libav():

@@ -30,6 +30,8 @@ class ReferenceInfo:
     which are decoded after it and shown before it, may do so, and no picture but they references them."""
     frames: tuple[ReferenceInfo, ...] = ()
     """For a packet of several frames that can be dropped one by one: theirs, in decoding order."""
+    may_hide: bool = False
+    """Pictures near it that are decoded may never be shown."""
     has_header: bool = False
     """What remains without its frames is needed by the pictures after it."""
 

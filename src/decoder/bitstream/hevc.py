@@ -1,5 +1,7 @@
 """HEVC. Sections are those of ITU-T H.265."""
 
+from dataclasses import replace
+
 from decoder.bitstream.base import ALL_SLOTS, ReferenceInfo
 from decoder.bitstream.nal import CONFIGURATION_VERSION, NalParser, counted_units, nal_units
 
@@ -13,12 +15,17 @@ class Hevc(NalParser):
     SPS, PPS = 33, 34
     LAST_SLICE, LAST_NON_REFERENCE = 31, 14
     IDR, CRA = (19, 20), 21
+    ENDS = tuple(start + bytes([end << 1, 1]) for start in (b"\0\0\1", b"\0\0\0\2") for end in (36, 37))
+    """An end of sequence or of the bitstream, after a start code or after its length."""
+    TAIL_BYTES = 32
+    """More than such a unit takes at the end of a packet, or behind the delimiter at its beginning."""
     RECORD_BYTES = 23
     """Size of a configuration record up to its arrays of parameter sets, ISO/IEC 14496-15, 8.3.3.1."""
     UNIT_HEADER_BYTES, SPS_START_BYTES = 2, 3
 
     def __init__(self, extradata: bytes = b"") -> None:
         self._highest_sub_layers: set[int] = set()
+        self._has_ended = False
         super().__init__(extradata)
 
     @staticmethod
@@ -30,6 +37,20 @@ class Hevc(NalParser):
     def is_slice(unit: bytes) -> bool:
         """Whether the unit is a slice segment."""
         return Hevc.unit_type(unit) <= Hevc.LAST_SLICE and len(unit) >= Hevc.UNIT_HEADER_BYTES
+
+    def parse(self, packet: bytes) -> ReferenceInfo:
+        """Parse as any packet of units, up to the first end of a sequence that is not the stream's own end.
+
+        A CRA picture after it makes decoders throw away what they have not shown yet, and leave out its own leading
+        pictures, C.5.2.2: which pictures are shown from here on is not for the headers to say.
+        """
+        info = super().parse(packet)
+        has_ended = self._has_ended
+        edges = packet[: self.TAIL_BYTES], packet[-self.TAIL_BYTES :]
+        self._has_ended |= any(end in edge for end in self.ENDS for edge in edges)
+        if has_ended:
+            return ReferenceInfo(is_output=None, may_hide=True)
+        return replace(info, may_hide=True) if self._has_ended else info
 
     def parse_slice(self, unit: bytes, _preceding: list[bytes], /) -> ReferenceInfo:
         """Type and sub-layer tell whether the picture is referenced; IDR is a closed RAP, CRA an open one."""

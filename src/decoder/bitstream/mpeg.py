@@ -14,12 +14,27 @@ class Mpeg2(BitstreamParser):
     SEQUENCE_START, PICTURE_START = b"\x00\x00\x01\xb3", b"\x00\x00\x01\x00"
     EXTENSION_START, QUANT_MATRIX = b"\x00\x00\x01\xb5", 3
     I_PICTURE, B_PICTURE = 1, 3
+    SIZE_BYTES = 3
+    """Width and height of 12 bits each, at the beginning of a sequence header, 6.2.2.1."""
+
+    def __init__(self, extradata: bytes = b"") -> None:
+        super().__init__(extradata)
+        self._size = b""
 
     def parse(self, packet: bytes, /) -> ReferenceInfo:
-        """Read picture_coding_type, ISO/IEC 13818-2, 6.2.3; an I picture after a sequence header is an open RAP."""
+        """Read picture_coding_type, ISO/IEC 13818-2, 6.2.3; an I picture after a sequence header is an open RAP.
+
+        With another size it is a closed one: libav loses the picture that it still holds, unless it is drained before.
+        """
         at = packet.find(self.PICTURE_START)
         coding_type = packet[at + 5] >> 3 & 7 if 0 <= at < len(packet) - 5 else None
-        is_open_rap = coding_type == self.I_PICTURE and 0 <= packet.find(self.SEQUENCE_START) < at
+        sequence_at = packet.find(self.SEQUENCE_START)
+        is_open_rap = coding_type == self.I_PICTURE and 0 <= sequence_at < at
+        if is_open_rap:
+            size_at = sequence_at + len(self.SEQUENCE_START)
+            before, self._size = self._size, packet[size_at : size_at + self.SIZE_BYTES]
+            if before not in {b"", self._size}:
+                return ReferenceInfo(is_closed_rap=True)
         is_disposable = coding_type == self.B_PICTURE and not self._has_matrices(packet)
         return ReferenceInfo(refresh_slots=0 if is_disposable else ALL_SLOTS, is_open_rap=is_open_rap)
 

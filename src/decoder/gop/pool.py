@@ -45,6 +45,8 @@ GPU_PIXEL_FORMAT = "cuda"
 REORDERED_AS_ALLOWED = {"strict": "strict"}
 """Makes libav hold back as many pictures as the level of an H.264 stream allows, where the stream does not tell how
 many are reordered. Otherwise libav finds out as it decodes, and pictures are out of order or lost until then."""
+SHOWN_BEFORE = "shown before"
+"""The opaque value of a packet that is decoded again, for what a decoder remembers of it alone."""
 MARKED_CODECS = frozenset(["h264", "mpeg4", "mjpeg"])
 
 
@@ -108,14 +110,16 @@ def show_first(decoder: VideoCodecContext, first: bytes | None) -> VideoFrame | 
     """
     if first is None:
         return None
-    pictures = [*decode_untimed(decoder, _without_time(first)), *decode_untimed(decoder, None)]
+    pictures = [*decode_untimed(decoder, _shown_before(first)), *decode_untimed(decoder, None)]
     decoder.flush_buffers()
     return pictures[0] if pictures else None
 
 
-def _without_time(content: bytes) -> Packet[VideoStream]:
-    """A packet whose picture has no time, and is left out."""
-    return cast("Packet[VideoStream]", Packet(content))
+def _shown_before(content: bytes) -> Packet[VideoStream]:
+    """A packet whose picture is left out."""
+    packet = cast("Packet[VideoStream]", Packet(content))
+    packet.opaque = SHOWN_BEFORE
+    return packet
 
 
 def parallel_decoders(threads: int, height_px: int, width_px: int) -> int:
@@ -143,6 +147,7 @@ class Decoder:
         thread_type: Literal["AUTO", "SLICE"] = "SLICE" if beginning.is_forgotten else "AUTO"
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
             self._decoder = prepared_stream(container, order, threads, thread_type).codec_context
+        self._decoder.copy_opaque = beginning.is_forgotten
         self._turns = Turns(show_first(self._decoder, beginning.packet))
         self._beginning, self._is_flushed = beginning, True
         self._on_gpu = on_gpu
@@ -156,12 +161,14 @@ class Decoder:
         """
         first = self._beginning.packet
         is_forgotten = self._beginning.is_forgotten and (self._is_flushed or segment.starts_gop)
-        again = [_without_time(first)] if first is not None and is_forgotten else []
+        again = [_shown_before(first)] if first is not None and is_forgotten else []
         self._is_flushed = segment.ends_gop
         for packet in chain(again, segment.packets, FLUSH if segment.ends_gop else ()):
             for timed in decode_packet(self._decoder, packet):
                 if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
                     raise GpuUnused
+                if timed.frame.opaque == SHOWN_BEFORE:
+                    continue
                 yield replace(timed, orientation=self._turns.of(timed.frame))
         if segment.ends_gop:
             self._decoder.flush_buffers()

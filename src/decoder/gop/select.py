@@ -78,6 +78,8 @@ def select_needed(
         The segment, and whether it holds the first picture after the last instant.
     """
     intervals = DisplayIntervals([*units, *following], grid)
+    if any(unit.info.may_hide for unit in (*units, *following)):
+        return GopSegment([unit.packet for unit in units], None, starts_gop, ends_gop), False
     wanted = [intervals.is_wanted(unit) for unit in units]
     needed: list[Packet[VideoStream]] = []
     needed_slots = 0 if ends_gop else ALL_SLOTS
