@@ -345,6 +345,25 @@ async def test_a_child_that_does_not_end_is_left_to_a_thread_and_its_descriptors
     assert open_descriptors() == before
 
 
+async def test_a_job_that_is_cancelled_twice_still_waits_until_its_child_is_gone():
+    async with stuck_in_the_kernel(SILENT) as stuck:
+        begun = asyncio.Event()
+
+        async def job() -> None:
+            async with stuck:
+                begun.set()
+                await asyncio.Event().wait()
+
+        running = asyncio.create_task(job())
+        await begun.wait()
+        for _ in range(2):
+            running.cancel()
+            assert await process.run(["printf", "prompt"], 20) == b"prompt"
+            assert not running.done()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_killing_does_not_wait_for_the_child():
     async with stuck_in_the_kernel(SILENT) as stuck:
         stuck.kill()
