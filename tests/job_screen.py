@@ -6,7 +6,6 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
@@ -114,12 +113,12 @@ class JobScreen:
 
     def _said_and_shown(self, said: str, truth: Sequence[Sighting] | None) -> None:
         if truth is None:
-            self._console.print(Padding(said, (0, 0, 0, 2)), highlight=False)
+            self._console.print(said, highlight=False)
             return
-        pair = Table(box=None, pad_edge=False, padding=(0, 2))
-        pair.add_column("  answer", overflow="fold")
+        pair = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
+        pair.add_column("answer", overflow="fold")
         pair.add_column("shown in the sample", overflow="fold")
-        pair.add_row(Padding(said, (0, 0, 0, 2)), answer_of(truth))
+        pair.add_row(said, answer_of(truth))
         self._console.print(pair, highlight=False)
 
     def _totals(self) -> None:
