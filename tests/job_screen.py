@@ -37,7 +37,7 @@ class StageBars:
         return self._bars.console
 
     def show(self, stage: str, message: str, completed: float = 0, total: float | None = None) -> None:
-        """Move a stage's bar; the stages before it are over. Without a total it moves to and fro."""
+        """Move a stage's bar; the stages before it are over. Without a total it pulses."""
         if stage not in self._tasks:
             self._finish()
             self._tasks[stage] = self._bars.add_task(stage, message="", total=None)
