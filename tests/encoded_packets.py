@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from decoder.container.open import open_video
-from decoder.container.streams import moving_streams
 from decoder.container.packets import Packets
+from decoder.container.streams import moving_streams
 
 
 def packets_of(path: Path) -> list[bytes]:

@@ -78,6 +78,8 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         times = read_times(packets, stream, first)
         if times is None:
             return Refusal.TOO_MANY_PICTURES
+        if part in packets.empty:
+            return _probe_film(path, layout.without(packets.empty))
         return _describe(container, stream, first, times, layout.without(packets.empty))
 
 

@@ -1,4 +1,4 @@
-"""Of several streams of pictures the one is shown that a viewer shows; the others are named, and their number is free."""
+"""Of several streams of pictures the one is shown that a viewer shows, and the others are named."""
 
 from pathlib import Path
 

@@ -15,9 +15,9 @@ from clips import HEIGHT_PX, WIDTH_PX, Clip, ffmpeg, number_in
 from config import Settings
 from decoder.container.frames import FLUSH
 from decoder.container.open import open_video
-from decoder.container.streams import moving_streams
 from decoder.container.packets import Packets
 from decoder.container.pts import packet_pts
+from decoder.container.streams import moving_streams
 from decoder.convert.orientation import orientation_of
 from decoder.probe import probe
 from decoding import Decoded, assert_same, decode_all_packets, decode_needed_packets, order_for, probed
