@@ -52,7 +52,10 @@ def open_video(
             continue
         context.options = {"max_pixels": str(MAX_PICTURE_PIXELS)}
         if context.codec.canonical_name == "av1" and _exceeds_limit(stream):
-            context.width = context.height = ANY_SIZE_PX  # a sequence's largest size: each picture is judged by itself
+            # This is the largest size that the sequence allows. Pictures are judged by their own; keyframes repeat the
+            # header without which the decoder can be opened.
+            context.width = context.height = ANY_SIZE_PX
+            context.extradata = None
     if part is not None and part.has_late_streams:
         container.seek(0, unsupported_byte_offset=True)
     return container
