@@ -29,6 +29,7 @@ ENGINE_FILES = frozenset(
 """Their tests run in one process."""
 LONGEST_FIRST = (
     "test_worker_process.py",
+    "test_serve.py",
     "test_every_kind_of_file.py",
     "test_video_processor.py",
     "test_corpus.py",
@@ -51,6 +52,7 @@ SLOW_FILES = frozenset(
         "test_layers.py",
         "test_process.py",
         "test_runpod_stand_in.py",
+        "test_serve.py",
         "test_tiny_model.py",
     }
 )
