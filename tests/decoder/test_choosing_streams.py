@@ -73,6 +73,25 @@ def test_a_track_that_is_not_enabled_is_not_shown(clips: ClipStore):
     assert shown_numbers(path) == shown_numbers(only) == [*range(75)]
 
 
+def test_a_track_that_is_not_enabled_is_not_shown_in_matroska(clips: ClipStore):
+    longer = other(clips, "longer.mp4", 100)
+    both = together(
+        "both-enabled.mkv", longer, clips.clip(FILM).path, "-disposition:v default -default_mode passthrough"
+    )
+    enabled = both.read_bytes()
+    flag_language_at = enabled.index(b"\x22\xb5\x9c", enabled.index(b"\x16T\xaek"))  # Language of the first track
+    language_bytes = 4 + (enabled[flag_language_at + 3] & 0x7F)
+    # FlagEnabled 0 and an element that is void stand where it was, RFC 9559, 5.1.4.1.4.
+    disabled = b"\xb9\x81\x00\xec" + bytes([0x80 | language_bytes - 5]) + bytes(language_bytes - 5)
+    path = clips.write(
+        "first-disabled.mkv",
+        enabled[:flag_language_at] + disabled + enabled[flag_language_at + language_bytes :],
+    )
+
+    assert len(shown_numbers(both)) == 100
+    assert shown_numbers(path) == [*range(75)]
+
+
 @pytest.mark.parametrize(
     ("name", "count", "options"),
     [
