@@ -18,6 +18,8 @@ from decoder.container.open import place_of
 from decoder.times import PacketTimes, tick_s
 
 TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
+LOOK_BACK_S = Fraction(10)
+"""How far before the last picture to look for a keyframe from which the sound is read."""
 TOLERANCE_S = Fraction(1, 2)
 """What containers, tags and sound say about a film's end differs by this much where all is well."""
 TELLS_EVERY_DURATION: Final = frozenset([MP4, AVI])
@@ -111,13 +113,17 @@ def _sound_end_s(container: InputContainer, film: VideoStream, times: PacketTime
 def _read_sound_end_s(
     container: InputContainer, film: VideoStream, times: PacketTimes, sounds: tuple[AudioStream, ...]
 ) -> Fraction:
-    """When the last packet of sound ends; those after the last keyframe of the film are read."""
-    end_s = Fraction(0)
-    try:
-        container.seek(times.last_pts, stream=film)
-        for packet in container.demux(*sounds):
-            if packet.size and packet.pts is not None:
-                end_s = max(end_s, (packet.pts + (packet.duration or 0)) * packet.time_base)
-    except av.error.FFmpegError:
-        pass  # what is damaged says nothing
-    return end_s
+    """When the last packet of sound ends; read are those after a late keyframe of the film if there is one, or all."""
+    look_back_ticks = int(LOOK_BACK_S / tick_s(film))
+    for from_pts in (times.last_pts - look_back_ticks, 0):
+        end_s = Fraction(0)
+        try:
+            container.seek(from_pts, stream=film)
+            for packet in container.demux(*sounds):
+                if packet.size and packet.pts is not None:
+                    end_s = max(end_s, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        except av.error.FFmpegError:
+            continue  # libav refuses places, or ends at the end of the file, where it knows no later keyframe
+        if end_s:
+            return end_s
+    return Fraction(0)
