@@ -24,8 +24,9 @@ AV1 = "-c:v libsvtav1 -svtav1-params lp=1 -preset 12 -g 50 -pix_fmt yuv420p"
 MPEG2 = "-c:v mpeg2video -q 3 -g 12 -bf 2"
 FRAGMENTED = "-movflags frag_keyframe+empty_moov+default_base_moof"
 
-PacketEdit = Callable[[int, bytes], bytes | None]
-"""Gives a packet's new content, or None for no packet, from its number in decoding order and its content."""
+PacketEdit = Callable[[int, bytes], bytes | list[bytes]]
+"""Gives the content of the packet or the packets that replace one, from its number in decoding order and its content.
+Several share its time evenly."""
 
 
 @cache
@@ -72,12 +73,18 @@ def repacked(name: str, content: bytes, edit: PacketEdit) -> bytes:
             stream = container.streams.video[0]
             copied = output.add_stream_from_template(stream, opaque=True)
             for packet in container.demux(stream):
-                if not packet.size or (changed := edit(next(numbers), bytes(packet))) is None:
+                if not packet.size:
                     continue
-                fresh = av.Packet(changed)
-                fresh.pts, fresh.dts, fresh.time_base = packet.pts, packet.dts, packet.time_base
-                fresh.duration, fresh.is_keyframe, fresh.stream = packet.duration, packet.is_keyframe, copied
-                output.mux(fresh)
+                changed = edit(next(numbers), bytes(packet))
+                parts = changed if isinstance(changed, list) else [changed]
+                assert packet.pts is not None and packet.dts is not None and packet.duration is not None
+                ticks = packet.duration // len(parts)
+                for place, part in enumerate(parts):
+                    fresh = av.Packet(part)
+                    fresh.pts, fresh.dts = packet.pts + place * ticks, packet.dts + place * ticks
+                    fresh.time_base, fresh.duration = packet.time_base, ticks
+                    fresh.is_keyframe, fresh.stream = packet.is_keyframe and place == 0, copied
+                    output.mux(fresh)
         return target.read_bytes()
 
 

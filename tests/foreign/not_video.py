@@ -18,6 +18,6 @@ INPUTS = [
     Foreign("list.m3u8", KIND, lambda: PLAYLIST, refused("playlist")),
     Foreign("manifest.mpd", KIND, lambda: MANIFEST, refused("playlist", "manifest")),
     Foreign("status.json", KIND, lambda: STATUS, refused("JSON")),
-    Foreign("empty.mp4", KIND, lambda: b"", refused()),
+    Foreign("empty.mp4", KIND, lambda: b"", Right(status="DOWNLOAD_FAILED", says=("empty",))),
     Foreign("zeros.mp4", KIND, lambda: bytes(100_000), refused()),
 ]

@@ -30,7 +30,7 @@ def parameter_sets(width_px: int, height_px: int, rate_fps: int) -> bytes:
     return _unit(SEQUENCE_SET, sequence) + _unit(PICTURE_SET, picture)
 
 
-def field_pair(picture: Pixels, number: int, period: int, sets: bytes, *, is_delimited: bool) -> bytes:
+def field_pair(picture: Pixels, number: int, period: int, sets: bytes, *, is_delimited: bool) -> tuple[bytes, bytes]:
     """Code an RGB picture as its upper and its lower field.
 
     Args:
@@ -44,7 +44,7 @@ def field_pair(picture: Pixels, number: int, period: int, sets: bytes, *, is_del
     ycbcr = picture @ TO_YCBCR.T + (16, 128, 128)
     fields = [_field(ycbcr[parity::2], place, number // period, parity) for parity in (0, 1)]
     delimiter = DELIMITER * is_delimited
-    return delimiter + sets * (place == 0) + fields[0] + delimiter + fields[1]
+    return delimiter + sets * (place == 0) + fields[0], delimiter + fields[1]
 
 
 def _field(ycbcr: npt.NDArray[np.float64], place: int, group: int, parity: int) -> bytes:

@@ -29,6 +29,8 @@ CHUNK_S = 4
 FRAME_TOKENS = 32
 """Those of 256 by 128 pixels, from which a number can be read."""
 TIMEOUT_S = 60
+LONGEST_S = 60
+"""Longer than any input: one that is taken for longer is read wrongly, and would fill the memory."""
 DURATION_TOLERANCE_S = 0.05
 PATCH_TOLERANCE = 20
 SHOWN_FAULTS = 2
@@ -106,7 +108,7 @@ async def read(one: Foreign, path: Path) -> Reading:
         settings = Settings(
             video_roots=(path.parent,), work_dir=Path(work_dir), chunk_overlap=0, media_timeout_s=TIMEOUT_S,
             min_frame_tokens=FRAME_TOKENS, max_frame_tokens=FRAME_TOKENS, max_video_tokens_per_chunk=100_000,
-            max_frames_per_chunk=10_000,
+            max_frames_per_chunk=10_000, max_video_duration_s=LONGEST_S,
         )  # fmt: skip
         services = scripted_services(settings, ScriptedEngine(keep, max_model_len=1_000_000))
         try:

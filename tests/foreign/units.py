@@ -140,14 +140,15 @@ def vp9_layers() -> bytes:
     return matroska("V_VP9", b"", (256, 128), blocks)
 
 
-def fields(container: str, *, is_delimited: bool) -> bytes:
-    """Each picture is coded as two fields."""
+def fields(container: str, *, is_delimited: bool = True, are_apart: bool = False) -> bytes:
+    """Each picture is coded as two fields, which lie in one packet with one time, or in two."""
     height_px, width_px = FIELD_PX
     sets = parameter_sets(width_px, height_px, RATE_FPS)
     pictures = numbered_pictures(50)[:, 2::4, 2::4]
 
-    def edit(number: int, _packet: bytes) -> bytes:
-        return field_pair(np.ascontiguousarray(pictures[number]), number, 25, sets, is_delimited=is_delimited)
+    def edit(number: int, _packet: bytes) -> list[bytes]:
+        pair = field_pair(np.ascontiguousarray(pictures[number]), number, 25, sets, is_delimited=is_delimited)
+        return list(pair) if are_apart else [b"".join(pair)]
 
     source = film("a.ts", H264.replace("-g 50 -bf 2", "-g 25 -bf 0"), num_pictures=50)
     return repacked(f"a.{container}", source, edit)
@@ -158,10 +159,12 @@ LEADING_ARE_NOT_SHOWN = Right(
     tuple(
         part
         for key in (0, 24, 48, 72)
-        for part in (Part(key / 25, (key + 21) / 25, key), Part((key + 21) / 25, (key + 24) / 25, key + 20, 0))
-    )[:-1] + (Part(93 / 25, 4, 93),),
+        for part in (Part(key / 25, (key + 20) / 25, key), Part((key + 20) / 25, (key + 24) / 25, key + 19, 0))
+    )
+    + (Part(96 / 25, 4, 96),),
     duration_s=4,
-)  # fmt: skip
+)
+"""Four pictures lead each CRA picture, and the one before them stays."""
 UNITS, STATE, LAYERS, FIELDS = "units", "kept state", "layers", "fields"
 INPUTS = [
     Foreign("nested_units.mp4", UNITS, nested_units, FILM, sample_fps=5, is_quick=True),
@@ -169,8 +172,9 @@ INPUTS = [
     Foreign("empty_unit.ts", UNITS, empty_unit, FILM, sample_fps=5, is_quick=True),
     *(
         Foreign(f"end_of_sequence.{name}", UNITS, partial(hevc_ends_of_sequence, name), LEADING_ARE_NOT_SHOWN, (
-            replace(LEADING_ARE_NOT_SHOWN, status="partial", coverage=(0.8, 0.99)),))
-        for name in ("mp4", "ts")
+            replace(LEADING_ARE_NOT_SHOWN, status="partial", coverage=(0.8, 0.99)),), sample_fps=sample_fps,
+                is_exact=True)
+        for name, sample_fps in (("mp4", 5), ("ts", 5), ("mkv", 12.5))
     ),
     *(
         Foreign(f"mpeg2_matrices.{name}", STATE, partial(mpeg2_matrices, name), FILM, sample_fps=5, is_exact=True)
@@ -185,8 +189,10 @@ INPUTS = [
     Foreign("av1_open.mp4", STATE, partial(film, "a.mp4", AV1_OPEN), FILM, sample_fps=5, is_exact=True),
     Foreign("vp9_layers.mkv", LAYERS, vp9_layers, SHORT, is_quick=True),
     *(
-        Foreign(f"fields_{word}.ts", FIELDS, partial(fields, "ts", is_delimited=is_delimited),
-                replace(SHORT, size_px=(64, 32)), is_quick=is_delimited)
-        for word, is_delimited in (("delimited", True), ("together", False))
+        Foreign(f"fields_{word}.{name}", FIELDS, partial(fields, name, **options), replace(SHORT, size_px=(64, 32)),
+                is_quick=word == "apart")
+        for word, name, options in (
+            ("apart", "ts", {"are_apart": True}), ("together", "ts", {}), ("undelimited", "ts", {"is_delimited": False}),
+        )
     ),
 ]  # fmt: skip
