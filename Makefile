@@ -7,13 +7,31 @@ TEST_PROCESSES := 3
 # Bytecode is kept: without it every process compiles torch and vLLM anew, a dozen seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Lines are broken before the terminal would; on a narrow one the descriptions stand below the names.
+define HELP
+BEGIN { if (width < 20) width = 80; indent = width < 80 ? 4 : 24 }
+{
+	printf indent == 4 ? "make %s\n%4s" : "make %-18s %.0s", $$1, ""
+	column = indent
+	n = split($$2, words, " ")
+	for (i = 1; i <= n; i++) {
+		if (column > indent && column + 1 + length(words[i]) > width) { printf "\n%*s", indent, ""; column = indent }
+		if (column > indent) { printf " "; column++ }
+		printf "%s", words[i]
+		column += length(words[i])
+	}
+	print ""
+}
+endef
+export HELP
+
 .DEFAULT_GOAL := help
-.PHONY: help setup local test test-fast test-all check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model clean
+.PHONY: help setup local serve test test-fast test-all check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' -v width="$${COLUMNS:-$$(stty size 2>/dev/null </dev/tty | cut -d ' ' -f 2)}" "$$HELP"
 
-setup: $(READY) ## make .venv and install what is missing
+setup: $(READY) ## make .venv and install what is missing, with apt-get too: 1 GB, once
 
 $(READY): requirements.txt requirements-cpu.txt pyproject.toml .ci/setup $(wildcard tests/torchvision_cpu/*)
 	@.ci/setup
@@ -21,6 +39,9 @@ $(READY): requirements.txt requirements-cpu.txt pyproject.toml .ci/setup $(wildc
 
 local: $(READY) ## answer a question about a generated video, on the real engine
 	@$(PYTHON) test_local.py --temperature 0
+
+serve: $(READY) ## serve the API on this machine: a stand-in for RunPod, and a worker with the test model
+	@PYTHONPATH=tests $(PYTHON) -m runpod_stand_in --worker
 
 test: $(READY) ## run the tests
 	@$(PYTHON) -m pytest -n $(TEST_PROCESSES)
@@ -74,5 +95,6 @@ bench-tiny-model: $(READY) ## measure how well the test model reads clips it nev
 tiny-model: $(READY) ## train the test model again from nothing: an hour and a half on two cores, resumed if interrupted
 	@$(PYTHON) tests/tiny_model/train.py
 
-clean: ## remove the environment and the caches
-	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the caches, and .venv if make made it
+	@rm -rf .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@.ci/setup --remove

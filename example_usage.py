@@ -1,82 +1,117 @@
-"""Every way to ask the endpoint about a video, with the `runpod` SDK.
+r"""Six ways to ask the endpoint about a video, with the `runpod` SDK.
 
     export RUNPOD_ENDPOINT_ID=... RUNPOD_API_KEY=...
-    python example_usage.py poll --video-url https://example.com/talk.mp4 --prompt "What is shown, and when?"
+    python example_usage.py poll \
+        --video-url https://example.com/talk.mp4 \
+        --prompt "What is shown, and when?"
 
-sync    one call that returns the answer
+sync    one call that waits for the answer
 poll    submit the job, then show its progress until the answer is ready
 async   the same from an asyncio program
 errors  tell apart the ways in which a job can fail
 cancel  give up on a job that takes too long
 batch   many videos at once
 
-RUNPOD_ENDPOINT_BASE_URL makes all of them use another platform, such as the local one that
-`PYTHONPATH=tests python -m runpod_stand_in` starts.
+A job that was submitted runs and is paid for, whatever happens to this
+program: its id is printed at once, and a platform that does not answer for a
+while is asked again.
+
+Instead of polling, a webhook can be called with the result: put its URL beside
+the input, endpoint.run({"input": {...}, "webhook": "https://..."}).
+
+RUNPOD_ENDPOINT_BASE_URL makes all of them use another platform, such as the one
+that `make serve` starts on this machine.
 """
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import aiohttp
-import requests
-import runpod
+try:
+    import aiohttp
+    import requests
+    import runpod
+    from requests.adapters import HTTPAdapter, Retry
+except ImportError as lacking:
+    if not {"-h", "--help"} & set(sys.argv):
+        sys.exit(
+            f"{sys.executable} lacks a package of this script ({lacking.name}): "
+            "`pip install runpod==1.12.0`, or use .venv/bin/python after `make setup`."
+        )
 
 UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
-ANSWER_TIMEOUT_S = 3600
+ANSWER_TIMEOUT_S = 3600.0
+SYNC_REQUEST_TIMEOUT_S = 310.0
+"""The platform answers /runsync after 5 minutes at the latest, with the job's state if it still runs."""
+OUTAGE_S = 300.0
+"""How long the platform may fail to tell a job's state before this program gives up."""
+SAMPLING_OPTIONS = ("max_tokens", "temperature", "top_p", "seed")
+VIDEO_OPTIONS = ("chunk_duration", "sample_fps", "sampling", "aggregate")
 
 
-def sync(endpoint: runpod.Endpoint, job_input: dict[str, Any]) -> None:
-    """Ask with a single call. If the job fails, `run_sync` returns None and drops the reason; `errors` keeps it.
+class NoState(Exception):
+    """The platform could not tell the state of a job, as a sentence; the job may still run."""
 
-    The platform keeps the result of a synchronous job for only one minute; `poll` suits long videos better.
+
+def sync(endpoint: "runpod.Endpoint", job_input: dict[str, Any], interval_s: float) -> None:
+    """Ask with a single call, and poll if the answer takes longer than the platform keeps a call open.
+
+    The SDK's own `run_sync` is not used: it returns None for a failed job and drops the reason, its timeout counts
+    requests instead of seconds, and it never tells the job's id. The result is kept for only one minute, so `poll`
+    suits long videos better.
     """
-    output = endpoint.run_sync(job_input, timeout=ANSWER_TIMEOUT_S)
-    if output is None:
-        sys.exit("the job failed")
-    print_answer(output)
+    path = f"{endpoint.endpoint_id}/runsync"
+    state = endpoint.rp_client.post(path, {"input": job_input}, timeout=SYNC_REQUEST_TIMEOUT_S)
+    print(f"submitted as {state['id']}")
+    finish(wait_for_end(endpoint, state["id"], interval_s, state))
 
 
-def poll(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: float) -> None:
+def poll(endpoint: "runpod.Endpoint", job_input: dict[str, Any], interval_s: float) -> None:
     """Submit the job, then fetch its state until it has ended. The result is kept for 30 minutes."""
     job = endpoint.run(job_input)
     print(f"submitted as {job.job_id}")
-    while (state := fetch_state(endpoint, job))["status"] in UNFINISHED:
-        print_progress(state)
-        time.sleep(interval_s)
-    if state["status"] != "COMPLETED":
-        sys.exit(f"{state['status']}: {state.get('error')}")
-    print_answer(state["output"])
+    finish(wait_for_end(endpoint, job.job_id, interval_s))
 
 
-async def with_asyncio(endpoint_id: str, api_key: str, job_input: dict[str, Any]) -> None:
-    """Wait for the answer without blocking an asyncio program."""
-    async with aiohttp.ClientSession() as session:
+async def with_asyncio(endpoint_id: str, api_key: str, job_input: dict[str, Any], interval_s: float) -> None:
+    """Wait for the answer without blocking an asyncio program.
+
+    Without `raise_for_status` the SDK's client would look for the job's id in an error page. Unlike the other client it
+    puts what it is given into an input, so `policy` and `webhook` cannot be sent with it.
+    """
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
         endpoint = runpod.AsyncioEndpoint(endpoint_id, session, api_key=api_key)
         job = await endpoint.run(job_input)
-        output = await job.output(timeout=ANSWER_TIMEOUT_S)  # the default, 0, raises TimeoutError at once
-        if output is None:
-            sys.exit(f"the job ended as {await job.status()}")
-        print_answer(output)
+        print(f"submitted as {job.job_id}")
+        url, failing_since_s = f"{runpod.endpoint_url_base}/{endpoint_id}/status/{job.job_id}", None
+        while True:
+            try:
+                async with session.get(url, headers=job.headers) as response:
+                    state = await response.json()
+            except (aiohttp.ClientError, TimeoutError) as failure:
+                failing_since_s = failing_since_s or time.monotonic()
+                give_up_after_outage(job.job_id, failing_since_s, failure)
+            else:
+                failing_since_s = None
+                if state["status"] not in UNFINISHED:
+                    break
+            await asyncio.sleep(interval_s)
+        finish(state)
 
 
-def errors(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: float) -> None:
-    """Tell apart a refused request, a failed job, a partial answer and a complete one."""
-    try:
-        job = endpoint.run(job_input)
-    except RuntimeError as refused:  # the SDK's form of HTTP 401
-        sys.exit(f"check the API key: {refused}")
-    except requests.HTTPError as refused:
-        sys.exit(f"check the endpoint id and the size of the input (10 MB at most): {refused}")
-    except requests.ConnectionError as unreachable:
-        sys.exit(f"the platform cannot be reached: {unreachable}")
+def errors(endpoint: "runpod.Endpoint", job_input: dict[str, Any], interval_s: float) -> None:
+    """Tell apart a failed job, one that the platform ended, a partial answer and a complete one.
 
-    while (state := fetch_state(endpoint, job))["status"] in UNFINISHED:
-        time.sleep(interval_s)
+    `main` tells apart what keeps a job from being submitted.
+    """
+    job = endpoint.run(job_input)
+    print(f"submitted as {job.job_id}")
+    state = wait_for_end(endpoint, job.job_id, interval_s)
     match state["status"]:
         case "FAILED":
             code, _, sentence = state.get("error", "").partition(": ")
@@ -93,90 +128,199 @@ def errors(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: flo
     print_answer(answer)
 
 
-def cancel(endpoint: runpod.Endpoint, job_input: dict[str, Any], interval_s: float, patience_s: float) -> None:
+def cancel(endpoint: "runpod.Endpoint", job_input: dict[str, Any], interval_s: float, patience_s: float) -> None:
     """Cancel a job that does not end within `patience_s`. A cancelled job frees the GPU and has no result."""
     job = endpoint.run(job_input)
+    print(f"submitted as {job.job_id}")
     give_up_s = time.monotonic() + patience_s
-    while (state := fetch_state(endpoint, job))["status"] in UNFINISHED:
+    while (state := fetch_state(endpoint, job.job_id, interval_s))["status"] in UNFINISHED:
         if time.monotonic() >= give_up_s:
             job.cancel()
         time.sleep(interval_s)
     print(f"the job ended as {state['status']}")
 
 
-def batch(endpoint: runpod.Endpoint, job_inputs: Sequence[dict[str, Any]], interval_s: float) -> None:
-    """Submit all videos before waiting for the first, which lets the platform spread them over its workers."""
-    waiting = {endpoint.run(job_input): job_input["video_url"] for job_input in job_inputs}
+def batch(endpoint: "runpod.Endpoint", job_inputs: Sequence[dict[str, Any]], interval_s: float) -> None:
+    """Submit all videos before waiting for the first, and print each answer as soon as it is there.
+
+    The platform can spread the jobs over its workers. What happens to one job does not keep the others' answers.
+    """
+    waiting = dict(filter(None, [submit(endpoint, job_input) for job_input in job_inputs]))
+    answered = 0
     while waiting:
-        for job, video_url in list(waiting.items()):
-            state = fetch_state(endpoint, job)
+        for job_id, video_url in list(waiting.items()):
+            try:
+                state = fetch_state(endpoint, job_id, interval_s)
+            except NoState as unknown:
+                state = {"status": "UNKNOWN", "error": str(unknown)}
             if state["status"] in UNFINISHED:
                 continue
-            del waiting[job]
+            del waiting[job_id]
             print(f"== {video_url}")
             if state["status"] == "COMPLETED":
                 print_answer(state["output"])
+                answered += 1
             else:
                 print(f"{state['status']}: {state.get('error')}")
         if waiting:
             time.sleep(interval_s)
+    if answered < len(job_inputs):
+        sys.exit(f"{len(job_inputs) - answered} of {len(job_inputs)} videos were not answered")
 
 
-def fetch_state(endpoint: runpod.Endpoint, job: runpod.endpoint.Job) -> dict[str, Any]:
-    """Return the platform's state of a job: `status`, `output` (the progress, while it runs) and `error`.
+def submit(endpoint: "runpod.Endpoint", job_input: dict[str, Any]) -> tuple[str, str] | None:
+    """Submit one job of a batch; its id and its video, or None if the platform did not take it."""
+    video_url = job_input["video_url"]
+    try:
+        job_id = endpoint.run(job_input).job_id
+    except requests.RequestException as refused:
+        print(f"== {video_url}\nnot submitted: {refusal(refused)}")
+        return None
+    print(f"submitted {video_url} as {job_id}")
+    return job_id, video_url
 
-    The SDK's `job.status()` and `job.output()` each make a request of their own, and neither returns the error.
-    """
-    state: dict[str, Any] = endpoint.rp_client.get(f"{endpoint.endpoint_id}/status/{job.job_id}")
+
+def wait_for_end(
+    endpoint: "runpod.Endpoint", job_id: str, interval_s: float, state: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the state of a job once it has ended, and print its progress whenever that changes."""
+    printed, end_s = "", time.monotonic() + ANSWER_TIMEOUT_S
+    state = state or fetch_state(endpoint, job_id, interval_s)
+    while state["status"] in UNFINISHED:
+        if time.monotonic() > end_s:
+            sys.exit(f"no answer after {ANSWER_TIMEOUT_S:g} s; the job {job_id} may still run")
+        if (line := progress_line(state)) != printed:
+            print(printed := line)
+        time.sleep(interval_s)
+        state = fetch_state(endpoint, job_id, interval_s)
     return state
 
 
-def print_progress(state: dict[str, Any]) -> None:
-    """Print one line about a job that has not ended; before the worker's first update there is no progress."""
+def fetch_state(endpoint: "runpod.Endpoint", job_id: str, interval_s: float) -> dict[str, Any]:
+    """Return the platform's state of a job: `status`, `output` (the progress, while it runs) and `error`.
+
+    The SDK's `job.status()` and `job.output()` each make a request of their own, neither returns the error, and the
+    output of a running job is its progress.
+
+    Raises:
+        NoState: the platform has not told it for OUTAGE_S.
+    """
+    failing_since_s = time.monotonic()
+    while True:
+        try:
+            state: dict[str, Any] = endpoint.rp_client.get(f"{endpoint.endpoint_id}/status/{job_id}")
+        except requests.RequestException as failure:
+            give_up_after_outage(job_id, failing_since_s, failure)
+            time.sleep(interval_s)
+        else:
+            return state
+
+
+def give_up_after_outage(job_id: str, failing_since_s: float, failure: Exception) -> None:
+    """Say that the platform is asked again.
+
+    Raises:
+        NoState: it has failed for too long, or it will not answer another time either.
+    """
+    status = status_of(failure)
+    if status in (401, 403, 404) or time.monotonic() - failing_since_s >= OUTAGE_S:
+        raise NoState(f"the state of the job {job_id} is unknown, and it may still run: {refusal(failure)}")
+    print(f"the platform does not tell the job's state ({refusal(failure)}); asking again")
+
+
+def finish(state: dict[str, Any]) -> None:
+    """Print the answer of a job that has ended, or end with the reason why there is none."""
+    if state["status"] != "COMPLETED":
+        sys.exit(f"{state['status']}: {state.get('error', 'the platform names no reason')}")
+    print_answer(state["output"])
+
+
+def progress_line(state: dict[str, Any]) -> str:
+    """Return one line about a job that has not ended; before the worker's first update there is no progress."""
     progress = state.get("output")
-    if progress is None:
-        print(state["status"])
-        return
+    if not isinstance(progress, dict) or "fraction" not in progress:
+        return str(state["status"])
     chunks = f"{progress['chunks_done']} of {progress['num_chunks']} chunks"
-    print(f"{progress['fraction']:4.0%}  {progress['stage']}  {chunks}  {progress['message']}")
+    return f"{progress['fraction']:4.0%}  {progress['stage']}  {chunks}  {progress['message']}"
 
 
 def print_answer(output: dict[str, Any]) -> None:
-    """Print the chunks' answers, and the merged answer if the job asked for one."""
+    """Print the chunks' answers, and the merged answer if there is more than one of them."""
     duration_s = output["video_info"]["duration"]
     print(f"{output['status']}: {output['coverage']:.0%} of {duration_s:.1f} s seen in {output['num_chunks']} chunks")
     for chunk in output["chunk_results"]:
         print(f"[{chunk['start_s']:.1f}-{chunk['end_s']:.1f} s] {chunk['text'] or chunk['error']}")
-    if output["aggregated_response"]:
-        print(output["aggregated_response"])
+    if output["aggregated_response"] and output["num_chunks"] > 1:
+        print(f"merged answer:\n{output['aggregated_response']}")
     print(f"took {output['total_processing_time']:.1f} s; usage {output['usage']}")
+
+
+def status_of(failure: Exception) -> int | None:
+    """Return the HTTP status that the platform answered with, if it answered."""
+    if isinstance(failure, aiohttp.ClientResponseError):
+        return failure.status
+    response = getattr(failure, "response", None)
+    return None if response is None else int(response.status_code)
+
+
+def refusal(failure: Exception) -> str:
+    """Say why the platform did not do what was asked."""
+    match status_of(failure):
+        case None:
+            return "the platform cannot be reached; check the network, and RUNPOD_ENDPOINT_BASE_URL if it is set"
+        case 401 | 403:
+            return "the API key was refused; check RUNPOD_API_KEY"
+        case 404:
+            return "not found; check RUNPOD_ENDPOINT_ID"
+        case 400 | 413 as status:
+            return f"the input was refused with HTTP status {status}; /run takes 10 MB at most"
+        case status:
+            return f"the platform answered with HTTP status {status}"
+
+
+def make_endpoint(endpoint_id: str, api_key: str) -> "runpod.Endpoint":
+    """Return the SDK's client of an endpoint, which tries requests without an effect again.
+
+    The SDK mounts its retries for http:// only, and never for a status of 502.
+    """
+    endpoint = runpod.Endpoint(endpoint_id, api_key=api_key)
+    retries = Retry(
+        total=3,
+        backoff_factor=0.3,
+        status_forcelist=(408, 429, 502, 503, 504),
+        allowed_methods=("GET",),
+        raise_on_status=False,
+    )
+    for scheme in ("http://", "https://"):
+        endpoint.rp_client.rp_session.mount(scheme, HTTPAdapter(max_retries=retries))
+    return endpoint
 
 
 def job_input_of(arguments: argparse.Namespace, video_url: str) -> dict[str, Any]:
     """Return a job's input. Fields that were not given are left out, so the worker's defaults apply."""
-    names = ("prompt", "max_tokens", "temperature", "top_p", "chunk_duration", "aggregate")
-    given = {name: getattr(arguments, name) for name in names}
+    given = {name: getattr(arguments, name) for name in ("prompt", *SAMPLING_OPTIONS, *VIDEO_OPTIONS)}
     return {"video_url": video_url} | {name: value for name, value in given.items() if value is not None}
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; the environment provides the endpoint and the key if they are not given."""
-    environment = os.environ
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--video-url", nargs="+", required=True, help="`batch` takes several")
-    common.add_argument("--prompt", required=True)
-    common.add_argument("--max-tokens", type=int)
-    common.add_argument("--temperature", type=float)
-    common.add_argument("--top-p", type=float)
-    common.add_argument("--chunk-duration", type=float, help="seconds of video per chunk")
-    common.add_argument("--aggregate", action=argparse.BooleanOptionalAction, default=None)
-    common.add_argument("--interval-s", type=float, default=2.0, help="seconds between two requests for a job's state")
-    common.add_argument("--patience-s", type=float, default=30.0, help="seconds after which `cancel` gives up")
-    common.add_argument("--endpoint-id", default=environment.get("RUNPOD_ENDPOINT_ID"))
-    common.add_argument(
-        "--api-key", default=environment.get("RUNPOD_API_KEY"), help="preferably set in the environment instead"
-    )
-    common.add_argument("--base-url", default=runpod.endpoint_url_base)
+    add = common.add_argument
+    add("--video-url", metavar="URL", nargs="+", required=True, help="`batch` takes several")
+    add("--prompt", metavar="TEXT", required=True, help="the question")
+    add("--max-tokens", metavar="N", type=int, help="most tokens per answer")
+    add("--temperature", metavar="T", type=float, help="0 (always the likeliest token) to 2")
+    add("--top-p", metavar="P", type=float, help="sample from this share of the likeliest tokens")
+    add("--seed", metavar="N", type=int, help="make the random choices repeatable")
+    add("--chunk-duration", metavar="S", type=float, help="seconds of video per chunk")
+    add("--sample-fps", metavar="FPS", type=float, help="frames looked at per second of video")
+    add("--sampling", metavar="HOW", help="uniform, keyframes or adaptive")
+    add("--aggregate", action=argparse.BooleanOptionalAction, default=None, help="merge the chunks' answers")
+    add("--interval-s", metavar="S", type=float, default=2.0, help="between two requests for a job's state; default: 2")
+    add("--patience-s", metavar="S", type=float, default=30.0, help="after which `cancel` gives up; default: 30")
+    add("--endpoint-id", metavar="ID", default=os.environ.get("RUNPOD_ENDPOINT_ID"))
+    add("--api-key", metavar="KEY", default=os.environ.get("RUNPOD_API_KEY"), help="better set in the environment")
+    add("--base-url", metavar="URL", help="of another platform than RunPod's")
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ways = parser.add_subparsers(dest="way", required=True)
@@ -190,25 +334,42 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def ask(arguments: argparse.Namespace) -> None:
     """Run the subcommand that the command line names."""
-    arguments = parse_arguments(argv)
-    runpod.endpoint_url_base = arguments.base_url
-    endpoint = runpod.Endpoint(arguments.endpoint_id, api_key=arguments.api_key)
+    runpod.endpoint_url_base = arguments.base_url or runpod.endpoint_url_base
+    endpoint = make_endpoint(arguments.endpoint_id, arguments.api_key)
     job_inputs = [job_input_of(arguments, video_url) for video_url in arguments.video_url]
+    print(f"asking {runpod.endpoint_url_base}/{arguments.endpoint_id}")
     match arguments.way:
         case "sync":
-            sync(endpoint, job_inputs[0])
+            sync(endpoint, job_inputs[0], arguments.interval_s)
         case "poll":
             poll(endpoint, job_inputs[0], arguments.interval_s)
         case "async":
-            asyncio.run(with_asyncio(arguments.endpoint_id, arguments.api_key, job_inputs[0]))
+            asyncio.run(with_asyncio(arguments.endpoint_id, arguments.api_key, job_inputs[0], arguments.interval_s))
         case "errors":
             errors(endpoint, job_inputs[0], arguments.interval_s)
         case "cancel":
             cancel(endpoint, job_inputs[0], arguments.interval_s, arguments.patience_s)
         case "batch":
             batch(endpoint, job_inputs, arguments.interval_s)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Ask, and end with a sentence where that fails."""
+    arguments = parse_arguments(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # answers come at once, into a pipe too
+    try:
+        ask(arguments)
+    except NoState as unknown:
+        sys.exit(str(unknown))
+    except RuntimeError as refused:  # the SDK's form of HTTP 401
+        sys.exit(f"the API key was refused; check RUNPOD_API_KEY ({refused})")
+    except (requests.RequestException, aiohttp.ClientError, TimeoutError) as failure:
+        sys.exit(refusal(failure))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; a job that was submitted goes on")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """Run one job through the worker's handler in this process, and show what happens.
 
-python test_local.py [--video PATH|URL] [--prompt TEXT] [--chunk-duration S] [--json FILE] …
-
-Without --video a sample is made once with ffmpeg and kept; what it shows stands beside the answers. Without
-a GPU and without a model's name a test model answers. It knows coloured shapes, such as the sample's, and nothing else.
+Without --video a sample is made once with ffmpeg and kept; what it shows stands beside the answers. The sample needs no
+GPU: without one, a test model answers. It knows coloured shapes, such as the sample's, and nothing else.
 """
 
 import argparse
@@ -11,223 +9,249 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import textwrap
 import warnings
-from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+try:
+    from rich.console import Console
 
-from tiny_model.environment import environment
-from tiny_model.footage import true_sightings
-from tiny_model.sample import SAMPLE_NAME, make_sample, sample_timeline
-from tiny_model.world import Sighting, answer_of, merged
-
-if TYPE_CHECKING:
-    from api import progress
+    from job_screen import JobScreen, StageBars
+    from tiny_model.environment import CHECKPOINT, environment
+    from tiny_model.sample import SAMPLE_NAME, make_sample
+except ImportError as lacking:
+    if not {"-h", "--help"} & set(sys.argv):
+        sys.exit(
+            f"{sys.executable} lacks a package of this script ({lacking.name}): use `make local`, or the Python of the "
+            "environment that README.md sets up, such as .venv/bin/python after `make setup`."
+        )
 
 SAMPLES = ROOT / ".cache"
-STAGES = {"download": "fetch", "validate": "read", "chunks": "watch", "synthesis": "merge"}
+PROMPT = "Describe what happens in this video, and when."
+TEST_MODEL = "test"
+TEST_MODEL_WARNING = "The test model answered. It knows coloured shapes and nothing else"
+NO_MODEL = (
+    "Nothing here can answer questions about this video: there is no GPU that vLLM can use, and the test model knows "
+    "coloured shapes and nothing else. Name a model with --model (an 8B model needs 40 GB of memory and much time on a "
+    f"CPU), or give `--model {TEST_MODEL}` to see how the video is read, with answers that mean nothing."
+)
+EXAMPLES = """examples:
+  python test_local.py
+  python test_local.py --video holiday.mp4 \\
+      --prompt "When does it rain?" --temperature 0
+  python test_local.py --video https://example.com/talk.mp4 \\
+      --json - 2>/dev/null | jq .aggregated_response
+"""
+OPTIONS = ("chunk_duration", "sample_fps", "sampling", "max_tokens", "temperature", "top_p", "seed")
+"""Fields of a job that are sent only if they are given."""
 
 
-def main() -> int:
-    """Run the job that the command line describes; 0 when it was answered."""
+class NotStarted(Exception):
+    """Why there is no job, as a sentence."""
+
+
+def main() -> NoReturn:
+    """Run the job that the command line describes; the exit status is 0 when it was answered."""
     arguments = parse_arguments()
-    console = Console()
+    to_stdout = arguments.json == "-"
+    console = Console(stderr=to_stdout)
+    json_file = os.dup(sys.stdout.fileno()) if to_stdout else arguments.json
+    if to_stdout:  # for the JSON alone: vLLM writes to stdout too
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        video = arguments.video or sample_video(console)
-    except FileNotFoundError:
-        return fail("The sample video could not be made: ffmpeg is missing; `make setup` installs it.", console)
-    except subprocess.CalledProcessError as exc:
-        return fail(f"The sample video could not be made: {exc.stderr.decode().strip()}", console)
-    if "://" not in video:
-        if not Path(video).is_file():
-            return fail(f"There is no file {video}.", console)
-        video = str(Path(video).resolve())
-    if not prepare_environment(arguments.model, video):
-        console.print("No GPU and no model named: the test model answers. It knows coloured shapes and nothing else.")
-    return asyncio.run(run(arguments, video, console))
+        with StageBars(console) as bars:
+            bars.show("start", "loading the program")
+            video = prepare(arguments, bars)
+            output = asyncio.run(answer(arguments, video, bars))
+    except NotStarted as refusal:
+        output = {"error": str(refusal)}
+    except KeyboardInterrupt:
+        output = {"error": "Interrupted."}
+    show(output, console, is_sample=arguments.video is None)
+    if json_file is not None:
+        with open(json_file, "w", encoding="utf-8") as file:  # noqa: PTH123  # a path or the copy of stdout
+            file.write(json.dumps(output, indent=2, ensure_ascii=False) + "\n")
+        if not to_stdout:
+            console.print(f"The result is in {json_file}.", markup=False, highlight=False, soft_wrap=True)
+    end(1 if "error" in output else 0)
 
 
-async def run(arguments: argparse.Namespace, video: str, console: Console) -> int:
-    """Run the job and show the outcome; the exit status."""
+def end(status: int) -> NoReturn:
+    """End the process at once: nobody needs the model any more, whether it is loaded or still loads."""
+    from ops.process_exit import exit_at_once
+
+    exit_at_once(status)
+
+
+def prepare(arguments: argparse.Namespace, bars: "StageBars") -> str:
+    """Find the video, and set the environment that the worker reads when it is imported; the video's path or URL.
+
+    Raises:
+        NotStarted: there is no job.
+    """
+    is_sample = arguments.video is None
+    video = sample_video(bars) if is_sample else existing_video(arguments.video)
+    choose_model(arguments.model, is_sample=is_sample)
+    allow_directory(video)
+    return video
+
+
+async def answer(arguments: argparse.Namespace, video: str, bars: "StageBars") -> dict[str, Any]:
+    """Run the job; its output, with the model's name, and with a warning if that is the test model.
+
+    Raises:
+        NotStarted: the settings are wrong.
+    """
+    import worker
+    from config import InvalidSettings
+
+    try:
+        settings = worker.services().settings
+    except InvalidSettings as exc:
+        raise NotStarted(str(exc)) from exc
+    is_test_model = settings.model_name == str(CHECKPOINT)
+    name = "test model" if is_test_model else settings.model_name
+    asked = f"video   {video}\nmodel   {name}\nprompt  {arguments.prompt}"
+    bars.console.print(asked, markup=False, highlight=False)
+    output = {"model": name} | await run_job(job_input(arguments, video), bars)
+    if is_test_model and "error" not in output:
+        output["warning"] = TEST_MODEL_WARNING + (
+            "." if arguments.video is None else ": these answers say nothing about this video."
+        )
+    return output
+
+
+def show(output: dict[str, Any], console: "Console", *, is_sample: bool) -> None:
+    """Print a job's result, or why there is none."""
+    if "error" in output:
+        console.print(output["error"], style="red", markup=False, highlight=False, soft_wrap=True)
+        return
     import worker
 
-    try:
-        services = worker.services()
-    except ValidationError as exc:
-        faults = (f"{fault['loc'][0]}: {fault['msg']}" for fault in exc.errors())
-        return fail(f"The settings are wrong: {'; '.join(faults)}.", console)
-    output = await run_job(job_input(arguments, video), console)
-    if "error" in output:
-        status = fail(output["error"], console)
-    else:
-        status = 0
-        show(output, console, [] if arguments.video else shown_in_sample(output, services.settings.chunk_overlap))
-        if arguments.json:
-            arguments.json.write_text(json.dumps(output, indent=2) + "\n")
-    await services.client.shutdown()  # last: a failed job waits here for a model still loading
-    return status
+    JobScreen(console, output, worker.services().settings.chunk_overlap if is_sample else None).show()
 
 
-def fail(sentence: str, console: Console) -> int:
-    """Print why there is no answer; the exit status."""
-    console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
-    return 1
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line; a job's fields that are not given keep the worker's defaults."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--video", help="a file or an http(s) URL; default: a generated sample")
-    parser.add_argument("--prompt", default="Describe what happens in this video, and when.")
-    parser.add_argument("--model", help="a Hugging Face id or a checkpoint directory")
-    parser.add_argument("--chunk-duration", type=float, help="seconds of video per chunk")
-    parser.add_argument("--sample-fps", type=float, help="frames looked at per second of video")
-    parser.add_argument("--max-tokens", type=int, help="most tokens per answer")
-    parser.add_argument("--temperature", type=float, help="0 is greedy")
-    parser.add_argument("--no-aggregate", dest="aggregate", action="store_false", help="leave the answers apart")
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    arguments = parser.parse_args()
-    if arguments.json and not arguments.json.parent.is_dir():
-        parser.error(f"there is no directory {arguments.json.parent}")
-    return arguments
-
-
-def job_input(arguments: argparse.Namespace, video: str) -> dict[str, Any]:
-    """Return the job's input."""
-    optional = {
-        name: getattr(arguments, name) for name in ("chunk_duration", "sample_fps", "max_tokens", "temperature")
-    }
-    given = {name: value for name, value in optional.items() if value is not None}
-    return {"video_url": video, "prompt": arguments.prompt, "aggregate": arguments.aggregate, **given}
-
-
-def prepare_environment(model: str | None, video: str) -> bool:
-    """Allow the video's directory, and choose the model; False if that is the test model.
-
-    What the caller's environment says stays.
-    """
-    for variable in ("VLLM_LOGGING_LEVEL", "TORCH_CPP_LOG_LEVEL"):  # start-up messages would run through the bars
-        os.environ.setdefault(variable, "ERROR")
-    if "://" not in video:
-        os.environ.setdefault("VIDEO_ROOTS", str(Path(video).resolve().parent))
-    if model:
-        os.environ["MODEL_NAME"] = model
-    if "MODEL_NAME" in os.environ or Path("/dev/nvidiactl").exists():
-        return True
-    os.environ |= environment() | os.environ
-    return False
-
-
-async def run_job(job_input: dict[str, Any], console: Console) -> dict[str, Any]:
+async def run_job(job_input: dict[str, Any], bars: "StageBars") -> dict[str, Any]:
     """Run the job as the handler would, with a bar for each stage."""
     import worker
     from api.progress import ProgressMeter
 
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)  # the outcome has the error
     warnings.simplefilter("ignore")  # vLLM's and torch's own, on every start
-    columns = (SpinnerColumn(), TextColumn("{task.description:>6}"), BarColumn(), TextColumn("{task.fields[message]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-        meter, output = ProgressMeter(), {}
-
-        def show_progress(progress: "progress.Progress") -> None:
-            for stage, task in tasks.items():
-                if stage != progress.stage:
-                    bars.update(task, total=1, completed=1)
-                    bars.stop_task(task)
-            if progress.stage not in tasks:
-                tasks[progress.stage] = bars.add_task(STAGES[progress.stage], message="")
+    meter, output = ProgressMeter(), {}
+    async for event in worker.run_job(job_input):
+        if isinstance(event, worker.JobOutcome):
+            output = event.output
+        elif progress := meter.after(event):
             total = progress.num_chunks if progress.stage == "chunks" else None
-            bars.update(tasks[progress.stage], total=total, completed=progress.chunks_done, message=progress.message)
-
-        async for event in worker.run_job(job_input):
-            if isinstance(event, worker.JobOutcome):
-                output = event.output
-            elif progress_now := meter.after(event):
-                show_progress(progress_now)
-        for task in tasks.values():
-            bars.update(task, total=1, completed=1)
+            bars.show(progress.stage, progress.message, progress.chunks_done, total)
     return output
 
 
-def shown_in_sample(output: dict[str, Any], overlap_s: float) -> list[list[Sighting]]:
-    """What the sample really shows, by chunks."""
-    timeline, sample_fps = sample_timeline(), output["sample_fps"]
-    spans_s = ((chunk["start_s"], chunk["end_s"] + overlap_s) for chunk in output["chunk_results"])
-    return [true_sightings(timeline, start_s, seen_end_s, sample_fps) for start_s, seen_end_s in spans_s]
+def existing_video(video: str) -> str:
+    """Return a URL as it is, and a file's absolute path.
+
+    Raises:
+        NotStarted: there is no such file.
+    """
+    if "://" in video:
+        return video
+    if not Path(video).is_file():
+        raise NotStarted(f"There is no file {video}.")
+    return str(Path(video).resolve())
 
 
-def show(output: dict[str, Any], console: Console, truths: list[list[Sighting]]) -> None:
-    """Print the chunks, the merged answer and the totals; beside them what a known video really shows."""
-    chunks = output["chunk_results"]
-    table = Table(title="Chunks", title_justify="left", pad_edge=False)
-    for heading in ("#", "span", "frames", "tokens", "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("answer", overflow="fold")
-    if truths:
-        table.add_column("shown", overflow="fold")
-    for chunk, truth in zip_longest(chunks, truths):
-        table.add_row(
-            str(chunk["index"]),
-            f"{clock(chunk['start_s'])}-{clock(chunk['end_s'])}",
-            str(chunk["num_frames"]),
-            f"{chunk['prompt_tokens']}+{chunk['completion_tokens']}",
-            f"{chunk['timings'].get('generate_s', 0):.1f}",
-            plain(chunk["text"] if chunk["error"] is None else chunk["error"]),
-            *([answer_of(truth)] if truth else []),
-        )
-    console.print(table)
-    if output["aggregated_response"] is not None:
-        console.print("\nMerged answer", style="table.title")  # a table's own title breaks where a short answer ends
-        merged_table = Table(box=None, pad_edge=False)
-        merged_table.add_column("answer" if truths else "", overflow="fold")
-        if truths:
-            merged_table.add_column("shown", overflow="fold")
-        merged_table.add_row(plain(output["aggregated_response"]), *([answer_of(merged(truths))] if truths else []))
-        console.print(merged_table)
-    info, usage = output["video_info"], output["usage"]
-    console.print(
-        f"\n{output['status']}, {output['coverage']:.0%} of {info['duration']:g} s seen "
-        f"at {output['sample_fps']:g} fps; {info['codec']} {info['width']}x{info['height']}; "
-        f"{usage['prompt_tokens']}+{usage['completion_tokens']} tokens in {output['total_processing_time']:.1f} s",
-        highlight=False,
-    )
-    for concession in output["concessions"]:
-        console.print(f"note: {concession}", highlight=False)
+def sample_video(bars: "StageBars") -> str:
+    """Return the path of the sample, made on the first run.
 
-
-def sample_video(console: Console) -> str:
-    """Return the path of the sample, made on the first run."""
+    Raises:
+        NotStarted: it cannot be made.
+    """
     path = SAMPLES / SAMPLE_NAME
-    if not path.exists():
-        console.print("Making the sample video …")
-        make_sample(path)
+    if path.exists():
+        return str(path)
+    try:
+        make_sample(path, lambda share: bars.show("sample", "making the sample, once", share, 1))
+    except FileNotFoundError as exc:
+        raise NotStarted("The sample video could not be made: ffmpeg is missing; `make setup` installs it.") from exc
+    except subprocess.CalledProcessError as exc:
+        raise NotStarted(f"The sample video could not be made: {exc.stderr.decode().strip()}") from exc
+    except OSError as exc:
+        raise NotStarted(f"The sample video could not be made: {exc.strerror}.") from exc
     return str(path)
 
 
-def clock(time_s: float) -> str:
-    """Seconds as minutes and seconds, or hours, minutes and seconds."""
-    minutes, seconds = divmod(round(time_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+def choose_model(model: str | None, *, is_sample: bool) -> None:
+    """Choose the model; what the caller's environment says stays.
+
+    Raises:
+        NotStarted: only the test model could answer, about a video of which it knows nothing.
+    """
+    from ops.fitness import is_cpu_build
+
+    for variable in ("VLLM_LOGGING_LEVEL", "TORCH_CPP_LOG_LEVEL"):  # start-up messages would run through the bars
+        os.environ.setdefault(variable, "ERROR")
+    if model not in (None, TEST_MODEL):
+        os.environ["MODEL_NAME"] = model
+    elif model == TEST_MODEL:
+        os.environ["MODEL_NAME"] = str(CHECKPOINT)
+    elif "MODEL_NAME" not in os.environ and (is_cpu_build() or not Path("/dev/nvidiactl").exists()):
+        if not is_sample:
+            raise NotStarted(NO_MODEL)
+        os.environ["MODEL_NAME"] = str(CHECKPOINT)
+    if os.environ.get("MODEL_NAME") == str(CHECKPOINT):
+        os.environ |= environment() | os.environ
 
 
-def plain(text: str) -> str:
-    """A model's text as it is: rich would read square brackets as style."""
-    from rich.markup import escape
+def allow_directory(video: str) -> None:
+    """Let the worker read the directory of a file that was named on this machine's command line."""
+    if video.lower().startswith("file://"):
+        from urllib.parse import unquote, urlsplit
 
-    return escape(text.strip())
+        os.environ.setdefault("VIDEO_ROOTS", str(Path(unquote(urlsplit(video).path)).parent))
+    elif "://" not in video:
+        os.environ.setdefault("VIDEO_ROOTS", str(Path(video).parent))
+
+
+def job_input(arguments: argparse.Namespace, video: str) -> dict[str, Any]:
+    """Return the job's input; fields that were not given keep the worker's defaults."""
+    given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
+    return {"video_url": video, "prompt": arguments.prompt, "aggregate": arguments.aggregate, **given}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=textwrap.fill(__doc__ or "", shutil.get_terminal_size().columns - 2),
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--video", metavar="FILE|URL", help="a file, or an http(s) or file:// URL; default: a generated sample")
+    add("--prompt", metavar="TEXT", default=PROMPT, help=f"the question; default: {PROMPT}")
+    add("--model", metavar="NAME", help=f"a Hugging Face id, a checkpoint directory, or `{TEST_MODEL}`; default: "
+        "config.yaml's, and without a GPU the test model for the sample")  # fmt: skip
+    add("--chunk-duration", metavar="S", type=float, help="seconds of video per chunk; default: 60")
+    add("--sample-fps", metavar="FPS", type=float, help="frames looked at per second of video; default: 2")
+    add("--sampling", metavar="HOW", help="uniform, keyframes or adaptive; default: uniform")
+    add("--max-tokens", metavar="N", type=int, help="most tokens per answer; default: 512")
+    add("--temperature", metavar="T", type=float, help="0 (always the likeliest token) to 2; default: 0.7")
+    add("--top-p", metavar="P", type=float, help="sample from this share of the likeliest tokens; default: 0.8")
+    add("--seed", metavar="N", type=int, help="make the random choices repeatable; default: none")
+    add("--no-aggregate", dest="aggregate", action="store_false", help="do not merge the chunks' answers")
+    add("--json", metavar="FILE", help="write the result to a file, errors too; `-` prints it to stdout")
+    arguments = parser.parse_args()
+    if arguments.json not in (None, "-") and not Path(arguments.json).resolve().parent.is_dir():
+        parser.error(f"there is no directory {Path(arguments.json).parent}")
+    return arguments
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

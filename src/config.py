@@ -111,7 +111,10 @@ class Settings(BaseSettings):
     """Directories below which a job may name a file by path or file:// URL."""
     max_video_duration_s: float = Field(86_400.0, gt=0)
     media_timeout_s: float = Field(120.0, gt=0)
-    """Time limit for one ffmpeg run, for probing a file, and for each frame of the decoder."""
+    """Time limit for one ffmpeg run, for probing a file, and for each frame of the decoder. Probing reads all of a file
+    and may take longer if the file is large: a second for every 50 MB."""
+    require_sandbox: bool = False
+    """Refuse to start, and to read a video, where the machine lacks a layer of the sandbox."""
 
     decoder: Literal["auto", "cpu", "cuda"] = "cpu"
     """auto: decode on the GPU if there is one; if the GPU fails, the CPU takes over."""

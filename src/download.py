@@ -6,6 +6,7 @@ from pathlib import Path
 
 from config import Settings
 from errors import DownloadTimeout
+from own_thread import in_own_thread
 from records import LocalVideo
 from sources.http import HttpFetch
 from sources.local import is_local, local_video
@@ -13,8 +14,6 @@ from sources.local import is_local, local_video
 SPEED_WINDOW_S, MIN_BYTES_PER_WINDOW = 120.0, 10**6
 """A download that brings less in one window is given up, because the GPU is paid for while a job waits. The window is
 long enough for all four attempts with their pauses."""
-ABORT_GRACE_S = 2.0
-"""How long to wait for an aborted transfer to end. It ends at once unless a name server does not answer."""
 
 
 async def download(source: str, directory: Path, settings: Settings) -> LocalVideo:
@@ -33,20 +32,19 @@ async def download(source: str, directory: Path, settings: Settings) -> LocalVid
     """
     target = directory / "source"
     if is_local(source):
-        found = await asyncio.to_thread(local_video, source, settings.video_roots)
+        found = await in_own_thread(lambda: local_video(source, settings.video_roots))
         target.symlink_to(found.path)
         return replace(found, path=target)
     fetch = HttpFetch(source, target, settings.max_download_bytes, settings.download_allow_private)
-    fetching = asyncio.create_task(asyncio.to_thread(fetch.run))
-    fetching.add_done_callback(_retrieve_exception)
+    fetching = asyncio.create_task(fetch.run())
     try:
         async with asyncio.timeout(settings.download_timeout_s):
             await _wait_while_fast_enough(fetching, fetch)
     except TimeoutError as exc:
         raise DownloadTimeout(f"The source was not complete after {settings.download_timeout_s:g} s.") from exc
     finally:
-        fetch.abort()
-        await asyncio.wait({fetching}, timeout=ABORT_GRACE_S)
+        fetching.cancel()
+        await asyncio.gather(fetching, return_exceptions=True)
     return LocalVideo(target, fetching.result())
 
 
@@ -63,9 +61,3 @@ async def _wait_while_fast_enough(fetching: asyncio.Task[int], fetch: HttpFetch)
                 f"The source sent less than {MIN_BYTES_PER_WINDOW / 1e6:g} MB in {SPEED_WINDOW_S:g} s."
             )
         before_bytes = fetch.received_bytes
-
-
-def _retrieve_exception(fetching: asyncio.Task[int]) -> None:
-    """Mark the exception of an aborted transfer as seen; asyncio would log it otherwise."""
-    if not fetching.cancelled():
-        fetching.exception()

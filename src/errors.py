@@ -19,6 +19,7 @@ WorkerError                 INTERNAL
     VideoTooLarge           VIDEO_TOO_LARGE
     NoFrames                NO_FRAMES
     MediaTimeout            MEDIA_TIMEOUT
+  SandboxIncomplete         SANDBOX_INCOMPLETE
   PromptTooLong             PROMPT_TOO_LONG
   GenerationFailed          GENERATION_FAILED
   AllChunksFailed           ALL_CHUNKS_FAILED
@@ -156,6 +157,12 @@ class MediaTimeout(MediaError):
     """ffmpeg, ffprobe or the decoder took longer than allowed."""
 
     code = "MEDIA_TIMEOUT"
+
+
+class SandboxIncomplete(WorkerError):
+    """The machine lacks a layer of the sandbox, and REQUIRE_SANDBOX is set."""
+
+    code = "SANDBOX_INCOMPLETE"
 
 
 class PromptTooLong(WorkerError):

@@ -1,7 +1,7 @@
 """What a video file holds, at which rate to look at it, and its frames."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 from config import Settings
@@ -23,10 +23,10 @@ class FrameExtractor:
     def __init__(self, settings: Settings) -> None:
         use_gpu = settings.decoder == "cuda" or (settings.decoder == "auto" and NVIDIA_DEVICE.exists())
         self._budget = Budget.from_settings(settings)
-        self._readers = VideoReaders(settings.media_timeout_s, decode_on_gpu=use_gpu)
+        self._readers = VideoReaders(settings, decode_on_gpu=use_gpu)
         self._streamer = FrameStreamer(self._readers, use_gpu=use_gpu, skip_loop_filter=settings.fast_decode)
 
-    def warm_up(self) -> AbstractContextManager[None]:
+    def warm_up(self) -> AbstractAsyncContextManager[None]:
         """Start the child processes for a job whose video is still to come; on exit, those that were not used end."""
         return self._readers.warm_up()
 

@@ -3,7 +3,6 @@
 Directories that a killed worker left behind are removed when the next worker starts.
 """
 
-import asyncio
 import fcntl
 import logging
 import os
@@ -14,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from errors import DiskFull
+from own_thread import in_own_thread
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ async def job_directory(work_dir: Path) -> AsyncIterator[Path]:
         try:
             yield directory
         finally:
-            await asyncio.to_thread(shutil.rmtree, directory, onerror=_log_failed_removal)
+            await in_own_thread(_remove, directory)
 
 
 def _make(work_dir: Path, lock: ExitStack) -> Path:
@@ -49,6 +49,10 @@ def _make(work_dir: Path, lock: ExitStack) -> Path:
             raise DiskFull("The worker's disk is full.") from exc
         raise
     return directory
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, onerror=_log_failed_removal)
 
 
 def _log_failed_removal(_function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:

@@ -113,7 +113,7 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
     settings, processor, watch = services.settings, services.processor, Stopwatch[Stage]()
     # While the video arrives, the model loads if it has not, and the processes that will read the video start.
     async with job_directory(settings.work_dir) as directory, services.client.loading():
-        with services.extractor.warm_up():
+        async with services.extractor.warm_up():
             async with _deadline(chunks_end_s, "before the first chunk was looked at"):
                 yield Stage.DOWNLOAD
                 with watch.lap(Stage.DOWNLOAD):

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from config import Settings
-from errors import VideoTooLong
+from errors import MediaError, VideoTooLong
 from frame_extractor import FrameExtractor
 from frames.split import ChunkFile, Splitter
+from own_thread import in_own_thread
 from planning import Budget, ChunkLength, plan_video
 from records import Chunk, FrameSelection, LocalVideo, PromptRoom, VideoInfo, VideoPlan
+from sources.not_a_video import what_it_is
 
 
 class VideoProcessor:
@@ -24,7 +26,12 @@ class VideoProcessor:
         Raises:
             MediaError: or one of its kinds, VideoTooLong among them.
         """
-        info = await self._extractor.get_video_info(video.path)
+        try:
+            info = await self._extractor.get_video_info(video.path)
+        except MediaError as exc:
+            if type(exc) is MediaError and (found := await in_own_thread(what_it_is, video.path)):
+                raise MediaError(found) from exc
+            raise
         if info.duration_s > self._settings.max_video_duration_s:
             raise VideoTooLong(
                 f"The video lasts {info.duration_s:.0f} s; the limit is {self._settings.max_video_duration_s:.0f} s."

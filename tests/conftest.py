@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from arrangement import arrange, scheduler
 from canary import CanaryWatch
 from config import Settings
 from ops.logs import set_library_levels
+from sandbox import wrappers
 from tiny_model.environment import CHECKPOINT, ENGINE_ENVIRONMENT, MAX_FRAME_TOKENS, MIN_FRAME_TOKENS
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
 
 # Before anything imports torch or vLLM; MODEL_NAME and its like do not reach a test.
 os.environ |= ENGINE_ENVIRONMENT
+
+# A busy machine draws examples slowly, and no test is about that.
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 WORKER_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 
@@ -79,6 +86,14 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def library_levels() -> None:
     """The library loggers have the levels that a worker gives them; importing runpod sets urllib3's to WARNING."""
     set_library_levels()
+
+
+@pytest.fixture
+def untried_layers() -> Iterator[None]:
+    """The layers of the sandbox are tried anew, and what is found is forgotten afterwards."""
+    wrappers.layers.cache_clear()
+    yield
+    wrappers.layers.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -49,19 +49,16 @@ class ReaderInProcess:
             ending.callback(text.detach)
             confine.main()
 
-    def read_all(self) -> bytes:
+    def read_all(self, _timeout_s: float) -> bytes:
         return self._output.read()
 
     def read_into(self, buffer: memoryview) -> bool:
         return self._output.readinto(buffer) == len(buffer) > 0
 
-    def kill(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         pass
 
 

@@ -28,6 +28,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.close_connection = True
         media = self.server.media
         media.requests.append(self.headers)
+        media.targets.append(self.requestline.split(" ")[1])
         route = media.routes.get(self.path.partition("?")[0])
         if route is None:
             self.reply(HTTPStatus.NOT_FOUND)
@@ -76,11 +77,17 @@ Answer = Callable[[Exchange], object]
 
 
 class MediaServer:
-    """Listens from construction to the end of its context; `requests` holds the headers of each request."""
+    """Listens from construction to the end of its context.
+
+    Attributes:
+        requests: the headers of each request.
+        targets: the target of each request, as it was sent.
+    """
 
     def __init__(self, certificate: Path | None = None) -> None:
         """With a certificate (PEM, its key in the same file) it speaks https under the name localhost."""
         self.requests: list[Message] = []
+        self.targets: list[str] = []
         self.num_connections = 0
         self.routes: dict[str, list[Answer]] = {}
         self.closing = threading.Event()
@@ -151,12 +158,13 @@ def cut(content: bytes, after_bytes: int, **headers: str) -> Answer:
 
 
 def rest(content: bytes, **headers: str) -> Answer:
-    """Send what a Range asks for; the headers may contradict that."""
+    """Send what a Range asks for, and the ETag of its If-Range; the headers may contradict that."""
 
     def answer(exchange: Exchange) -> None:
         first = exchange.range_start()
         span = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        exchange.reply(HTTPStatus.PARTIAL_CONTENT, content[first:], **{"Content_Range": span, **headers})
+        given = {"Content_Range": span, "ETag": exchange.headers["If-Range"]}
+        exchange.reply(HTTPStatus.PARTIAL_CONTENT, content[first:], **{**given, **headers})
 
     return answer
 

@@ -24,6 +24,14 @@ GIB = 2**30
         ("vllm.platforms", "current_platform.get_device_total_memory", []),
         ("vllm.platforms", "current_platform.has_device_capability", ["capability"]),
         ("httpx2", "HTTPError", None),
+        ("httpcore2", "AsyncConnectionPool", ["ssl_context", "network_backend"]),
+        (
+            "httpcore2",
+            "AsyncNetworkBackend.connect_tcp",
+            ["self", "host", "port", "timeout", "local_address", "socket_options"],
+        ),
+        ("httpcore2", "AsyncNetworkStream.start_tls", ["self", "ssl_context", "server_hostname", "timeout"]),
+        ("httpcore2", "URL", ["scheme", "host", "port", "target"]),
         ("vllm.engine.arg_utils", "AsyncEngineArgs.create_engine_config", []),
         ("vllm.v1.engine.async_llm", "AsyncLLM.from_vllm_config", ["vllm_config", "stat_loggers", "disable_log_stats"]),
         (

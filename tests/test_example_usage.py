@@ -1,12 +1,19 @@
 """Every subcommand of `example_usage.py`, against the stand-in for RunPod's platform."""
 
 import importlib.util
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import requests
 import runpod
 
+from api.request import FIELDS
 from gate import Gate
 from runpod_stand_in import RunPodStandIn
 
@@ -31,22 +38,37 @@ def command_line(way: str, *video_urls: str) -> list[str]:
 
 
 @pytest.mark.parametrize("way", ["sync", "poll", "async", "errors", "cancel"])
-def test_each_subcommand_gets_its_answer(way: str, example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_subcommand_gets_its_answer_and_names_the_job(
+    way: str, platform: RunPodStandIn, example: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     example.main(command_line(way, "http://example.com/video.mp4"))
     printed = capsys.readouterr().out
+    assert f"submitted as {platform.jobs[-1].id}\n" in printed
     if way == "cancel":
-        assert printed == "the job ended as COMPLETED\n"
+        assert printed.endswith("the job ended as COMPLETED\n")
     else:
         assert "partial: 50% of 120.0 s seen in 2 chunks\n[0.0-60.0 s] a red square\n" in printed
-        assert "first red, asked ['prompt', 'top_p', 'video_url']\n" in printed
+        assert "merged answer:\nfirst red, asked ['prompt', 'top_p', 'video_url']\n" in printed
+
+
+@pytest.mark.parametrize("way", ["sync", "poll", "async", "errors", "cancel", "batch"])
+def test_every_field_of_a_job_can_be_given(way: str, platform: RunPodStandIn, example: ModuleType) -> None:
+    given = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.5, "seed": 3, "chunk_duration": 20.0, "sample_fps": 1.0}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    example.main(
+        [*command_line(way, "http://example.com/video.mp4"), *options, "--sampling=adaptive", "--no-aggregate"]
+    )
+    fixed = {"video_url": "http://example.com/video.mp4", "prompt": "What is red?"}
+    assert platform.jobs[-1].input == given | fixed | {"sampling": "adaptive", "aggregate": False}
+    assert platform.jobs[-1].input.keys() == FIELDS.keys()
 
 
 @pytest.mark.parametrize(
     ("way", "reason"),
     [
-        ("sync", "the job failed"),
+        ("sync", "FAILED: UNREADABLE_VIDEO: no video stream"),
         ("poll", "FAILED: UNREADABLE_VIDEO: no video stream"),
-        ("async", "the job ended as FAILED"),
+        ("async", "FAILED: UNREADABLE_VIDEO: no video stream"),
         ("errors", "code UNREADABLE_VIDEO: no video stream"),
     ],
 )
@@ -73,7 +95,7 @@ def test_the_example_shows_the_progress_of_a_running_job(
             platform.wait_until(lambda: job.progress, what="progress")
 
     lines: list[str] = []
-    monkeypatch.setattr(example, "time", SimpleNamespace(sleep=on_sleep))
+    monkeypatch.setattr(example, "time", SimpleNamespace(sleep=on_sleep, monotonic=time.monotonic))
     example.main(command_line("poll", f"http://127.0.0.1:{gate.port}/gated.mp4"))
     assert lines[0].endswith(" 50%  infer  1 of 2 chunks  chunk 1\n")
 
@@ -82,17 +104,146 @@ def test_the_example_cancels_a_job_that_takes_too_long(
     platform: RunPodStandIn, example: ModuleType, gate: Gate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     example.main([*command_line("cancel", f"http://127.0.0.1:{gate.port}/gated.mp4"), "--patience-s", "0"])
-    assert capsys.readouterr().out == "the job ended as CANCELLED\n"
+    assert capsys.readouterr().out.endswith("the job ended as CANCELLED\n")
     assert platform.jobs[-1].results == []
 
 
 def test_the_example_reports_each_video_of_a_batch(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    example.main(command_line("batch", "http://example.com/video.mp4", "http://example.com/broken.mp4"))
+    with pytest.raises(SystemExit, match="1 of 2 videos were not answered"):
+        example.main(command_line("batch", "http://example.com/video.mp4", "http://example.com/broken.mp4"))
     reports = dict(report.split("\n", 1) for report in capsys.readouterr().out.split("== ")[1:])
     assert reports["http://example.com/video.mp4"].startswith("partial: 50%")
     assert reports["http://example.com/broken.mp4"] == "FAILED: UNREADABLE_VIDEO: no video stream\n"
 
 
-def test_a_wrong_api_key_is_named_as_the_cause(example: ModuleType) -> None:
-    with pytest.raises(SystemExit, match="check the API key"):
-        example.main([*command_line("errors", "http://example.com/video.mp4"), "--api-key", "wrong"])
+def test_a_batch_prints_an_answer_while_another_job_still_runs(
+    platform: RunPodStandIn,
+    example: ModuleType,
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def on_sleep(_: float) -> None:
+        printed.append(capsys.readouterr().out)
+        gated, quick = platform.jobs[-2:]
+        if "== http://example.com/video.mp4" in "".join(printed):
+            gate.wait_for_job()
+            gate.open()
+            platform.wait_for_status(gated.id)
+        else:
+            platform.wait_for_status(quick.id)
+
+    printed: list[str] = []
+    monkeypatch.setattr(example, "time", SimpleNamespace(sleep=on_sleep, monotonic=time.monotonic))
+    example.main(command_line("batch", f"http://127.0.0.1:{gate.port}/gated.mp4", "http://example.com/video.mp4"))
+    assert f"== http://127.0.0.1:{gate.port}/gated.mp4" in capsys.readouterr().out
+
+
+WAYS = ["sync", "poll", "async", "errors", "cancel", "batch"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_wrong_api_key_is_named_as_the_cause(way: str, example: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="the API key was refused; check RUNPOD_API_KEY"):
+        example.main([*command_line(way, "http://example.com/video.mp4"), "--api-key", "wrong"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_wrong_endpoint_is_named_as_the_cause(
+    way: str, example: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        example.main([*command_line(way, "http://example.com/video.mp4"), "--endpoint-id", "wrong"])
+    assert "not found; check RUNPOD_ENDPOINT_ID" in f"{ended.value}{capsys.readouterr().out}"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_platform_that_cannot_be_reached_is_one_sentence(
+    way: str, example: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(example, "Retry", lambda **_: 0)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(SystemExit) as ended:
+        example.main([*command_line(way, "http://example.com/video.mp4"), "--base-url", f"http://127.0.0.1:{port}/v2"])
+    assert "the platform cannot be reached" in f"{ended.value}{capsys.readouterr().out}"
+
+
+@pytest.fixture
+def failing_platform(platform: RunPodStandIn) -> Iterator[tuple[str, list[int]]]:
+    """The platform behind a gateway that answers the next requests for a job's state with statuses from a list."""
+    statuses: list[int] = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if "/status/" in self.path and statuses:
+                self.reply(statuses.pop(0), b"<html>Bad gateway</html>", "text/html")
+            else:
+                self.forward(requests.get(self.target(), headers=self.key(), timeout=10))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.forward(requests.post(self.target(), body, headers=self.key(), timeout=10))
+
+        def target(self) -> str:
+            return platform.url.removesuffix("/v2") + self.path
+
+        def key(self) -> dict[str, str]:
+            return {"Authorization": self.headers["Authorization"]}
+
+        def forward(self, response: requests.Response) -> None:
+            self.reply(response.status_code, response.content, "application/json")
+
+        def reply(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v2", statuses
+        server.shutdown()
+
+
+@pytest.mark.parametrize("way", ["poll", "async", "errors", "cancel", "batch"])
+def test_a_platform_that_fails_for_a_while_does_not_lose_the_answer(
+    way: str, failing_platform: tuple[str, list[int]], example: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base_url, statuses = failing_platform
+    statuses += [502, 503, 500, 502, 504, 502, 500]
+    example.main([*command_line(way, "http://example.com/video.mp4"), "--base-url", base_url])
+    printed = capsys.readouterr().out
+    assert statuses == []
+    assert "the platform does not tell the job's state (the platform answered with HTTP status 50" in printed
+    assert ("ended as COMPLETED" if way == "cancel" else "a red square") in printed
+
+
+@pytest.mark.parametrize("way", ["poll", "async", "errors", "cancel", "batch"])
+def test_a_platform_that_fails_for_long_ends_with_the_jobs_id(
+    way: str,
+    failing_platform: tuple[str, list[int]],
+    example: ModuleType,
+    platform: RunPodStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base_url, statuses = failing_platform
+    statuses += [500] * 20
+    monkeypatch.setattr(example, "OUTAGE_S", 0.0)
+    with pytest.raises(SystemExit) as ended:
+        example.main([*command_line(way, "http://example.com/video.mp4"), "--base-url", base_url])
+    reason = f"the state of the job {platform.jobs[-1].id} is unknown, and it may still run"
+    assert reason in f"{ended.value}{capsys.readouterr().out}"
+
+
+def test_requests_are_tried_again_over_https_too(example: ModuleType) -> None:
+    session = example.make_endpoint("endpoint", "key").rp_client.rp_session
+    for url in ("http://host/", "https://host/"):
+        retries = session.get_adapter(url).max_retries
+        assert 502 in retries.status_forcelist
+        assert retries.allowed_methods == ("GET",)  # a job must not be submitted twice

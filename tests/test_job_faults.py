@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,9 +82,8 @@ async def test_the_cpu_goes_on_where_the_decoder_on_the_gpu_fails(
             started.append(on_gpu)
         return failing_reader() if cpu_fails and len(started) == 2 else take(readers, module, on_gpu=on_gpu)
 
-    def start_without_gpu(reader: DecoderProcess, module: str, timeout_s: float, *, on_gpu: bool = False) -> None:
-        assert on_gpu in (True, False)
-        start(reader, module, timeout_s)
+    def start_without_gpu(reader: DecoderProcess, module: str, timeout_s: float, **options: Any) -> None:
+        start(reader, module, timeout_s, **(options | {"on_gpu": False}))
 
     def strike_the_gpu(_batch: FrameBatch) -> str:
         if started == [True]:

@@ -1,8 +1,10 @@
 """test_local.py: as a process until the model is needed, and in this process with the test model."""
 
+import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,79 +16,119 @@ import pytest
 import test_local
 from rich.console import Console
 
-from config import Settings, load_settings
-from errors import EngineStartFailed
-from pipeline import Services
+from api.request import FIELDS
+from config import load_settings
+from fakes import ScriptedEngine
+from job_screen import JobScreen, StageBars
+from records import Stage
 from tiny_model.environment import CHECKPOINT
 from tiny_model.footage import true_sightings
 from tiny_model.sample import sample_timeline
 from tiny_model.world import answer_of, merged
-from vllm_client import VLLMClient
 
 ROOT = Path(__file__).parents[1]
 
 
-async def run(video: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> tuple[int, str]:
-    """Run the job that these arguments describe; the exit status and what is printed."""
+async def run(
+    video: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str | Path, width: int = 100
+) -> tuple[dict[str, Any], str]:
+    """Run the job that these arguments describe; its output and what is printed."""
     monkeypatch.setattr(sys, "argv", ["test_local.py", *map(str, arguments)])
+    parsed = test_local.parse_arguments()
     printed = io.StringIO()
-    status = await test_local.run(test_local.parse_arguments(), str(video), Console(file=printed))
-    return status, printed.getvalue()
+    console = Console(file=printed, width=width)
+    with StageBars(console) as bars:
+        output = await test_local.answer(parsed, str(video), bars)
+    test_local.show(output, console, is_sample=parsed.video is None)
+    return output, printed.getvalue()
 
 
-@pytest.fixture
-def stays_up(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The session's engine outlives the script's run."""
-
-    async def stay_up() -> None:
-        pass
-
-    monkeypatch.setattr(services.client, "shutdown", stay_up)
+def run_script(*arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "test_local.py", *map(str, arguments)]
+    environment = os.environ | settings
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.usefixtures("worker", "stays_up")
-async def test_the_answers_name_what_the_sample_shows(
-    tmp_path: Path, media_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sample, kept = media_root / "sample.mp4", tmp_path / "out.json"
-    shutil.copy(test_local.sample_video(Console()), sample)
-    status, printed = await run(sample, monkeypatch, "--temperature", "0", "--json", kept)
-    assert status == 0
-    output = json.loads(kept.read_text())
+@pytest.mark.usefixtures("worker")
+async def test_the_answers_name_what_the_sample_shows(media_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = media_root / "sample.mp4"
+    with StageBars(Console(file=io.StringIO())) as bars:
+        shutil.copy(test_local.sample_video(bars), sample)
+    output, printed = await run(sample, monkeypatch, "--temperature", "0", "--prompt", "What is seen?")
     assert (output["success"], output["num_chunks"], output["status"]) == (True, 3, "complete")
     timeline = sample_timeline()
     parts = [true_sightings(timeline, start_s, start_s + 62, 2) for start_s in (0, 60, 120)]
     assert [chunk["text"] for chunk in output["chunk_results"]] == list(map(answer_of, parts))
     assert output["aggregated_response"] == answer_of(merged(parts))
     assert [sighting.subject for sighting in merged(parts)] == [scene.subject for scene in timeline.scenes]
-    for shown in ("0:00-1:00", "1:00-2:00", "2:00-3:00", "shown", "Merged answer", "100% of 180 s seen"):
-        assert shown in printed
-    *_, merged_table, _ = printed.split("\n\n")
+    above, merged_answer = printed.split("merged answer\n")
+    for shown in ("0:00-1:00", "1:00-2:00", "2:00-3:00", "shown", "prompt  What is seen?", "model   test model"):
+        assert shown in above
     for sighting in merged(parts):
-        assert merged_table.count(str(sighting)) == 2  # said, and shown
+        assert merged_answer.count(str(sighting)) == 2  # said, and shown
+    assert "100% of 180 s seen" in merged_answer
+    assert merged_answer.rstrip().endswith("The test model answered. It knows coloured shapes and nothing else.")
 
 
-async def test_a_job_that_fails_is_reported_in_one_sentence_with_status_1_even_if_the_engine_does_not_start(
-    media_root: Path, settings: Settings, serve: Callable[[Services], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("worker")
+async def test_what_the_test_model_says_about_a_real_video_is_marked_at_the_answer_and_in_the_result(
+    twelve_seconds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start_no_engine(_settings: Settings) -> Any:
-        raise EngineStartFailed("scripted")
+    output, printed = await run(twelve_seconds, monkeypatch, "--video", twelve_seconds, "--model", "test")
+    assert output["model"] == "test model"
+    assert output["warning"].endswith("these answers say nothing about this video.")
+    assert " ".join(printed.split()).endswith(output["warning"])  # below the answers, where it cannot scroll away
 
-    created = Services.create(settings)
-    serve(Services(settings, created.extractor, created.processor, VLLMClient(settings, start_no_engine)))
+
+async def test_a_job_that_fails_is_reported_in_one_sentence(
+    media_root: Path, serve_with: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_with(ScriptedEngine())
     text = media_root / "text.mp4"
     text.write_text("This is no video.\n" * 100)
-    status, printed = await run(text, monkeypatch, "--video", text)
-    assert status == 1
-    assert printed.strip().splitlines()[-1].startswith("UNREADABLE_VIDEO: ")
+    output, printed = await run(text, monkeypatch, "--video", text)
+    assert output["error"].startswith("UNREADABLE_VIDEO: ")
+    assert printed.strip().splitlines()[-1] == output["error"]
     assert "Traceback" not in printed
+
+
+def test_after_an_error_the_command_ends_without_waiting_for_a_model_that_still_loads(
+    tmp_path: Path, unanswering_port: int
+) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("This is no video.\n" * 100)
+    hub = {"HF_ENDPOINT": f"http://127.0.0.1:{unanswering_port}", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    finished = run_script("--video", text, "--model", "some/model", **hub)
+    assert finished.returncode == 1
+    assert finished.stdout.strip().splitlines()[-1].startswith("UNREADABLE_VIDEO: ")
+    assert finished.stderr == ""  # a load that is waited for fails in the end, and says so
+
+
+def test_the_json_of_a_job_that_failed_is_written_too_and_the_command_says_where(tmp_path: Path) -> None:
+    text, kept = tmp_path / "text.mp4", tmp_path / "out.json"
+    text.write_text("This is no video.\n" * 100)
+    finished = run_script("--video", text, "--model", "test", "--json", kept)
+    written = json.loads(kept.read_text())
+    assert finished.returncode == 1
+    assert written["error"].startswith("UNREADABLE_VIDEO: ")
+    assert written["model"] == "test model"
+    assert finished.stdout.splitlines()[-1] == f"The result is in {kept}."
+
+
+def test_a_dash_prints_the_json_alone_to_stdout(tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("This is no video.\n" * 100)
+    finished = run_script("--video", f"file://{text}", "--model", "test", "--json", "-")
+    assert json.loads(finished.stdout)["error"].startswith("UNREADABLE_VIDEO: ")
+    assert "UNREADABLE_VIDEO" in finished.stderr
 
 
 def test_without_a_model_s_name_the_worker_s_settings_are_those_of_the_test_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "environ", {"CHUNK_DURATION": "30"})
-    assert not test_local.prepare_environment(None, str(tmp_path / "film.mp4"))
+    test_local.choose_model(None, is_sample=True)
+    test_local.allow_directory(str(tmp_path / "film.mp4"))
     settings = load_settings()
     assert (settings.model_name, settings.chunk_duration) == (str(CHECKPOINT), 30)
     assert settings.video_roots == (tmp_path,)
@@ -96,16 +138,94 @@ def test_without_a_model_s_name_the_worker_s_settings_are_those_of_the_test_mode
     ("arguments", "settings", "sentence"),
     [
         (["--video", "nowhere/missing.mp4"], {}, "There is no file nowhere/missing.mp4."),
-        (["--video", "README.md"], {"CHUNK_DURATION": "long"}, "The settings are wrong: chunk_duration: "),
+        (["--video", "README.md"], {}, "Nothing here can answer questions about this video: there is no GPU"),
+        (["--video", "https://host/v.mp4"], {}, "Nothing here can answer questions about this video: there is no GPU"),
+        (
+            ["--video", "README.md", "--model", "test"],
+            {"CHUNK_DURATION": "long"},
+            "The settings are wrong: CHUNK_DURATION must be a number.",
+        ),
+        (
+            ["--video", "README.md", "--model", "test", "--max-tokens", "0"],
+            {},
+            "INVALID_INPUT: max_tokens must be at least 1.",
+        ),
     ],
 )
 def test_a_job_that_cannot_start_is_reported_in_one_sentence_with_status_1(
     arguments: list[str], settings: dict[str, str], sentence: str
 ) -> None:
-    finished = subprocess.run(
-        [sys.executable, "test_local.py", *arguments],
-        cwd=ROOT, env=os.environ | settings, check=False, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    finished = run_script(*arguments, **settings)
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout.strip().splitlines()[-1].startswith(sentence)
-    assert ("the test model answers" in finished.stdout) == ("CHUNK_DURATION" in settings)
+
+
+def test_the_help_names_every_field_of_a_job_with_its_default(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["test_local.py", "--help"])
+    monkeypatch.setenv("COLUMNS", "200")
+    with contextlib.suppress(SystemExit):
+        test_local.parse_arguments()
+    printed = capsys.readouterr().out
+    shipped = load_settings()
+    for name, field in FIELDS.items():
+        option = {"video_url": "--video", "aggregate": "--no-aggregate"}.get(name, f"--{name.replace('_', '-')}")
+        (line,) = re.findall(rf"(?m)^  {option}\b.*$", printed)
+        if name not in ("video_url", "prompt", "aggregate"):
+            default = field.default if field.default is not None else getattr(shipped, name, None)
+            assert line.endswith(f"default: {'none' if default is None else str(default).removesuffix('.0')}")
+
+
+SENTENCE = "A dog runs along a beach until the rain begins."
+
+
+def answered(chunks: int) -> dict[str, Any]:
+    """The output of a job, as far as it is shown."""
+    facts = {"error": None, "num_frames": 120, "prompt_tokens": 9000, "completion_tokens": 40}
+    spans = [{"index": index, "start_s": 60.0 * index, "end_s": 60.0 * index + 60} for index in range(chunks)]
+    texts = [SENTENCE] if chunks == 1 else [f"[answer {index}] dog" for index in range(chunks)]
+    return {
+        "status": "complete",
+        "coverage": 1.0,
+        "sample_fps": 2.0,
+        "total_processing_time": 2.0,
+        "concessions": [],
+        "video_info": {"duration": 60.0 * chunks, "codec": "h264", "width": 1280, "height": 720},
+        "usage": {"prompt_tokens": 9000, "completion_tokens": 40},
+        "aggregated_response": SENTENCE,
+        "aggregation_error": None,
+        "chunk_results": [
+            {**facts, **span, "text": text, "timings": {"generate_s": 1.2}}
+            for span, text in zip(spans, texts, strict=True)
+        ],
+    }
+
+
+def printed_at(width: int, output: dict[str, Any]) -> str:
+    printed = io.StringIO()
+    JobScreen(Console(file=printed, width=width), output, None).show()
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_answer_about_a_single_chunk_is_printed_once_and_on_one_line(width: int) -> None:
+    assert printed_at(width, answered(1)).count(SENTENCE) == 1
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_chunks_are_numbered_from_one_as_the_progress_does(width: int) -> None:
+    printed = printed_at(width, answered(3))
+    for index in range(3):
+        assert re.search(rf"{index + 1}\b.*{index}:00-{index + 1}:00", printed)
+        assert f"[answer {index}] dog" in printed  # brackets are text, not style
+    assert max(map(len, printed.splitlines())) <= width
+
+
+def test_a_stage_of_any_name_has_a_bar() -> None:
+    printed = io.StringIO()
+    with StageBars(Console(file=printed, width=60)) as bars:
+        for stage in (*Stage, "another"):
+            bars.show(stage, f"doing {stage}")
+    for stage in (*Stage, "another"):
+        assert f"doing {stage}" in printed.getvalue()

@@ -15,7 +15,7 @@ from runpod_stand_in import JobRecord, RunPodStandIn
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, str(ROOT / "src" / "handler.py")]
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 """For what may have to wait for the model, on a busy machine."""
 
 

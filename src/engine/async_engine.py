@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.chat import chat_text, video_metadata
+from engine.guard import Guard
 from engine.watchdog import Watchdog
 from errors import EngineDead, GenerationFailed, PromptTooLong, WorkerError
 from records import FrameBatch, Generation, GenerationOptions, Message
@@ -41,6 +42,8 @@ class AsyncEngine:
         self._processor = processor
         self._watchdog = watchdog
         self.max_model_len: int = min(max_model_len, engine.model_config.max_model_len)
+        self.guard: Guard | None = None
+        """Ends with the engine's processes; see engine.guard."""
 
     async def generate_on_frames(self, message: Message, batch: FrameBatch, options: GenerationOptions) -> Generation:
         """Answer a message about the frames of a chunk.
@@ -87,6 +90,8 @@ class AsyncEngine:
     def shutdown(self) -> None:
         """Stop the engine's process, blocking; running requests fail. Call it on the engine's event loop."""
         self._engine.shutdown(timeout=SHUTDOWN_TIMEOUT_S)
+        if self.guard:
+            self.guard.wait()
         gc.unfreeze()  # else the interpreter's end finds leaks and lists them
         self._engine = None  # vLLM's finaliser fails when the interpreter is already going down
 

@@ -8,6 +8,8 @@ import sys
 
 log = logging.getLogger(__name__)
 
+Guard = subprocess.Popen[bytes]
+
 # Process file descriptors name a process for good, where its number may be another's by the time it is used. Each
 # becomes readable when its process ends. The program waits for the worker, and leaves early if all others have ended.
 PROGRAM = """
@@ -32,16 +34,17 @@ for descriptor in running:
 """
 
 
-def guard_children() -> None:
+def guard_children() -> Guard | None:
     """Have the children that multiprocessing has started killed when this process is gone, even by SIGKILL.
 
-    The guard is a process of its own in a session of its own, so that what ends the worker does not reach it.
+    Returns the guard, which ends with the last of the children; None where it could not be started. It is a process in
+    a session of its own, which is not reached by what ends the worker.
     """
     pids = [child.pid for child in multiprocessing.active_children() if child.pid]
     descriptors: list[int] = []
     try:
         descriptors += [os.pidfd_open(pid) for pid in (os.getpid(), *pids)]
-        subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", PROGRAM, *map(str, descriptors)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -51,6 +54,7 @@ def guard_children() -> None:
         )
     except OSError as exc:  # some container runtimes forbid process file descriptors
         log.warning("if this worker is killed, its engine will outlive it: %s", exc)
+        return None
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

@@ -118,8 +118,8 @@ class EngineOwner:
 def build_engine(settings: Settings) -> Engine:
     """Load the model into a vLLM engine, blocking for seconds to minutes; importing vLLM alone takes seconds.
 
-    It writes vLLM's environment variables, freezes the garbage collector and has the engine's processes guarded, all for
-    the whole process.
+    It writes vLLM's environment variables, freezes the garbage collector and has the engine's processes guarded: each
+    holds for this whole process.
 
     Raises:
         EngineStartFailed: the model cannot be read or does not fit; the log has the cause.
@@ -137,7 +137,7 @@ def build_engine(settings: Settings) -> Engine:
     # more, no thread of this process runs; vLLM's own server hides them from the collector too.
     gc.collect()
     gc.freeze()
-    guard_children()
+    engine.guard = guard_children()
     log.info("engine ready after %.1f s: %s, context of %d tokens (ceiling %d)",
              time.monotonic() - started_s, settings.model_name, engine.max_model_len,
              settings.max_model_len)  # fmt: skip

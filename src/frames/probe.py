@@ -1,11 +1,11 @@
 """Asks a confined child process what a video file holds, and turns its refusals into errors."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
 from frames.reader_pool import PROBE, VideoReaders
+from own_thread import in_own_thread
 from protocol import MAX_PICTURE_PIXELS, MAX_PICTURES, ProbeReply, Refusal
 from records import VideoInfo
 from strict_json import InvalidMessage
@@ -34,9 +34,9 @@ async def probe(path: Path, readers: VideoReaders) -> VideoInfo:
     Raises:
         MediaError: or one of its kinds; the file cannot be used, or the child failed.
     """
-    with readers.take(PROBE) as reader:
+    async with readers.take(PROBE) as reader:
         reader.begin(path, "")
-        reply = await asyncio.to_thread(reader.read_all)
+        reply = await in_own_thread(lambda: reader.read_all(readers.probe_timeout_s(path)))
     try:
         outcome = ProbeReply.from_json(reply).outcome
     except InvalidMessage as exc:

@@ -1,6 +1,5 @@
 """One pass over a video's chunks: which decoder works on them, and what happens when it fails."""
 
-import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Sequence
@@ -14,6 +13,7 @@ from errors import MediaError
 from frames.assembly import BatchAssembler
 from frames.reader_pool import DECODE, VideoReaders
 from frames.selection import SELECTORS
+from own_thread import in_own_thread
 from protocol import GPU_CODECS, DecodeOrder
 from records import Chunk, FrameBatch, FrameSelection, SampleGrid, VideoInfo, Watched
 
@@ -127,11 +127,11 @@ class FrameStreamer:
         Raises:
             MediaError: the process failed or delivered nothing for too long.
         """
-        with self._readers.take(DECODE, on_gpu=on_gpu) as decoder:
+        async with self._readers.take(DECODE, on_gpu=on_gpu) as decoder:
             decoder.begin(path, order.to_json())
             assembler = BatchAssembler(decoder.read_into, order.grid, selection)
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
-                yield await asyncio.to_thread(assembler.batch, chunk, following)
+                yield await in_own_thread(assembler.batch, chunk, following)
 
 
 def _decoder_threads() -> int:

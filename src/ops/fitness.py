@@ -4,7 +4,7 @@ No check touches CUDA: a CUDA context in this process would take GPU memory from
 its own.
 """
 
-import asyncio
+import functools
 import json
 import os
 import shutil
@@ -21,7 +21,9 @@ from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES
 from limits.free_memory import free_memory_bytes
 from ops.checkpoint import SERVED, Checkpoint, CheckpointFault, find_checkpoint
 from ops.gpu_memory import gpu_memory_bytes
+from own_thread import in_own_thread
 from sandbox.process import DecoderProcess
+from sandbox.wrappers import missing_layers
 
 GIB = 2**30
 MIN_FREE_DISK_BYTES = GIB
@@ -42,12 +44,13 @@ class Finding:
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Run all checks and yield a finding for each as soon as there is one; a failed check does not raise."""
     yield Finding("ffmpeg", *_check_ffmpeg())
-    checkpoint, finding = await asyncio.to_thread(_check_model, settings)
+    checkpoint, finding = await in_own_thread(_check_model, settings)
     yield finding
     on_cpu = is_cpu_build()
-    yield Finding("GPU", *await asyncio.to_thread(_check_gpu, settings, checkpoint, on_cpu=on_cpu))
+    yield Finding("GPU", *await in_own_thread(functools.partial(_check_gpu, on_cpu=on_cpu), settings, checkpoint))
     yield Finding("disk", *_check_disk(settings, checkpoint))
     yield Finding("memory", *_check_memory(checkpoint if on_cpu else None))
+    yield Finding("sandbox", *_check_sandbox(settings))
     yield Finding("video reader", *await _check_video_reader())
 
 
@@ -63,6 +66,12 @@ def is_cpu_build() -> bool:
 def _check_ffmpeg() -> tuple[bool, str]:
     path = shutil.which("ffmpeg")
     return path is not None, path or "ffmpeg is not installed."
+
+
+def _check_sandbox(settings: Settings) -> tuple[bool, str]:
+    if missing := missing_layers():
+        return not settings.require_sandbox, f"video readers run without: {'; '.join(missing)}"
+    return True, "every layer works"
 
 
 def _check_model(settings: Settings) -> tuple[Checkpoint | None, Finding]:
@@ -132,9 +141,9 @@ def _check_gpu(settings: Settings, checkpoint: Checkpoint | None, *, on_cpu: boo
 async def _check_video_reader() -> tuple[bool, str]:
     """Check that a confined decoder process starts: it has to refuse an empty file as unreadable."""
     try:
-        with DecoderProcess(PROBE, MEDIA_TIMEOUT_S) as scanner:
+        async with DecoderProcess(PROBE, MEDIA_TIMEOUT_S) as scanner:
             scanner.begin(Path(os.devnull), os.devnull)
-            output = await asyncio.to_thread(scanner.read_all)
+            output = await in_own_thread(scanner.read_all)
     except (MediaError, OSError) as exc:
         return False, f"The process that reads videos does not run: {exc}"
     return json.loads(output) == {"refused": "unreadable"}, "its processes run"

@@ -13,8 +13,8 @@ from ops.redaction import SECRET_NAME, RedactingFormatter
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(job)s] %(name)s %(message)s"
 NO_JOB = "-"
 """Stands for the job's id in lines that belong to no job."""
-LIBRARY_LEVELS = {"urllib3": logging.ERROR}
-"""Levels of loggers outside the worker. Below ERROR, urllib3 logs URLs with their signatures."""
+LIBRARY_LEVELS = {"urllib3": logging.ERROR, "httpcore2": logging.WARNING}
+"""Levels of loggers outside the worker. Below these, urllib3 and httpcore2 log URLs and headers with signatures."""
 
 _job_id: ContextVar[str] = ContextVar("job_id", default=NO_JOB)
 

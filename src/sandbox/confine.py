@@ -24,6 +24,9 @@ CUDA_WRITABLE_PATHS = (Path("/dev"), OWN_THREADS)
 """The driver writes its threads' names to /proc/self/task/…/comm and does not start if it cannot (an H200, driver
 580)."""
 PR_SET_NO_NEW_PRIVS = 38
+SYSTEM_CALLS = "no sockets, no other programs, no signals"
+OTHER_FILES = "no other files"
+"""Names of the layers."""
 
 
 def confine(video: Path, *, on_gpu: bool) -> None:
@@ -45,16 +48,12 @@ def confine(video: Path, *, on_gpu: bool) -> None:
         readable=[video, *PYTHON_PATHS, *(CUDA_READABLE_PATHS if on_gpu else ())],
         writable=CUDA_WRITABLE_PATHS if on_gpu else (),
     )
-    seccomp.deny_calls()
+    seccomp.filter_calls(allow_unknown=on_gpu)
 
 
-def supported_layers() -> list[str]:
-    """What `confine` takes away on this machine's kernel, in words for the log."""
-    layers = {
-        "no sockets, no other programs, no signals": seccomp.is_supported(),
-        "no other files": landlock.abi_version() > 0,
-    }
-    return [name for name, is_supported in layers.items() if is_supported]
+def layers() -> dict[str, bool]:
+    """What `confine` takes away, in words for the log, and whether this machine's kernel can do that."""
+    return {SYSTEM_CALLS: seccomp.is_supported(), OTHER_FILES: landlock.abi_version() > 0}
 
 
 def main() -> None:

@@ -17,12 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
 from errors import MediaError, MediaTimeout
-from sandbox.wrappers import wrapper_argv
+from own_thread import in_own_thread
+from sandbox.wrappers import MAX_MEMORY_BYTES, wrapper_argv
 
 log = logging.getLogger(__name__)
 
@@ -31,28 +33,38 @@ MAX_OUTPUT_BYTES = 2**22
 """Upper bound for `read_all`. The description of a video, its usual output, has one kilobyte."""
 PIPE_BYTES = 2**20
 """The largest pipe an unprivileged process may ask for; a larger pipe means fewer context switches."""
+REAP_TIMEOUT_S = 5.0
+"""How long a job waits for a process that it has killed. A process in an uninterruptible call of the kernel, such as a
+read from a network volume that does not answer, ends when that call does, and nothing can be done about it."""
 
 
 class SandboxedProcess:
     """A child process with limited resources whose stdout is read with a timeout; leaving the context kills it.
 
     It receives no secret of the worker: PATH is the only environment variable it sees. sandbox.wrappers limits it,
-    and the kernel kills it when the thread that started it ends. Reading blocks: call it in a thread, one read at a
-    time. `kill` may be called from any thread.
+    and the kernel kills it when the thread that started it ends. Reading blocks: call it through in_own_thread, one
+    read at a time. `kill` never blocks.
 
     Args:
         argv: the program and its arguments.
         timeout_s: the longest wait for output, or for the end of the process.
-        on_gpu: whether it uses the GPU, which changes the limit on memory.
+        on_gpu: whether it uses the GPU, which changes how its memory is limited.
+        max_memory_bytes: the limit on its memory, see sandbox.wrappers.
         stdin: see subprocess.Popen.
     """
 
     def __init__(
-        self, argv: Sequence[str], timeout_s: float, *, on_gpu: bool = False, stdin: int = subprocess.DEVNULL
+        self,
+        argv: Sequence[str],
+        timeout_s: float,
+        *,
+        on_gpu: bool = False,
+        max_memory_bytes: int = MAX_MEMORY_BYTES,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         self._timeout_s = timeout_s
         self._process = subprocess.Popen(
-            [*wrapper_argv(on_gpu=on_gpu), *argv],
+            [*wrapper_argv(max_memory_bytes, on_gpu=on_gpu), *argv],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -66,20 +78,28 @@ class SandboxedProcess:
         self._stderr_tail = b""
         with contextlib.suppress(OSError):  # the pipes of one user together are limited too
             fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._wake_up = os.eventfd(0)
+        """Readable once the process has been killed: it ends a read that the process itself may keep waiting."""
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._stdout, selectors.EVENT_READ)
-        self._selector.register(self._stderr, selectors.EVENT_READ)
+        for source in (self._stdout, self._stderr, self._wake_up):
+            self._selector.register(source, selectors.EVENT_READ)
         self._reading = threading.Lock()
         self._ended = False
         self._killed = False
+        self._reaped = Future[None]()
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Kill the process, and wait until it is gone, but not for longer than REAP_TIMEOUT_S."""
         self.kill()
+        reaped = asyncio.wrap_future(self._reaped)
+        await asyncio.wait([reaped], timeout=REAP_TIMEOUT_S)
+        if not reaped.done():
+            log.error("media process %d is still there %g s after it was killed", self.pid, REAP_TIMEOUT_S)
 
     @property
     def pid(self) -> int:
@@ -106,19 +126,23 @@ class SandboxedProcess:
             raise MediaError("The decoder stopped in the middle of a picture.")
         return filled == len(buffer)
 
-    def read_all(self) -> bytes:
+    def read_all(self, timeout_s: float | None = None) -> bytes:
         """Wait until the process ends by itself, blocking, and return its whole output.
 
+        Args:
+            timeout_s: how long it may run; None for the process's own timeout_s.
+
         Raises:
-            MediaTimeout: it ran longer than timeout_s.
+            MediaTimeout: it ran longer.
             MediaError: it failed, or wrote more than MAX_OUTPUT_BYTES.
         """
-        deadline_s = time.monotonic() + self._timeout_s
+        timeout_s = timeout_s or self._timeout_s
+        deadline_s = time.monotonic() + timeout_s
         output = bytearray()
         with self._reading:
             while not self._ended:
                 if not self._wait_for_output(deadline_s):
-                    raise MediaTimeout(f"Reading the video took longer than {self._timeout_s:g} s.")
+                    raise MediaTimeout(f"Reading the video took longer than {timeout_s:g} s.")
                 part = self._stdout.read(PIPE_BYTES)
                 output += part
                 if len(output) > MAX_OUTPUT_BYTES:
@@ -128,28 +152,54 @@ class SandboxedProcess:
         return bytes(output)
 
     def kill(self) -> None:
-        """Kill the process group, wait for the process, and close its pipes. Calling it again does nothing."""
+        """Send SIGKILL to the process group and end a blocked read, without waiting. Calling it again does nothing.
+
+        A thread waits for the process, for as long as that takes, and closes the pipes.
+        """
+        if self._killed:
+            return
         self._killed = True
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        with self._reading:  # a blocked read returns now; no descriptor may close while it is in use
+        os.eventfd_write(self._wake_up, 1)
+        # A daemon: a process that never ends does not keep the worker from ending.
+        threading.Thread(target=self._reap, name="reap", daemon=True).start()
+
+    def _reap(self) -> None:
+        self._process.wait()
+        with self._reading:  # the read that was blocked returns now; no descriptor may close while it is in use
             self._selector.close()
             if self._process.stdin:
                 self._process.stdin.close()
             self._stdout.close()
             self._stderr.close()
+            os.close(self._wake_up)
+        self._reaped.set_result(None)
 
     def _wait_for_output(self, deadline_s: float) -> bool:
-        """Wait until stdout is readable or has ended, and keep the tail of stderr; return False at the deadline."""
-        while (left_s := deadline_s - time.monotonic()) > 0 and (ready := self._selector.select(left_s)):
-            files = [key.fileobj for key, _ in ready]
-            if self._stderr in files:
+        """Wait until stdout is readable or has ended, and keep the tail of stderr; return False at the deadline.
+
+        Raises:
+            MediaError: the process has been killed.
+        """
+        while (left_s := deadline_s - time.monotonic()) > 0 and (ready := self._select(left_s)):
+            if self._stderr in ready:
                 self._keep_stderr()
-            if self._stdout in files:
+            if self._stdout in ready:
                 return True
         return False
+
+    def _select(self, timeout_s: float) -> list[object]:
+        """Return which pipes are readable.
+
+        Raises:
+            MediaError: the process has been killed.
+        """
+        ready: list[object] = [] if self._killed else [key.fileobj for key, _ in self._selector.select(timeout_s)]
+        if self._killed:
+            raise MediaError("Reading the video was stopped.")
+        return ready
 
     def _wait_for_success(self) -> None:
         """Wait for the process to end, after its stdout has ended.
@@ -161,7 +211,7 @@ class SandboxedProcess:
         self._ended = True
         deadline_s = time.monotonic() + self._timeout_s
         self._selector.unregister(self._stdout)
-        while self._selector.get_map() and self._selector.select(max(0.0, deadline_s - time.monotonic())):
+        while self._stderr in self._selector.get_map() and self._select(max(0.0, deadline_s - time.monotonic())):
             self._keep_stderr()
         try:
             status = self._process.wait(max(0.0, deadline_s - time.monotonic()))
@@ -190,11 +240,14 @@ class DecoderProcess(SandboxedProcess):
         module: the program, decoder.probe or decoder.decode.
         timeout_s: see SandboxedProcess.
         on_gpu: whether it may use the GPU.
+        max_memory_bytes: see SandboxedProcess.
     """
 
-    def __init__(self, module: str, timeout_s: float, *, on_gpu: bool = False) -> None:
+    def __init__(
+        self, module: str, timeout_s: float, *, on_gpu: bool = False, max_memory_bytes: int = MAX_MEMORY_BYTES
+    ) -> None:
         argv = [sys.executable, "-s", "-m", "sandbox.confine", module, str(on_gpu)]
-        super().__init__(argv, timeout_s, on_gpu=on_gpu, stdin=subprocess.PIPE)
+        super().__init__(argv, timeout_s, on_gpu=on_gpu, max_memory_bytes=max_memory_bytes, stdin=subprocess.PIPE)
 
     def begin(self, video: Path, argument: str) -> None:
         """Start reading a video; call it once.
@@ -216,5 +269,5 @@ async def run(argv: Sequence[str], timeout_s: float) -> bytes:
         MediaTimeout: it ran longer than timeout_s.
         MediaError: it failed.
     """
-    with SandboxedProcess(argv, timeout_s) as process:
-        return await asyncio.to_thread(process.read_all)
+    async with SandboxedProcess(argv, timeout_s) as process:
+        return await in_own_thread(process.read_all)

@@ -2,48 +2,45 @@
 
 import logging
 import re
-import shutil
-import ssl
-from collections.abc import Sequence
+import zlib
+from asyncio import sleep
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
+from typing import Self
 
-import requests
+import httpcore2
 from tenacity import (
-    Retrying,
+    AsyncRetrying,
     retry_if_exception_type,
-    sleep_using_event,
     stop_after_attempt,
-    stop_when_event_set,
     wait_exception,
     wait_random_exponential,
 )
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
-from urllib3.util import parse_url
 
-from errors import DiskFull, DownloadError, DownloadTooLarge, SourceHttpError, UrlInvalid
-from sources.address_guard import AddressGuard, guarded_session
+from errors import DownloadError, DownloadTooLarge, SourceHttpError
+from sources.address_guard import AddressGuard
+from sources.content_coding import codings, decoded
+from sources.http_request import HttpResponse, get
+from sources.partial_file import PartialFile
 from sources.presigned import check_expiry
-from sources.url import check_url, redirected_url
-from version import __version__
+from sources.url import check_url, redirected_url, request_to
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0
 ATTEMPTS = 4
 BACKOFF_S = 0.5
 MAX_BACKOFF_S = 8.0
 MAX_RETRY_AFTER_S = 20
 MAX_REDIRECTS = 5
-PART_BYTES = 2**18
-"""How much is read from the network and written to the file at a time."""
-USER_AGENT = f"qwen3-vl-runpod/{__version__}"
 STRONG_ETAG = re.compile(r'"[!#-~\x80-\xff]*"')
 """RFC 9110, section 8.8.3. Only a strong validator allows a range request with If-Range, section 13.1.5."""
 TRANSIENT_STATUS = frozenset({408, 429, *range(500, 600)} - {501, 505, 508, 511})
 """Statuses worth another attempt. The four excluded ones say that the server will never answer this request."""
+TRANSIENT_FAULTS = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.RemoteProtocolError, zlib.error)
 
 
 class TransientFault(Exception):
@@ -60,8 +57,46 @@ class TransientFault(Exception):
         self.retry_after_s = retry_after_s
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a source said about the version of the file that it began to send, if the rest of it can be asked for.
+
+    Attributes:
+        etag: a strong one.
+        last_modified: the header, or nothing.
+        size_bytes: of the whole file.
+    """
+
+    etag: str
+    last_modified: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, response: HttpResponse, size_bytes: int | None) -> Self | None:
+        """Return the version of a whole file, or None if its transfer cannot be resumed."""
+        etag = response.headers.get("etag", "")
+        if not size_bytes or not STRONG_ETAG.fullmatch(etag):
+            return None
+        return cls(etag, response.headers.get("last-modified", ""), size_bytes)
+
+    def continues_in(self, response: HttpResponse, have_bytes: int) -> bool:
+        """Whether a partial answer holds the rest of this version, from have_bytes on, and nothing else.
+
+        It must repeat the ETag, as RFC 9110 requires in section 15.3.7: several object stores ignore If-Range and send
+        a part of whatever the file is by now.
+        """
+        return (
+            response.status == HTTPStatus.PARTIAL_CONTENT
+            and response.headers.get("etag") == self.etag
+            and response.headers.get("last-modified", self.last_modified) == self.last_modified
+            and response.headers.get("content-range") == f"bytes {have_bytes}-{self.size_bytes - 1}/{self.size_bytes}"
+            and response.length_bytes in (None, self.size_bytes - have_bytes)
+            and not codings(response.headers.get("content-encoding", ""))
+        )
+
+
 class HttpFetch:
-    """Fetches one file. `run` blocks, so call it in a thread; `abort` may be called from any other.
+    """Fetches one file, once. Cancelling `run` ends the transfer at once.
 
     Args:
         url: an http(s) URL.
@@ -81,129 +116,115 @@ class HttpFetch:
         check_url(url, "The video_url")
         check_expiry(url)
         self._url = url
-        self._target = target
-        self._partial = target.with_name(f"{target.name}.part")
+        self._file = PartialFile(target)
         self._max_bytes = max_bytes
         self._guard = AddressGuard(allow_private)
         self.received_bytes = 0
         self._have_bytes = 0  # written to the partial file
-        self._size_bytes: int | None = None  # as the source announced it
-        self._etag: str | None = None  # set as long as the partial file can be continued with a range request
+        self._version: Version | None = None  # of the partial file, as long as it can be continued
 
-    def abort(self) -> None:
-        """Make the running fetch fail at once."""
-        self._guard.abort()
-
-    def run(self) -> int:
-        """Fetch the file, blocking, and return its size in bytes. Network faults are retried.
+    async def run(self) -> int:
+        """Fetch the file and return its size in bytes. Network faults are retried.
 
         The target appears only once it is complete.
 
         Raises:
             DownloadError: or a subclass of it.
         """
-        retrying = Retrying(
+        retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientFault),
-            stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(self._guard.aborted),
+            stop=stop_after_attempt(ATTEMPTS),
             wait=wait_random_exponential(BACKOFF_S, MAX_BACKOFF_S) + wait_exception(_retry_after_s),
-            sleep=sleep_using_event(self._guard.aborted),
+            sleep=sleep,
             reraise=True,
         )
         try:
-            with guarded_session(self._guard) as session:
-                retrying(self._attempt, session)
+            await retrying(self._attempt)
+            if not self._have_bytes:
+                raise DownloadError("The source is empty.")
+            await self._file.complete()
         except TransientFault as fault:
             raise fault.verdict from fault
-        if not self._have_bytes:
-            raise DownloadError("The source is empty.")
-        self._partial.rename(self._target)
-        log.info("fetched %d bytes from %s", self._have_bytes, parse_url(self._url).host)
+        finally:
+            self._file.close()
+        log.info("fetched %d bytes from %s", self._have_bytes, request_to(self._url)[0].host.decode())
         return self._have_bytes
 
-    def _attempt(self, session: requests.Session) -> None:
-        headers = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
-        if self._etag:
-            headers |= {"Range": f"bytes={self._have_bytes}-", "If-Range": self._etag}
+    async def _attempt(self) -> None:
+        check_expiry(self._url)
+        headers = {"Accept-Encoding": "identity"}
+        if self._version:
+            headers |= {"Range": f"bytes={self._have_bytes}-", "If-Range": self._version.etag}
         try:
-            with self._open(session, headers) as response:
-                self._accept(response)
-                self._write(response)
-        except requests.exceptions.InvalidURL as exc:
-            raise UrlInvalid("The source's host name is not a valid one.") from exc
-        except (
-            HTTPError,
-            requests.RequestException,
-        ) as exc:  # RequestException while connecting, HTTPError while reading the body
-            if _is_certificate_fault(exc):
-                raise DownloadError("The source's TLS certificate is not valid.") from exc
+            async with self._answer(headers) as response:
+                await self._write(response, self._accepted_size_bytes(response))
+        except TRANSIENT_FAULTS as exc:
             raise TransientFault(DownloadError("The connection to the source failed repeatedly.")) from exc
-        except OSError as exc:  # of the disk: network errors arrive as one of the above
-            if exc.errno in DiskFull.ERRNOS:
-                raise DiskFull("The worker's disk is full.") from exc
-            raise
-        finally:
-            self._guard.close()
 
-    def _open(self, session: requests.Session, headers: dict[str, str]) -> BaseHTTPResponse:
-        """Send the request and follow redirects: each target is checked like the first URL, and no body is read."""
+    @asynccontextmanager
+    async def _answer(self, headers: dict[str, str]) -> AsyncGenerator[HttpResponse]:
+        """Request the URL and follow redirects: each target is checked like the first URL, and no body is read."""
         url = self._url
         for _ in range(MAX_REDIRECTS + 1):
-            timeouts_s = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-            response: BaseHTTPResponse = session.get(url, headers=headers, timeout=timeouts_s, stream=True).raw
-            location = response.get_redirect_location()
-            if not location:
-                return response
-            response.close()
-            url = redirected_url(url, location)
+            async with get(url, headers, self._guard) as response:
+                if not response.location:
+                    yield response
+                    return
+                url = redirected_url(url, response.location)
         raise DownloadError(f"The source redirects more than {MAX_REDIRECTS} times.")
 
-    def _accept(self, response: BaseHTTPResponse) -> None:
+    def _accepted_size_bytes(self, response: HttpResponse) -> int | None:
         """Check the status and headers, and set have_bytes to the offset in the file at which the body belongs.
+
+        Returns:
+            The size of the whole file, if it was announced.
 
         Raises:
             TransientFault: another attempt may succeed.
             SourceHttpError: the status is a refusal.
+            UrlExpired: the status is a refusal, and the URL has expired.
         """
         if response.status == HTTPStatus.OK:
             # With a content encoding, offsets in the body are not offsets in the file, so it cannot be resumed.
-            encoded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
-            self._size_bytes = None if encoded else response.length_remaining
-            etag = response.headers.get("ETag", "")
-            self._etag = etag if STRONG_ETAG.fullmatch(etag) and self._size_bytes else None
+            is_encoded = response.headers.get("content-encoding", "identity").lower() != "identity"
+            size_bytes = None if is_encoded else response.length_bytes
+            self._version = Version.of(response, size_bytes)
             self._have_bytes = 0
-            return
-        if self._etag and response.status == HTTPStatus.PARTIAL_CONTENT:
-            assert self._size_bytes
-            remainder = f"bytes {self._have_bytes}-{self._size_bytes - 1}/{self._size_bytes}"
-            if response.headers.get("Content-Range") == remainder:
-                return
-        if self._etag and response.status in (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
-            self._etag = None
-            raise TransientFault(DownloadError("The source answered with another part than was asked for."))
+            return size_bytes
+        if self._version and response.status in (
+            HTTPStatus.PARTIAL_CONTENT,
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+        ):
+            version, self._version = self._version, None
+            if not version.continues_in(response, self._have_bytes):
+                raise TransientFault(DownloadError("The source changed, or sent another part than was asked for."))
+            self._version = version
+            return version.size_bytes
+        if HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            check_expiry(self._url, timedelta(0))  # it may have expired since the attempt began
         refusal = SourceHttpError(f"The source answered with HTTP status {response.status}.")
         if response.status in TRANSIENT_STATUS:
-            retry_after = response.headers.get("Retry-After", "")
+            retry_after = response.headers.get("retry-after", "")
             wait_s = min(int(retry_after), MAX_RETRY_AFTER_S) if re.fullmatch("[0-9]{1,9}", retry_after) else 0
             raise TransientFault(refusal, wait_s)
         raise refusal
 
-    def _write(self, response: BaseHTTPResponse) -> None:
+    async def _write(self, response: HttpResponse, size_bytes: int | None) -> None:
         """Write the body to the partial file, from offset have_bytes on."""
-        if self._size_bytes and self._size_bytes > self._max_bytes:
+        if size_bytes and size_bytes > self._max_bytes:
             raise self._too_large()
-        self._partial.touch(mode=0o600)
-        with self._partial.open("ab" if self._have_bytes else "wb") as file:
-            if self._size_bytes and self._size_bytes - self._have_bytes > shutil.disk_usage(self._partial).free:
-                raise DiskFull("The worker's disk has no room for the source.")
-            for part in response.stream(PART_BYTES, decode_content=True):
+        more_bytes = size_bytes - self._have_bytes if size_bytes else None
+        coding = codings(response.headers.get("content-encoding", ""))
+        async with (
+            self._file.opened(self._have_bytes, more_bytes) as file,
+            aclosing(decoded(response.body, coding)) as parts,
+        ):
+            async for part in parts:
                 if self._have_bytes + len(part) > self._max_bytes:
                     raise self._too_large()
-                file.write(part)
+                await file.write(part)
                 self._have_bytes += len(part)
                 self.received_bytes += len(part)
-        if self._size_bytes not in (None, self._have_bytes):
-            self._etag = None
-            raise TransientFault(DownloadError("The source sent another number of bytes than it announced."))
 
     def _too_large(self) -> DownloadTooLarge:
         return DownloadTooLarge(f"The source is larger than the limit of {self._max_bytes} bytes.")
@@ -211,10 +232,3 @@ class HttpFetch:
 
 def _retry_after_s(fault: BaseException) -> float:
     return fault.retry_after_s if isinstance(fault, TransientFault) else 0.0
-
-
-def _is_certificate_fault(exc: BaseException | None) -> bool:
-    """Whether an invalid certificate is among the causes of an exception."""
-    while exc and not isinstance(exc, ssl.SSLCertVerificationError):
-        exc = exc.__context__
-    return exc is not None

@@ -9,14 +9,18 @@ CLOCK_SKEW = timedelta(minutes=1)
 """Tolerance, because the source's clock decides and may differ from this machine's."""
 
 
-def check_expiry(url: str) -> None:
+def check_expiry(url: str, tolerance: timedelta = CLOCK_SKEW) -> None:
     """Refuse a URL that has expired, without connecting to its host.
+
+    Args:
+        url: the caller's.
+        tolerance: for how long a URL that has expired by this machine's clock is accepted.
 
     Raises:
         UrlExpired: the message has the time of expiry.
     """
     expiry = expires_at(url)
-    if expiry is not None and expiry + CLOCK_SKEW < datetime.now(UTC):
+    if expiry is not None and expiry + tolerance < datetime.now(UTC):
         raise UrlExpired(f"The video_url was signed to expire at {expiry:%Y-%m-%d %H:%M:%S} UTC.")
 
 

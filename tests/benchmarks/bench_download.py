@@ -18,7 +18,7 @@ from config import Settings
 from download import download
 from media_server import MediaServer
 from sandbox.wrappers import wrapper_argv
-from sources.http import PART_BYTES
+from sources.connection import READ_BYTES
 
 LARGE_BYTES, SMALL_BYTES = 10**9, 1000
 ROUNDS, SMALL_ROUNDS = 5, 50
@@ -72,7 +72,7 @@ def plain_s(server: MediaServer, path: Path) -> float:
             requests.get(server.serve(path), stream=True, timeout=30) as answer,
             Path(directory, "a").open("wb") as file,
         ):
-            file.writelines(answer.iter_content(PART_BYTES))
+            file.writelines(answer.iter_content(READ_BYTES))
         return time.perf_counter() - started_s
 
 

@@ -63,7 +63,7 @@ def worker(*, fast: bool = False, most_chunks: int | None = None) -> Callable[[F
 
         async def run() -> list[int]:
             extractor = FrameExtractor(Settings(fast_decode=fast))
-            with extractor.warm_up():
+            async with extractor.warm_up():
                 return await chunk_sizes(extractor)
 
         async def chunk_sizes(extractor: FrameExtractor) -> list[int]:

@@ -19,7 +19,7 @@ def wait():
 if __name__ == "__main__":
     child = multiprocessing.get_context("fork").Process(target=wait)
     child.start()
-    guard_children()
+    guard = guard_children()
     print(child.pid, flush=True)
     if sys.argv[2] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)

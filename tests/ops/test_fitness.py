@@ -25,14 +25,14 @@ NAMES = ["ffmpeg", "model", "GPU", "disk", "memory", "video reader"]
 SERVED, LARGE_BYTES = "Qwen3VLForConditionalGeneration", 10**16
 
 
-async def sentences(**settings: object) -> dict[str, tuple[bool, str]]:
-    made = Settings(**({"model_name": str(CHECKPOINT)} | settings))
+async def sentences(**settings: Any) -> dict[str, tuple[bool, str]]:
+    made = Settings(**{"model_name": str(CHECKPOINT), **settings})
     findings = [finding async for finding in fitness.examine(made)]
     assert [finding.name for finding in findings] == NAMES
     return {finding.name: (finding.is_fit, finding.sentence) for finding in findings}
 
 
-async def faults(**settings: object) -> dict[str, str]:
+async def faults(**settings: Any) -> dict[str, str]:
     return {name: sentence for name, (is_fit, sentence) in (await sentences(**settings)).items() if not is_fit}
 
 
@@ -214,14 +214,21 @@ def test_the_check_option_prints_a_line_for_each_check() -> None:
     assert [line for line in lines if not line.startswith("ok ")] == [f"FAULT  model         {NO_DIRECTORY}"]
 
 
-@pytest.mark.parametrize("script", ["src/handler.py", "test_local.py", "example_usage.py"])
-@pytest.mark.parametrize("arguments", [["--check"], ["--help"], []], ids=["check", "help", "bare"])
-def test_a_script_run_outside_the_environment_says_so_in_one_sentence(script: str, arguments: list[str]) -> None:
+@pytest.mark.parametrize("command", [["src/handler.py", "--check"], ["test_local.py"], ["example_usage.py", "poll"]])
+def test_a_script_run_outside_the_environment_says_so_in_one_sentence(command: list[str]) -> None:
     """-I -S: a Python that has its standard library and nothing else."""
-    command = [sys.executable, "-I", "-S", HANDLER.parents[1] / script, *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    bare = [sys.executable, "-I", "-S", *command]
+    finished = subprocess.run(bare, capture_output=True, text=True, check=False, cwd=HANDLER.parents[1])
     assert (finished.returncode, finished.stdout, len(finished.stderr.splitlines())) == (1, "", 1)
     assert " lacks a package of " in finished.stderr
+
+
+@pytest.mark.parametrize("script", ["test_local.py", "example_usage.py"])
+def test_the_help_of_a_script_needs_no_environment(script: str) -> None:
+    bare = [sys.executable, "-I", "-S", script, "--help"]
+    finished = subprocess.run(bare, capture_output=True, text=True, check=False, cwd=HANDLER.parents[1])
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "usage: " in finished.stdout
 
 
 def test_an_unfit_worker_tells_the_platform_why_and_ends() -> None:

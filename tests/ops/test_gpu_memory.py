@@ -1,3 +1,4 @@
+# ruff: noqa: N802  # the functions have nvml.h's names
 """The driver's answer is read as nvml.h lays it out; a machine without the driver has none."""
 
 import ctypes
@@ -15,19 +16,19 @@ class Driver:
         self.status = status
         self.is_initialised = False
 
-    def nvmlInit_v2(self) -> int:
+    def nvmlInit_v2(self) -> int:  # NVML's names
         self.is_initialised = True
         return 0
 
-    def nvmlShutdown(self) -> int:
+    def nvmlShutdown(self) -> int:  # NVML's names
         self.is_initialised = False
         return 0
 
-    def nvmlDeviceGetHandleByIndex_v2(self, index: int, device: object) -> int:
+    def nvmlDeviceGetHandleByIndex_v2(self, index: int, device: ctypes.c_void_p) -> int:  # NVML's names
         ctypes.memmove(device, struct.pack("P", 4321), struct.calcsize("P"))
         return 0 if self.is_initialised and index == 0 else 1
 
-    def nvmlDeviceGetMemoryInfo(self, device: ctypes.c_void_p, memory: object) -> int:
+    def nvmlDeviceGetMemoryInfo(self, device: ctypes.c_void_p, memory: ctypes.c_void_p) -> int:  # NVML's names
         written = struct.pack("QQQ", 150_754_820_096, 7, 8)  # nvmlMemory_t: total, free, used
         ctypes.memmove(memory, written, len(written))
         return self.status if device.value == 4321 else 2

@@ -1,28 +1,114 @@
-"""Serve until interrupted; print what a worker and a client have to export."""
+"""Serve until interrupted, with a worker if asked for; print how to send a job."""
 
 import argparse
+import json
+import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import NoReturn
 
-from runpod_stand_in import RunPodStandIn
+from rich.console import Console
+
+from job_screen import StageBars
+from runpod_stand_in import RunPodStandIn, WorkerRecord
+from tiny_model.environment import environment
+from tiny_model.sample import SAMPLE_NAME, make_sample
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / ".cache" / SAMPLE_NAME
+PROMPT = "What happens, and when?"
+RUNSYNC_HOLD_S = 600.0
+"""The first answer waits for the model."""
+POLL_INTERVAL_S = 0.2
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="RunPod's serverless platform on loopback.")
-    parser.add_argument("--port", type=int, default=18080)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
-    # An interrupt may come as soon as the lines below are read, so they are written where it is awaited.
-    with RunPodStandIn(parser.parse_args().port) as platform, suppress(KeyboardInterrupt):
-        lines = [f"# client API: {platform.url}/{platform.endpoint_id}", "", "# for: python src/handler.py"]
-        lines += [f"export {key}={shlex.quote(value)}" for key, value in platform.worker_environment().items()]
-        lines += ["", "# for: python example_usage.py"]
-        lines += [f"export {key}={shlex.quote(value)}" for key, value in platform.client_environment().items()]
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
+    parser = argparse.ArgumentParser(description="RunPod's serverless platform on this machine.")
+    parser.add_argument("--port", type=int, default=18080, help="0 takes a free one; default: 18080")
+    parser.add_argument("--worker", action="store_true", help="run a worker with the test model too")
+    arguments = parser.parse_args()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job starts with SIGINT ignored
+        signal.signal(name, signal.default_int_handler)
+    with ExitStack() as running:
+        try:
+            platform = running.enter_context(RunPodStandIn(arguments.port, runsync_hold_s=RUNSYNC_HOLD_S))
+        except OSError as taken:
+            sys.exit(f"Port {arguments.port} cannot be used ({os.strerror(taken.errno or 0)}): choose one with --port.")
+        running.callback(say, "Stopped.")
+        running.enter_context(suppress(KeyboardInterrupt))
+        if arguments.worker:
+            serve_with_worker(platform)
+        say(f"For a worker, {python()} src/handler.py:\n")
+        say(exports(platform.worker_environment() | worker_settings()))
+        say(f"\n{how_to_ask(platform)}")
         threading.Event().wait()
+
+
+def serve_with_worker(platform: RunPodStandIn) -> NoReturn:
+    """Run a worker until it ends or somebody interrupts."""
+    with ExitStack() as running:
+        with StageBars(Console()) as bars:
+            if not SAMPLE.exists():
+                make_sample(SAMPLE, lambda share: bars.show("sample", "making the sample, once", share, 1))
+            bars.show("worker", "starting the worker")
+            command = [sys.executable, str(ROOT / "src" / "handler.py")]
+            process = running.enter_context(platform.worker_process(command, environment=worker_settings()))
+            running.callback(say, "Stopping …")
+            wait_for_worker(platform.worker(), process)
+        say(f"\nServing, with a test model that knows coloured shapes and nothing else.\n\n{how_to_ask(platform)}")
+        sys.exit(f"The worker ended with status {process.wait()}; its log stands above.")
+
+
+def wait_for_worker(worker: WorkerRecord, process: "subprocess.Popen[bytes]") -> None:
+    """Return when the worker polls for work; if it ends before, so does this program."""
+    while not worker.takes:
+        with suppress(subprocess.TimeoutExpired):
+            sys.exit(f"The worker ended with status {process.wait(POLL_INTERVAL_S)}; its log stands above.")
+
+
+def worker_settings() -> dict[str, str]:
+    """Return the settings of a worker with the test model that may read the sample; what is set already stays."""
+    settings = environment() | {
+        "VIDEO_ROOTS": str(SAMPLE.parent),
+        "DOWNLOAD_ALLOW_PRIVATE": "127.0.0.1,localhost",
+        "RUNPOD_LOG_LEVEL": "WARN",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }
+    return {name: os.environ.get(name, value) for name, value in settings.items()}
+
+
+def how_to_ask(platform: RunPodStandIn) -> str:
+    """Return what to type into another terminal."""
+    job = json.dumps({"input": {"video_url": str(SAMPLE), "prompt": PROMPT, "temperature": 0}})
+    headers = {"Authorization": f"Bearer {platform.api_key}", "Content-Type": "application/json"}
+    words = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
+    curl = shlex.join(["curl", "-s", f"{platform.url}/{platform.endpoint_id}/runsync", *words, "-d", job])
+    example = [python(), "example_usage.py", "poll", "--video-url", str(SAMPLE), "--prompt", PROMPT]
+    return (
+        "Ask in another terminal; the first answer waits until the worker has loaded its model:\n\n"
+        f"{curl}\n\nor, with RunPod's SDK:\n\n{exports(platform.client_environment())}\n{shlex.join(example)}\n\n"
+        "Ctrl-C ends it."
+    )
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+
+
+def python() -> str:
+    """This Python, as one types it here."""
+    return os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -13,16 +13,19 @@ from errors import MediaError
 from frame_extractor import FrameExtractor
 from jobs import media_children
 from records import Chunk, SampleGrid
-from sandbox import process, wrappers
+from sandbox import process, seccomp, wrappers
 from sandbox.process import SandboxedProcess
 
 WRITABLE, READ_ONLY = "mmap.PROT_READ | mmap.PROT_WRITE", "mmap.PROT_READ"
 ESCAPES = {
     "socket": "socket.socket()",
     "program": "os.execv('/bin/true', ['true'])",
-    "child": "subprocess.run(['true'])",
-    "signal": "os.kill(os.getppid(), 0)",
-    "secrets": "open(f'/proc/{os.getppid()}/environ').read()",
+    "child": "os.posix_spawn('/bin/true', ['true'], {})",
+    "fork": "os.fork()",
+    "signal": "os.kill(worker, 0)",
+    "signal when a file is ready": "fcntl.fcntl(0, fcntl.F_SETOWN, worker)",
+    "limits": "resource.prlimit(worker, resource.RLIMIT_NOFILE, (256, 256))",
+    "secrets": "open(f'/proc/{worker}/environ').read()",
     "file": "open('/etc/hostname').read()",
     "directory": "os.listdir(Path(sys.argv[1]).parent)",
     "writing": "open(sys.argv[1], 'a')",
@@ -39,10 +42,11 @@ async def test_a_confined_process_can_do_nothing_but_read_its_video(escape: str,
     video = tmp_path / "source"
     video.write_text("video")
     program = f"""if True:
-        import os, socket, subprocess, sys
+        import fcntl, os, resource, socket, sys
         from concurrent.futures import ThreadPoolExecutor
         from pathlib import Path
         from sandbox.confine import confine
+        worker = os.getppid()
         confine(Path(sys.argv[1]), on_gpu=False)
         def escape():
             {ESCAPES[escape]}
@@ -54,6 +58,66 @@ async def test_a_confined_process_can_do_nothing_but_read_its_video(escape: str,
     """
 
     assert await process.run([*python(program), str(video)], 20) == b"denied, except for the video\n"
+
+
+UNLISTED = {
+    "priority of another process": "os.setpriority(os.PRIO_PROCESS, worker, 19)",
+    "permissions of a file": "os.chmod(sys.argv[1], 0o777)",
+    "times of a file": "os.utime(sys.argv[1])",
+    "memory file": "os.memfd_create('program')",
+    "name of the machine": "socket.sethostname('taken')",
+    "handle of a process": "os.pidfd_open(worker)",
+}
+
+
+@pytest.mark.parametrize("call", UNLISTED)
+async def test_a_call_that_decoding_does_not_need_fails_as_if_the_kernel_did_not_know_it(call: str, tmp_path: Path):
+    program = f"""if True:
+        import errno, os, socket, sys
+        from pathlib import Path
+        from sandbox.confine import confine
+        worker = os.getppid()
+        confine(Path(sys.argv[1]), on_gpu=False)
+        try:
+            {UNLISTED[call]}
+        except OSError as error:
+            print(errno.errorcode[error.errno])
+    """
+
+    assert await process.run([*python(program), str(tmp_path)], 20) == b"ENOSYS\n"
+
+
+async def test_threads_can_be_started_named_and_given_large_blocks_of_memory(tmp_path: Path):
+    program = f"""if True:
+        import ctypes, threading, time
+        from concurrent.futures import ThreadPoolExecutor
+        from pathlib import Path
+        from sandbox.confine import confine
+        confine(Path({str(tmp_path)!r}), on_gpu=False)
+        def work(size):
+            ctypes.CDLL(None).prctl(15, b"worker", 0, 0, 0)
+            block = bytearray(size)
+            for _ in range(4):
+                block += bytes(size)
+            time.sleep(0)
+            return len(block)
+        with ThreadPoolExecutor(4) as pool:
+            print(sum(pool.map(work, [2 ** 24] * 8)) // 2 ** 24)
+    """
+
+    assert await process.run(python(program), 20) == b"40\n"
+
+
+def test_the_lists_name_the_same_calls_for_every_processor():
+    only_on_x86 = {"readlink"}
+    assert seccomp.ALLOWED_CALLS["x86_64"].keys() - only_on_x86 == seccomp.ALLOWED_CALLS["aarch64"].keys()
+    assert seccomp.DENIED_CALLS["x86_64"].keys() == seccomp.DENIED_CALLS["aarch64"].keys()
+    for machine in seccomp.AUDIT_ARCHITECTURES:
+        conditional = [rule.numbers[machine] for rule in seccomp.ARGUMENT_RULES.values()]
+        lists = [seccomp.ALLOWED_CALLS, seccomp.DENIED_CALLS, seccomp.NEW_PROCESS_CALLS]
+        numbers = [number for calls in lists for number in calls[machine].values()]
+        numbers += [*conditional, seccomp.IOCTL_CALL[machine]]
+        assert len(numbers) == len(set(numbers))
 
 
 async def test_with_a_gpu_the_drivers_files_are_readable_and_secrets_are_not(tmp_path: Path):
@@ -138,17 +202,32 @@ def mapping(protection: str, size_bytes: int) -> list[str]:
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
-def test_a_child_cannot_exhaust_the_memory(caplog: pytest.LogCaptureFixture, *, on_gpu: bool):
-    allocating = mapping(WRITABLE, wrappers.MAX_ADDRESS_SPACE_BYTES)
+async def test_a_child_cannot_exhaust_the_memory(caplog: pytest.LogCaptureFixture, *, on_gpu: bool):
+    allocating = mapping(WRITABLE, wrappers.MAX_MEMORY_BYTES)
 
-    with SandboxedProcess(allocating, 20, on_gpu=on_gpu) as process, pytest.raises(MediaError):
-        process.read_all()
+    async with SandboxedProcess(allocating, 20, on_gpu=on_gpu) as process:
+        with pytest.raises(MediaError):
+            process.read_all()
 
     assert "Cannot allocate memory" in caplog.text
 
 
-def test_a_child_with_a_gpu_may_reserve_address_space_that_it_does_not_use():
-    reserving = mapping(READ_ONLY, 2 * wrappers.MAX_ADDRESS_SPACE_BYTES)
+@pytest.mark.parametrize("on_gpu", [False, True])
+async def test_a_child_may_take_no_more_memory_than_it_is_given(caplog: pytest.LogCaptureFixture, *, on_gpu: bool):
+    given_bytes = 2**30
+    allocating = mapping(WRITABLE, given_bytes)
 
-    with SandboxedProcess(reserving, 20, on_gpu=True) as process:
+    async with SandboxedProcess(allocating, 20, on_gpu=on_gpu, max_memory_bytes=given_bytes) as process:
+        with pytest.raises(MediaError):
+            process.read_all()
+    async with SandboxedProcess(allocating, 20, on_gpu=on_gpu, max_memory_bytes=2 * given_bytes) as process:
+        assert process.read_all() == b"mapped\n"
+
+    assert "Cannot allocate memory" in caplog.text
+
+
+async def test_a_child_with_a_gpu_may_reserve_address_space_that_it_does_not_use():
+    reserving = mapping(READ_ONLY, 2 * wrappers.MAX_MEMORY_BYTES)
+
+    async with SandboxedProcess(reserving, 20, on_gpu=True) as process:
         assert process.read_all() == b"mapped\n"

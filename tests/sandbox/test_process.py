@@ -6,12 +6,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from errors import MediaError, MediaTimeout
+from own_thread import in_own_thread
 from sandbox import process, wrappers
 from sandbox.process import SandboxedProcess
 
@@ -40,6 +43,24 @@ def becomes_true(condition: Callable[[], bool]) -> bool:
 
 def open_descriptors() -> set[str]:
     return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+@asynccontextmanager
+async def being_read(child: SandboxedProcess) -> AsyncIterator[asyncio.Task[bytes]]:
+    """Read a child's output; the block begins once the thread that reads waits for it."""
+    selecting = asyncio.Event()
+    loop, select = asyncio.get_running_loop(), child._selector.select
+
+    def noted(timeout_s: float | None = None) -> Any:
+        loop.call_soon_threadsafe(selecting.set)
+        return select(timeout_s)
+
+    vars(child._selector)["select"] = noted
+    reading = asyncio.create_task(in_own_thread(child.read_all))
+    await selecting.wait()
+    yield reading
+    child.kill()
+    await asyncio.wait([reading])
 
 
 async def test_a_large_output_is_returned_whole():
@@ -74,7 +95,7 @@ async def test_a_child_has_resource_limits_and_no_way_to_gain_privileges():
 
     limits = [line.split()[-1] for line in printed.decode().splitlines()]
     no_capabilities = ["0" * 16] * 2 if os.geteuid() == 0 else limits[3:5]
-    assert limits[:3] == ["0", str(wrappers.MAX_OPEN_FILES), str(wrappers.MAX_ADDRESS_SPACE_BYTES // 1024)]
+    assert limits[:3] == ["0", str(wrappers.MAX_OPEN_FILES), str(wrappers.MAX_MEMORY_BYTES // 1024)]
     assert limits[3:] == [*no_capabilities, "1"]
 
 
@@ -100,18 +121,39 @@ def test_a_child_dies_with_the_worker():
     assert becomes_true(lambda: not is_running(child))
 
 
-@pytest.mark.parametrize("missing", [wrappers.RESOURCE_LIMITS, wrappers.DIE_WITH_WORKER])
-def test_a_wrapper_that_does_not_work_is_left_out_and_logged(
-    missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
+@pytest.mark.usefixtures("untried_layers")
+@pytest.mark.parametrize(("command", "name"), [("prlimit", "resource limits"), ("--pdeathsig=KILL", "death with")])
+def test_a_wrapper_that_does_not_work_is_left_out(command: str, name: str, monkeypatch: pytest.MonkeyPatch):
     works = wrappers._works
-    monkeypatch.setattr(wrappers, "_works", lambda argv: argv[0] != missing[0] and works(argv))
+    monkeypatch.setattr(wrappers, "_works", lambda argv: command not in argv and works(argv))
 
-    argv = wrappers.wrapper_argv.__wrapped__()
+    argv = wrappers.wrapper_argv()
 
-    assert missing[0] not in argv
+    assert command not in argv
     assert argv
-    assert "run without" in caplog.text
+    assert wrappers.missing_layers()[0].startswith(name)
+
+
+@pytest.mark.usefixtures("untried_layers")
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        ("sandbox.seccomp.is_supported", "no sockets, no other programs, no signals"),
+        ("sandbox.landlock.abi_version", "no other files"),
+        ("sandbox.wrappers._works", "resource limits"),
+    ],
+)
+def test_every_missing_layer_is_warned_of_once(
+    function: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(function, lambda *_: 0)
+
+    wrappers.wrapper_argv()
+    wrappers.wrapper_argv()
+
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings.count(f"media processes run without: {name}") == 1
+    assert len(warnings) == len(wrappers.missing_layers())
 
 
 async def test_what_a_failed_child_wrote_to_stderr_is_logged_and_kept_from_the_caller(caplog: pytest.LogCaptureFixture):
@@ -152,8 +194,10 @@ async def test_a_run_ends_at_its_timeout_whatever_the_child_does(argv: list[str]
     assert time.monotonic() - started_s < 3
 
 
-def test_a_child_that_stalls_between_two_reads_times_out():
-    with SandboxedProcess(python("import time; print('1234', end='', flush=True); time.sleep(60)"), 0.5) as process:
+async def test_a_child_that_stalls_between_two_reads_times_out():
+    async with SandboxedProcess(
+        python("import time; print('1234', end='', flush=True); time.sleep(60)"), 0.5
+    ) as process:
         assert process.read_into(memoryview(bytearray(4)))
         with pytest.raises(MediaTimeout):
             process.read_into(memoryview(bytearray(4)))
@@ -161,22 +205,23 @@ def test_a_child_that_stalls_between_two_reads_times_out():
     assert not is_running(process.pid)
 
 
-def test_buffers_are_filled_in_order_and_every_read_after_the_end_returns_false():
+async def test_buffers_are_filled_in_order_and_every_read_after_the_end_returns_false():
     first, second = bytearray(3), bytearray(3)
-    with SandboxedProcess(["printf", "abcdef"], 20) as process:
+    async with SandboxedProcess(["printf", "abcdef"], 20) as process:
         filled = [process.read_into(memoryview(buffer)) for buffer in (first, second)]
         ended = [process.read_into(memoryview(bytearray(3))) for _ in range(2)]
 
     assert (filled, bytes(first), bytes(second), ended) == ([True, True], b"abc", b"def", [False, False])
 
 
-def test_an_output_that_ends_in_the_middle_of_a_buffer_is_an_error():
-    with SandboxedProcess(["printf", "abcd"], 20) as process, pytest.raises(MediaError):
-        process.read_into(memoryview(bytearray(5)))
+async def test_an_output_that_ends_in_the_middle_of_a_buffer_is_an_error():
+    async with SandboxedProcess(["printf", "abcd"], 20) as process:
+        with pytest.raises(MediaError):
+            process.read_into(memoryview(bytearray(5)))
 
 
-def test_leaving_the_context_kills_the_child_and_everything_it_started():
-    with SandboxedProcess(["sh", "-c", "sleep 60 & echo $!; wait"], 20) as process:
+async def test_leaving_the_context_kills_the_child_and_everything_it_started():
+    async with SandboxedProcess(["sh", "-c", "sleep 60 & echo $!; wait"], 20) as process:
         number = bytearray(1)
         digits = b""
         while process.read_into(memoryview(number)) and number != b"\n":
@@ -187,26 +232,16 @@ def test_leaving_the_context_kills_the_child_and_everything_it_started():
     assert becomes_true(lambda: not is_running(int(digits)))
 
 
-def test_kill_unblocks_a_reading_thread_and_leaves_no_descriptor_open(caplog: pytest.LogCaptureFixture):
+async def test_leaving_the_context_unblocks_a_reading_thread_and_leaves_no_descriptor_open(
+    caplog: pytest.LogCaptureFixture,
+):
     before = open_descriptors()
-    process = SandboxedProcess(SILENT, 60)
-    outcome: list[Exception] = []
+    async with SandboxedProcess(SILENT, 60) as silent, being_read(silent) as reading:
+        silent.kill()
+        silent.kill()
+        with pytest.raises(MediaError):
+            await reading
 
-    def read() -> None:
-        try:
-            process.read_all()
-        except MediaError as error:
-            outcome.append(error)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    time.sleep(0.1)
-    process.kill()
-    process.kill()
-    reader.join(5)
-
-    assert not reader.is_alive()
-    assert len(outcome) == 1
     assert open_descriptors() == before
     assert "ended with" not in caplog.text, "killing a child is not logged as a failure"
 
@@ -225,14 +260,79 @@ async def test_cancelling_a_run_kills_the_child(tmp_path: Path):
 
     assert not is_running(int(pid_file.read_text()))
     assert open_descriptors() == before
-    assert threading.active_count() <= threads + 1, "the executor's idle thread"
+    assert becomes_true(lambda: threading.active_count() == threads)
 
 
-def test_starting_and_killing_many_children_leaves_no_descriptor_open():
+async def test_starting_and_killing_many_children_leaves_no_descriptor_open():
     before = open_descriptors()
 
     for _ in range(20):
-        with SandboxedProcess(SILENT, 60):
+        async with SandboxedProcess(SILENT, 60):
             pass
 
     assert open_descriptors() == before
+
+
+async def test_reading_from_many_slow_children_does_not_keep_another_one_waiting():
+    more_than_any_pool = 40  # asyncio's own has at most 32 threads
+    async with AsyncExitStack() as slow:
+        for _ in range(more_than_any_pool):
+            child = await slow.enter_async_context(SandboxedProcess(SILENT, 60))
+            await slow.enter_async_context(being_read(child))
+
+        assert await process.run(["printf", "prompt"], 20) == b"prompt"
+
+
+@asynccontextmanager
+async def stuck_in_the_kernel(argv: list[str]) -> AsyncIterator[SandboxedProcess]:
+    """A child whose end nobody sees before the block ends, as of one in an uninterruptible call."""
+    child, leaves_the_kernel = SandboxedProcess(argv, 60), threading.Event()
+    wait = child._process.wait
+
+    def wait_for_the_kernel(timeout_s: float | None = None) -> int:
+        leaves_the_kernel.wait()
+        return wait(timeout_s)
+
+    vars(child._process)["wait"] = wait_for_the_kernel
+    try:
+        yield child
+    finally:
+        leaves_the_kernel.set()
+        await asyncio.wrap_future(child._reaped)
+
+
+async def test_a_child_that_does_not_end_when_it_is_killed_keeps_no_other_one_waiting():
+    async with stuck_in_the_kernel(SILENT) as stuck:
+
+        async def leave() -> None:
+            async with stuck:
+                pass
+
+        leaving = asyncio.create_task(leave())
+
+        assert await process.run(["printf", "prompt"], 20) == b"prompt"
+        assert not leaving.done()
+    await leaving
+
+
+async def test_a_child_that_does_not_end_is_left_to_a_thread_and_its_descriptors_are_closed_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(process, "REAP_TIMEOUT_S", 0)
+    before = open_descriptors()
+
+    async with stuck_in_the_kernel(SILENT) as stuck:
+        async with stuck, being_read(stuck) as reading:
+            pass
+        with pytest.raises(MediaError):
+            await reading
+        assert f"media process {stuck.pid} is still there" in caplog.text
+        assert open_descriptors() > before
+
+    assert open_descriptors() == before
+
+
+async def test_killing_does_not_wait_for_the_child():
+    async with stuck_in_the_kernel(SILENT) as stuck:
+        stuck.kill()
+        assert not stuck._reaped.done()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from config import Settings
 from download import download
 from errors import DownloadError, UrlBlocked
+from media_server import status, whole
 from sources import address_guard, http
 from sources.address_guard import is_public
 
@@ -200,6 +201,56 @@ async def test_a_name_that_does_not_exist_is_looked_up_once(network, tmp_path):
     with pytest.raises(DownloadError, match="does not exist"):
         await fetch("http://nowhere.example/", tmp_path)
     assert network.num_lookups == 1
+
+
+@pytest.mark.parametrize("errno", [socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_FAIL, socket.EAI_FAMILY])
+@pytest.mark.parametrize("redirected", [False, True])
+async def test_a_final_no_of_the_resolver_ends_the_download_before_and_after_a_redirect(
+    errno, redirected, network, monkeypatch, server, tmp_path
+):
+    lookups = []
+
+    def getaddrinfo(host: str, port: int, **options: object) -> Any:
+        lookups.append(host)
+        if host == "nowhere.example":
+            raise socket.gaierror(errno, "no")
+        return network.getaddrinfo(host, port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    network.routes[PUBLIC] = server.port
+    redirect = server.answer(status(302, Location="http://nowhere.example/"))
+    url = f"http://{PUBLIC}/{path_of(redirect)}" if redirected else "http://nowhere.example/"
+    with pytest.raises(DownloadError, match="does not exist"):
+        await fetch(url, tmp_path)
+    assert lookups == [PUBLIC, "nowhere.example"][1 - redirected :]
+    assert len(server.requests) == redirected
+
+
+@pytest.mark.parametrize(
+    ("authority", "host"),
+    [
+        ("Media.Example", "media.example"),
+        ("media.example.", "media.example"),
+        ("media.example:80", "media.example"),
+        ("media.example:8080", "media.example:8080"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("[2606:4700:0:0::1111]", "[2606:4700:0:0::1111]"),
+    ],
+)
+@pytest.mark.parametrize("redirected", [False, True])
+async def test_the_host_header_has_the_name_that_is_connected_to(
+    authority, host, redirected, network, server, tmp_path
+):
+    network.names |= {key: [[PUBLIC]] for key in ("media.example", "xn--bcher-kva.example", "2606:4700:0:0::1111")}
+    network.routes[PUBLIC] = server.port
+    url = f"http://{authority}/{path_of(server.answer(whole(b'film')))}?a=%2f"
+    if redirected:
+        location = url.encode().decode("latin-1")
+        url = f"http://media.example/{path_of(server.answer(status(302, Location=location)))}"
+    assert await fetch(url, tmp_path) == b"film"
+    assert server.requests[-1]["Host"] == host
+    assert server.targets[-1].endswith("/video.mp4?a=%2f")
 
 
 async def test_a_lookup_that_fails_temporarily_is_retried(network, monkeypatch, server, tmp_path):

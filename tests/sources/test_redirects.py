@@ -17,6 +17,25 @@ from media_server import Exchange, MediaServer, status, whole
 from sources import http
 
 FILM = b"film" * 1000
+SENT_AS_GIVEN = [
+    "/a%2Fb%2fc.mp4?X-Amz-Signature=%2B%2b",
+    "/%41%7e%7E~A.mp4",
+    "/a/./b/../c/%2e/%2E%2e/film.mp4",
+    "/.",
+    "/..",
+    "/a//b///film.mp4",
+    "/film.mp4?",
+    "/film.mp4??a=?",
+    "/film.mp4?a=1&a=2&&b&c=&=d",
+    "/film.mp4?a=b+c%20d&e=/./../f//g",
+    "/a;v=1/film.mp4;type=x?b='(c)*!$,:@",
+    "/100%.mp4?%zz=%",
+    '/"film"<1>^`{|}[].mp4?["a"]={b|c}',
+    "/film.mp4...",
+    "/%D1%84%D0%B8%D0%BB%d1%8C%d0%bc.mp4",
+    "/A/b/FILM.Mp4?Expires=9999999999&Signature=aB%2Fc%3D",
+]
+"""What HTTP libraries like to normalise."""
 
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
@@ -67,26 +86,50 @@ async def test_a_redirect_is_followed(code, server, tmp_path):
 @pytest.mark.parametrize(
     ("location", "path"),
     [
-        ("film.mp4?signature=%2f", "/0/film.mp4?signature=%2F"),
+        ("film.mp4?signature=%2f", "/0/film.mp4?signature=%2f"),
         ("../1/./film.mp4", "/1/film.mp4"),
+        ("../../../film.mp4", "/film.mp4"),
+        ("./", "/0/"),
+        ("..", "/"),
+        ("a//b/film.mp4", "/0/a//b/film.mp4"),
         ("/film.mp4#chapter", "/film.mp4"),
         ("my film.mp4", "/0/my%20film.mp4"),
         ("f\xc3\xb8lm.mp4", "/0/f%C3%B8lm.mp4"),
+        ("f\xf8lm.mp4", "/0/f%F8lm.mp4"),
         ("film%20.mp4", "/0/film%20.mp4"),
+        ("film.mp4?", "/0/film.mp4?"),
         ("?part=2", "/0/video.mp4?part=2"),
+        ("?", "/0/video.mp4?"),
+        ("#chapter", "/0/video.mp4"),
+        *((target, target) for target in SENT_AS_GIVEN),
+        *(("{origin}" + target, target) for target in SENT_AS_GIVEN),
     ],
 )
-async def test_a_location_header_is_resolved_and_escaped(location, path, server, monkeypatch, tmp_path):
-    paths: list[str] = []
-    answer_as_before = Exchange.do_GET
+async def test_a_location_header_is_resolved_and_escaped_and_otherwise_sent_as_given(location, path, server, tmp_path):
+    first = status(302, Location=location.replace("{origin}", server.origin))
+    await failure_of(server.answer(first, status(410)), tmp_path)
+    assert server.targets[1] == path
 
-    def record(exchange: Exchange) -> None:
-        paths.append(exchange.path)
-        answer_as_before(exchange)
 
-    monkeypatch.setattr(Exchange, "do_GET", record)
-    await failure_of(server.answer(status(302, Location=location), status(410)), tmp_path)
-    assert paths[1] == path
+@pytest.mark.parametrize("target", SENT_AS_GIVEN)
+async def test_path_and_query_are_sent_byte_for_byte_as_given(target, server, tmp_path):
+    await failure_of(f"{server.origin}{target}#chapter", tmp_path)
+    assert server.targets == [target]
+
+
+@pytest.mark.parametrize(
+    ("end", "target"),
+    [
+        ("", "/"),
+        ("?", "/?"),
+        ("?a=b", "/?a=b"),
+        ("#part", "/"),
+        ("/føлм🎬.mp4?ø=ö", "/f%C3%B8%D0%BB%D0%BC%F0%9F%8E%AC.mp4?%C3%B8=%C3%B6"),
+    ],
+)
+async def test_what_http_does_not_allow_is_added_or_escaped(end, target, server, tmp_path):
+    await failure_of(server.origin + end, tmp_path)
+    assert server.targets == [target]
 
 
 @pytest.mark.parametrize("num_redirects", [http.MAX_REDIRECTS, http.MAX_REDIRECTS + 1])

@@ -2,7 +2,7 @@
 
 import math
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def film(
     filters: Sequence[str] = (),
     turns: int = 0,
     seed: int = 0,
+    report: Callable[[float], None] = lambda _share: None,
 ) -> Path:
     """Write a timeline as a video file, whose bytes do not depend on the machine; the suffix names the container.
 
@@ -49,6 +50,7 @@ def film(
         filters: ffmpeg filters for the frames.
         turns: counter-clockwise quarter turns by which the coded frames are rotated against the upright ones.
         seed: seed of the grain.
+        report: called with the share of the pictures that is written, 0 to 1.
     """
     height_px, width_px = (camera.height_px, camera.width_px) if turns % 2 == 0 else (camera.width_px, camera.height_px)
     size = f"{width_px}x{height_px}"
@@ -59,8 +61,11 @@ def film(
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stderr
+        written = 0
         for pictures in _pictures(timeline, camera, seed):
             process.stdin.write(np.rot90(pictures, turns, (1, 2)).tobytes())
+            written += len(pictures)
+            report(written / round(timeline.duration_s * camera.fps))
         process.stdin.close()
         complaint = process.stderr.read()
     if process.returncode:

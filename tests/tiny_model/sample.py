@@ -1,6 +1,8 @@
 """The sample video of `make local`: three minutes at 720p with known scenes."""
 
+import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +28,15 @@ def sample_timeline() -> Timeline:
     return world.random_timeline(np.random.default_rng(SEED), STARTS_S, DURATION_S, CAMERA.width_px / CAMERA.height_px)
 
 
-def make_sample(path: Path) -> None:
-    """Render the sample; the file is complete or does not exist."""
+def make_sample(path: Path, report: Callable[[float], None] = lambda _share: None) -> None:
+    """Render the sample; the file is complete or does not exist.
+
+    Args:
+        path: the file to write.
+        report: called with the share of the pictures that is written, 0 to 1.
+    """
+    report(0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.mp4")
-    film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK])
+    partial = path.with_suffix(f".{os.getpid()}.partial.mp4")  # two may make it at once
+    film(sample_timeline(), CAMERA, partial, filters=[TO_720P, CLOCK], report=report)
     partial.rename(path)

@@ -1,0 +1,115 @@
+"""A file that is written while it arrives."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, Self, TypeVar
+
+from errors import DiskFull
+
+Result = TypeVar("Result")
+WRITE_BYTES = 2**18
+"""How much is collected before it is written."""
+
+
+class PartialFile:
+    """Writes a file in a thread of its own, since a disk may be slow, and gives it its name when it is complete.
+
+    Args:
+        target: the complete file's name; a partly written one has `.part` added.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.with_name(f"{target.name}.part")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="download")
+        self._file: IO[bytes] | None = None
+        self._collected: list[bytes] = []
+        self._collected_bytes = 0
+        self._writing: asyncio.Future[None] | None = None
+
+    @asynccontextmanager
+    async def opened(self, offset_bytes: int, more_bytes: int | None) -> AsyncGenerator[Self]:
+        """Open the file to write from an offset on, dropping what follows it; at the end write all and close it.
+
+        Args:
+            offset_bytes: at most the size of the file.
+            more_bytes: how much will be written, if that is known.
+
+        Raises:
+            DiskFull: there is no room for more_bytes, or for what was written.
+        """
+        await self._run(lambda: self._open(offset_bytes))
+        try:
+            if more_bytes and more_bytes > (await self._run(lambda: shutil.disk_usage(self._path))).free:
+                raise DiskFull("The worker's disk has no room for the source.")
+            yield self
+        finally:
+            self._flush()
+            writing, self._writing = self._writing, None
+            with _full_disk_named():
+                # The thread works in order: it closes the file after the writes, even if this task stops to wait.
+                await asyncio.shield(asyncio.gather(*filter(None, (writing, self._in_thread(self._close)))))
+
+    async def write(self, part: bytes) -> None:
+        """Take a part; at most two times WRITE_BYTES wait to be written, apart from the part itself."""
+        self._collected.append(part)
+        self._collected_bytes += len(part)
+        if self._collected_bytes >= WRITE_BYTES:
+            await self._written()
+            self._flush()
+
+    async def complete(self) -> None:
+        """Give the file its name."""
+        await self._run(lambda: self._path.rename(self._target))
+
+    def close(self) -> None:
+        """Close the file if it is open, and end the thread, without waiting for either."""
+        self._thread.submit(self._close)
+        self._thread.shutdown(wait=False)
+
+    def _open(self, offset_bytes: int) -> None:
+        self._path.touch(mode=0o600)
+        self._file = self._path.open("r+b" if offset_bytes else "wb")
+        if offset_bytes:
+            self._file.seek(offset_bytes)
+            self._file.truncate()
+
+    def _close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    def _flush(self) -> None:
+        """Begin to write what was collected."""
+        assert self._file
+        if self._collected:
+            self._writing = self._in_thread(partial(self._file.writelines, self._collected))
+            self._collected, self._collected_bytes = [], 0
+
+    async def _written(self) -> None:
+        """Wait until what was flushed is written."""
+        if self._writing:
+            writing, self._writing = self._writing, None
+            with _full_disk_named():
+                await writing
+
+    async def _run(self, call: Callable[[], Result]) -> Result:
+        with _full_disk_named():
+            return await self._in_thread(call)
+
+    def _in_thread(self, call: Callable[[], Result]) -> asyncio.Future[Result]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+@contextmanager
+def _full_disk_named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in DiskFull.ERRNOS:
+            raise DiskFull("The worker's disk is full.") from exc
+        raise

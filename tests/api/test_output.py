@@ -1,0 +1,78 @@
+"""The documented output says what was not seen and what was cut."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from api.output import JobOutput, covered_share, job_output
+from records import (
+    Answer,
+    Chunk,
+    Conclusion,
+    Generation,
+    JobResult,
+    SampleGrid,
+    VideoInfo,
+    VideoPlan,
+    Watched,
+)
+
+INFO = VideoInfo(
+    start_s=0, duration_s=12, fps=Fraction(25), num_frames=300, width_px=320, height_px=180, rotation_deg=0,
+    codec="h264", pixel_format="yuv420p", container="mov", bit_rate_bps=1, variable_frame_rate=False, truncated=False,
+    missing_s=0, size_bytes=1, stream_index=0, first_pts=0, time_base_s=Fraction(1, 25), seekable=True,
+)  # fmt: skip
+GRID = SampleGrid(0, Fraction(2), 64, 64)
+CHUNKS = tuple(Chunk(index, 4.0 * index, 4.0 * index + 4, 4.0 * index + 4) for index in range(3))
+WATCHED = tuple(Watched(chunk, GRID, 8, seen_until_s=chunk.end_s) for chunk in CHUNKS)
+WHOLE = Generation("seen", "stop", 10, 2, render_s=0, generate_s=0)
+CUT = replace(WHOLE, finish_reason="length")
+LOOP = replace(WHOLE, finish_reason="repetition")
+
+
+def output_of(generations: list[Generation], merged: Conclusion | None) -> JobOutput:
+    answers = tuple(
+        Answer(watched, 0, "text", one.text, generations=(one,))
+        for watched, one in zip(WATCHED, generations, strict=True)
+    )
+    plan = VideoPlan(CHUNKS, GRID, "uniform", ())
+    return job_output(JobResult(INFO, plan, WATCHED, answers, (merged,) if merged else (), {}, 1.0))
+
+
+def test_a_job_of_whole_answers_is_complete() -> None:
+    output = output_of([WHOLE] * 3, Conclusion(0, "merged", generations=(WHOLE,)))
+    assert (output.status, output.coverage, output.concessions) == ("complete", 1, [])
+    assert output.aggregation_finish_reason == "stop"
+
+
+@pytest.mark.parametrize("end", [CUT, LOOP])
+def test_chunk_answers_that_were_cut_are_counted(end: Generation) -> None:
+    output = output_of([WHOLE, end, end], None)
+    assert (output.status, output.coverage) == ("partial", 1)
+    assert output.concessions == ["2 of 3 chunk answers were cut at max_tokens"]
+    assert [chunk.finish_reason for chunk in output.chunk_results] == ["stop", end.finish_reason, end.finish_reason]
+
+
+@pytest.mark.parametrize(("rounds", "last"), [((WHOLE, CUT), "length"), ((CUT, WHOLE), "stop")])
+def test_a_merged_answer_that_was_cut_in_any_round_is_told(rounds: tuple[Generation, ...], last: str) -> None:
+    output = output_of([WHOLE] * 3, Conclusion(0, "merged", generations=rounds))
+    assert output.status == "partial"
+    assert output.aggregation_finish_reason == last
+    assert output.concessions == ["the merged answer was cut at max_tokens, and may lack events"]
+
+
+def test_the_answer_about_a_single_chunk_was_not_merged() -> None:
+    output = output_of([WHOLE] * 3, Conclusion(0, "seen"))
+    assert output.aggregation_finish_reason is None
+
+
+def test_coverage_counts_what_answered_chunks_saw_undamaged() -> None:
+    seen, damaged, unanswered = WATCHED
+    answers = [
+        Answer(seen, 0, "text", "a"),
+        Answer(replace(damaged, damaged_frames=4), 0, "text", "b"),
+        Answer(unanswered, 0, "text", error="X: y"),
+    ]
+    assert covered_share(answers, 12, missing_s=0) == pytest.approx((4 + 2) / 12)
+    assert covered_share(answers, 12, missing_s=12) == pytest.approx((4 + 2) / 24)
