@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -67,12 +68,14 @@ def _with_prefix(unit: bytes) -> bytes:
     return bytes([SVC_PREFIX | importance, 0x80 | 0x40 * (kind == KEY_SLICE), 0x80, 0x0F]) + START + unit
 
 
-def empty_unit() -> bytes:
-    """Two start codes in a row."""
+def empty_unit(place: Literal["before", "after"]) -> bytes:
+    """Two start codes in a row, before a slice (there libav loses a picture) or after it."""
 
     def edit(number: int, packet: bytes) -> bytes:
-        at = packet.rindex(b"\0\0\1")
-        return packet[:at] + b"\0\0\1" * (number == 60) + packet[at:]
+        if number != 60:
+            return packet
+        at = packet.rindex(b"\0\0\1") if place == "before" else len(packet)
+        return packet[:at] + b"\0\0\1" + packet[at:]
 
     return repacked("a.ts", film("a.ts", WITH_DELIMITERS), edit)
 
@@ -165,11 +168,13 @@ LEADING_ARE_NOT_SHOWN = Right(
     duration_s=4,
 )
 """Four pictures lead each CRA picture, and the one before them stays."""
+ONE_IS_LOST = Right(FILM.parts, "partial", (0.8, 0.99), duration_s=4)
 UNITS, STATE, LAYERS, FIELDS = "units", "kept state", "layers", "fields"
 INPUTS = [
     Foreign("nested_units.mp4", UNITS, nested_units, FILM, sample_fps=5, is_quick=True),
     Foreign("nested_prefixes.mp4", UNITS, nested_prefixes, FILM, sample_fps=5),
-    Foreign("empty_unit.ts", UNITS, empty_unit, FILM, sample_fps=5, is_quick=True),
+    Foreign("empty_unit_after.ts", UNITS, partial(empty_unit, "after"), FILM, sample_fps=5, is_quick=True),
+    Foreign("empty_unit_before.ts", UNITS, partial(empty_unit, "before"), FILM, (ONE_IS_LOST,), sample_fps=5),
     *(
         Foreign(f"end_of_sequence.{name}", UNITS, partial(hevc_ends_of_sequence, name), LEADING_ARE_NOT_SHOWN, (
             replace(LEADING_ARE_NOT_SHOWN, status="partial", coverage=(0.8, 0.99)),), sample_fps=sample_fps,
