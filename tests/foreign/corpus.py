@@ -13,9 +13,22 @@ import av
 import bit_writer
 import clips
 from foreign import (
-    colours, ends, holes, joined, keyframes, late_streams, many_tracks, matroska, media, not_video, paff, shapes, times,
-    units, which_stream,
-)  # fmt: skip
+    colours,
+    ends,
+    holes,
+    joined,
+    keyframes,
+    late_streams,
+    many_tracks,
+    matroska,
+    media,
+    not_video,
+    paff,
+    shapes,
+    times,
+    units,
+    which_stream,
+)
 from foreign.case import Foreign
 
 RECIPES = (

@@ -1,4 +1,4 @@
-"""Writes Matroska files with one video track that ffmpeg's writer cannot make: other codec ids, cropping, late starts."""
+"""Writes Matroska files with one video track that ffmpeg does not write: other codec ids, cropping, late starts."""
 
 from collections.abc import Sequence
 from fractions import Fraction

@@ -77,7 +77,9 @@ def repacked(name: str, content: bytes, edit: PacketEdit) -> bytes:
                     continue
                 changed = edit(next(numbers), bytes(packet))
                 parts = changed if isinstance(changed, list) else [changed]
-                assert packet.pts is not None and packet.dts is not None and packet.duration is not None
+                assert packet.pts is not None
+                assert packet.dts is not None
+                assert packet.duration is not None
                 ticks = packet.duration // len(parts)
                 for place, part in enumerate(parts):
                     fresh = av.Packet(part)
@@ -157,7 +159,7 @@ def with_edits(mp4: bytes, edits: Sequence[tuple[float | None, float, float]]) -
     return bytes(changed)
 
 
-def encoded_with_times(  # noqa: PLR0917  # each is one fact of the file
+def encoded_with_times(
     name: str, codec: str, options: dict[str, str], pictures: np.ndarray, times_s: Sequence[float], last_s: float,
     sound_s: float = 0.0,
 ) -> bytes:  # fmt: skip
@@ -197,7 +199,7 @@ def encoded_with_times(  # noqa: PLR0917  # each is one fact of the file
         return path.read_bytes()
 
 
-def _silence(output: av.container.OutputContainer, sound_s: float) -> list[av.Packet]:
+def _silence(output: av.container.OutputContainer, sound_s: float) -> list[av.Packet[av.AudioStream]]:
     sound = output.add_stream("libopus", rate=48_000, options={"threads": "1"})
     assert isinstance(sound, av.AudioStream)
     sound.layout = "mono"

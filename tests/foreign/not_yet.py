@@ -25,7 +25,6 @@ NEVER_SHOWN = "pictures that are decoded and never shown are taken for shown"
 STATE = "what a decoder keeps from earlier packets is missing where it starts later or sees fewer"
 LAYERS = "of several pictures of one time the first is shown"
 FIELDS = "fields in packets of their own count as pictures"
-NO_VIDEO = "the message does not say what came instead of a video"
 
 _CODECS = ("h264", "hevc", "vp9", "av1")
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -76,7 +75,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     LAYERS: ("vp9_layers.mkv",),
     FIELDS: ("fields_apart.ts",),
-    NO_VIDEO: ("page.html", "list.m3u8", "manifest.mpd", "status.json"),
 }  # fmt: skip
 NOT_YET: dict[str, str] = {name: why for why, names in _NAMES.items() for name in names}
 """By the name of the input."""

@@ -188,7 +188,7 @@ def _wrong_frames(one: Foreign, right: Right, reading: Reading) -> Iterator[str]
 
 
 def _part_at(parts: Sequence[Part], at_s: float) -> Part | None:
-    """The part on screen. Before the first one nothing is known of the picture, and between two the last one may stay."""
+    """Return the part on screen; between two parts the last picture stays."""
     found = next((part for part in parts if part.start_s - 1e-6 <= at_s < part.stop_s - 1e-6), None)
     earlier = [part for part in parts if part.stop_s <= at_s + 1e-6]
     return found or (replace(earlier[-1], start_s=at_s, first=earlier[-1].last, rate_fps=0) if earlier else None)

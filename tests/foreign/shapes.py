@@ -64,7 +64,7 @@ INPUTS = [
     Foreign("sei_turn.flv", TURN, partial(turned_by_sei, "a.flv"), whole(100), is_quick=True),
     Foreign("sei_turn.ts", TURN, partial(turned_by_sei, "a.ts"), whole(100)),
     Foreign("sei_turn.mp4", TURN, partial(turned_by_sei, "a.mp4"), whole(100)),
-    Foreign("pixel_crop.mkv", CROP, cropped_matroska, CROPPED, (UNCROPPED,)),
+    Foreign("pixel_crop.mkv", CROP, cropped_matroska, CROPPED, (UNCROPPED,), is_quick=True),
     Foreign("clap.mp4", CROP, clean_aperture, CROPPED, (UNCROPPED,)),
     Foreign("turns_midway_vp9.mkv", SIZE, partial(turns_midway, VP9, "V_VP9"), WIDE_THEN_TALL, is_quick=True),
     Foreign("turns_midway_vp8.mkv", SIZE, partial(

@@ -81,7 +81,7 @@ def empty_unit(place: Literal["before", "after"]) -> bytes:
 
 
 def hevc_ends_of_sequence(container: str) -> bytes:
-    """A unit that ends the sequence before each CRA picture, whose leading pictures then are not shown (H.265, 8.1.3)."""
+    """A unit ends the sequence before each CRA picture, whose leading pictures are not shown then (H.265, 8.1.3)."""
     source = film("a.mp4", OPEN_GOP)
     starts_anew = [any(unit[0] >> 1 == HEVC_CRA for unit in units_of(packet)) for _, _, packet in
                    packets_with_times(source)[1]]  # fmt: skip
@@ -159,14 +159,13 @@ def fields(container: str, *, is_delimited: bool = True, are_apart: bool = False
 
 FILM, SHORT = whole(100), whole(50)
 LEADING_ARE_NOT_SHOWN = Right(
-    tuple(
-        part
-        for key in (0, 24, 48, 72)
-        for part in (Part(key / 25, (key + 20) / 25, key), Part((key + 20) / 25, (key + 24) / 25, key + 19, 0))
-    )
-    + (Part(96 / 25, 4, 96),),
+    (
+        *(Part((key + at) / 25, (key + stop) / 25, key + first, rate_fps)
+          for key in (0, 24, 48, 72) for at, stop, first, rate_fps in ((0, 20, 0, 25), (20, 24, 19, 0))),
+        Part(96 / 25, 4, 96),
+    ),
     duration_s=4,
-)
+)  # fmt: skip
 """Four pictures lead each CRA picture, and the one before them stays."""
 ONE_IS_LOST = Right(FILM.parts, "partial", (0.8, 0.99), duration_s=4)
 UNITS, STATE, LAYERS, FIELDS = "units", "kept state", "layers", "fields"
@@ -197,7 +196,9 @@ INPUTS = [
         Foreign(f"fields_{word}.{name}", FIELDS, partial(fields, name, **options), replace(SHORT, size_px=(64, 32)),
                 is_quick=word == "apart")
         for word, name, options in (
-            ("apart", "ts", {"are_apart": True}), ("together", "ts", {}), ("undelimited", "ts", {"is_delimited": False}),
+            ("apart", "ts", {"are_apart": True}),
+            ("together", "ts", {}),
+            ("undelimited", "ts", {"is_delimited": False}),
         )
     ),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Files with more than one stream of moving pictures: the film is none of the previews, and no stream is passed over."""
+"""Files with more than one stream of moving pictures: which of them is the film, and that there are others."""
 
 from dataclasses import replace
 from functools import partial
