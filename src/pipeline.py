@@ -86,7 +86,8 @@ async def run(request: JobRequest, services: Services, timeout_s: float) -> Asyn
     job = asyncio.create_task(drive())
     job.add_done_callback(lambda _job: events.put_nowait(None))
     death = asyncio.create_task(services.client.engine_death.wait())
-    death.add_done_callback(lambda _death: job.cancel())
+    # Not when it is cancelled below: a second cancellation would end the job before its decoder is gone.
+    death.add_done_callback(lambda death: death.cancelled() or job.cancel())
     try:
         while (event := await events.get()) is not None:
             yield event

@@ -22,7 +22,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar, Literal, Self, cast
 
-from records import SampleGrid, VideoInfo
+from records import OtherStream, Part, SampleGrid, VideoInfo
 from strict_json import INT64_MAX, CheckedFields, InvalidMessage, parse_object
 
 
@@ -64,8 +64,13 @@ CODECS = {
 DECODERS = ",".join(codec.decoder for codec in CODECS.values())
 """libav's whitelist: only these decoders may look into a file while it is opened; none is for sound."""
 GPU_CODECS = frozenset(name for name, codec in CODECS.items() if codec.on_gpu)
-MAX_STREAMS = 64
-"""A file with more streams is not opened."""
+MAX_STREAMS = 1000
+"""A file with as many streams is refused: where libav may not make another one, it loses packets of the others. This is
+its own limit, and films with 70 tracks of sound and subtitles are not rare."""
+MAX_PARTS = 100
+"""The most files inside a file, and changes of stream, that are read."""
+MAX_OTHER_STREAMS = 100
+"""The most that are named."""
 MAX_PICTURE_PIXELS = 36_000_000
 """A little more than 8K."""
 MAX_PICTURES = 25_000_000
@@ -84,6 +89,7 @@ class Refusal(StrEnum):
     UNSUPPORTED_CODEC = "unsupported_codec"
     TOO_LARGE = "too_large"
     TOO_MANY_PICTURES = "too_many_pictures"
+    TOO_MANY_STREAMS = "too_many_streams"
     NO_FRAMES = "no_frames"
 
 
@@ -259,4 +265,32 @@ def _video_info(message: object) -> VideoInfo:
         first_pts=info.integer("first_pts", -INT64_MAX),
         time_base_s=info.fraction("time_base_s"),
         seekable=info.flag("seekable"),
+        last_pts=info.integer("last_pts", -INT64_MAX),
+        parts=tuple(map(_part, info.items("parts", MAX_PARTS))),
+        unread_parts=info.integer("unread_parts", 0),
+        other_streams=tuple(map(_other_stream, info.items("other_streams", MAX_OTHER_STREAMS))),
+        sound_after_s=info.seconds("sound_after_s"),
+    )
+
+
+def _part(message: object) -> Part:
+    part = CheckedFields(message, Part)
+    return Part(
+        start_byte=part.integer("start_byte", 0),
+        stop_byte=part.integer("stop_byte", 0),
+        stream=part.integer("stream", 0, MAX_STREAMS - 1),
+        first_byte=part.integer("first_byte", 0),
+        end_byte=part.integer("end_byte", 0),
+        has_late_streams=part.flag("has_late_streams"),
+    )
+
+
+def _other_stream(message: object) -> OtherStream:
+    stream = CheckedFields(message, OtherStream)
+    return OtherStream(
+        index=stream.integer("index", 0, MAX_STREAMS - 1),
+        codec=stream.word("codec"),
+        width_px=stream.integer("width_px", 0),
+        height_px=stream.integer("height_px", 0),
+        num_frames=stream.integer("num_frames", 0),
     )

@@ -29,8 +29,41 @@ class LocalVideo:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherStream:
+    """A stream of pictures that is not the film."""
+
+    index: int
+    codec: str
+    width_px: int
+    height_px: int
+    num_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of the film: one stream of a file, or of a file inside it, as long as it is that stream's turn."""
+
+    start_byte: int
+    """Where the file inside the file begins; 0 where it is all of it."""
+    stop_byte: int
+    stream: int
+    """Its index."""
+    first_byte: int
+    """The packets that begin at or after this position count, as seen from start_byte."""
+    end_byte: int
+    """And those that begin before this one."""
+    has_late_streams: bool
+    """Some stream of the file appears only after the demuxer has opened it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file inside the file."""
+        return self.stop_byte - self.start_byte
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """Facts about a file, from the packets of its first stream of moving pictures."""
+    """Facts about a file, from the packets of the stream, or the streams, that hold the film."""
 
     start_s: float
     """When the first picture appears on the container's clock, which starts at 0."""
@@ -63,6 +96,20 @@ class VideoInfo:
     seekable: bool
     """Decoding can start in the middle: every packet has a time, all on one clock, and one configuration decodes them
     all."""
+    last_pts: int = 0
+    """When the last picture appears, in ticks of time_base_s. It may stay for long: see duration_s."""
+    parts: tuple[Part, ...] = ()
+    """What the film is read from, in order, where that is not one stream that a demuxer finds as it opens the file."""
+    unread_parts: int = 0
+    """Files inside the file of which nothing can be shown. What they lack is in missing_s."""
+    other_streams: tuple[OtherStream, ...] = ()
+    sound_after_s: float = 0.0
+    """For how long sound goes on after the end that the container gives for the last picture."""
+
+    @property
+    def is_joined(self) -> bool:
+        """The film goes on in another stream, or in another file inside the file."""
+        return len(self.parts) > 1
 
     @property
     def end_s(self) -> float:

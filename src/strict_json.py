@@ -81,6 +81,13 @@ class CheckedFields:
             raise InvalidMessage(f"{name} is neither true nor false")
         return value
 
+    def items(self, name: str, most: int) -> list[object]:
+        """A list of at most so many values of any type."""
+        value = self._message[name]
+        if not isinstance(value, list) or len(value) > most:
+            raise InvalidMessage(f"{name} is no list of at most {most} values")
+        return value
+
     def word(self, name: str) -> str:
         """A short text."""
         value = self._message[name]

@@ -30,6 +30,7 @@ ENGINE_FILES = frozenset(
 LONGEST_FIRST = (
     "test_foreign.py",
     "test_worker_process.py",
+    "test_serve.py",
     "test_every_kind_of_file.py",
     "test_video_processor.py",
     "test_corpus.py",
@@ -53,6 +54,7 @@ SLOW_FILES = frozenset(
         "test_layers.py",
         "test_process.py",
         "test_runpod_stand_in.py",
+        "test_serve.py",
         "test_tiny_model.py",
     }
 )

@@ -12,7 +12,7 @@ from PIL import Image
 
 from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, number_in, numbered_pictures, with_display_matrix
 from config import Settings
-from decoder import probe
+from decoder import probe, times
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from frame_extractor import NVIDIA_DEVICE, FrameExtractor
 from frames.probe import REFUSALS
@@ -23,9 +23,9 @@ from sandbox.process import DecoderProcess
 
 def test_a_video_of_too_many_pictures_is_refused(clips: ClipStore, monkeypatch: pytest.MonkeyPatch):
     path = str(clips.clip("h264.mp4").path)
-    monkeypatch.setattr(probe, "MAX_PICTURES", 75)
+    monkeypatch.setattr(times, "MAX_PICTURES", 75)
     assert isinstance(probe.probe(path), VideoInfo)
-    monkeypatch.setattr(probe, "MAX_PICTURES", 74)
+    monkeypatch.setattr(times, "MAX_PICTURES", 74)
     assert probe.probe(path) == Refusal.TOO_MANY_PICTURES
 
 
@@ -68,6 +68,7 @@ async def test_a_plain_video_is_described_as_it_was_made(clips: ClipStore, extra
         first_pts=0,
         time_base_s=Fraction(1, 12800),
         seekable=True,
+        last_pts=74 * 512,
     )
     assert info.bit_rate_bps == pytest.approx(path.stat().st_size * 8 / 3, rel=0.01)
 

@@ -4,7 +4,7 @@ import json
 import math
 import struct
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import CODECS, DECODERS, GPU_CODECS, DecodeOrder, DecodeStats, PictureHeader, ProbeReply, Refusal
-from records import SampleGrid, VideoInfo
+from records import OtherStream, Part, SampleGrid, VideoInfo
 from strict_json import INT64_MAX, MAX_MESSAGE_LENGTH, InvalidMessage
 
 SECONDS = st.floats(0, 1e9)
@@ -39,7 +39,13 @@ INFO = VideoInfo(
     first_pts=-1024,
     time_base_s=Fraction(1, 90_000),
     seekable=True,
+    last_pts=5_422_500,
+    parts=(Part(0, 700, 3, 0, 500, has_late_streams=True), Part(700, 10**10, 0, 0, 10**9, has_late_streams=False)),
+    unread_parts=2,
+    other_streams=(OtherStream(4, "mjpeg", 160, 90, 1),),
+    sound_after_s=12.5,
 )
+PART, OTHER = asdict(INFO.parts[0]), asdict(INFO.other_streams[0])
 ORDER = DecodeOrder(
     info=INFO,
     grid=SampleGrid(1.4, Fraction(2, 3), 352, 640),
@@ -59,10 +65,15 @@ LIES: dict[str, list[object]] = {
     "codec": ["", "png", None, "h264\0"],
     "pixel_format": ["", 7, "x" * 101],
     "truncated": [0, 1, "true", None],
-    "stream_index": [-1, 64],
+    "stream_index": [-1, 1000],
     "first_pts": [2**63, 0.5],
     "time_base_s": ["0/90000", "1e5/1"],
     "seekable": ["yes", None],
+    "last_pts": [2**63, "0"],
+    "parts": [None, {}, [None], [[]], [{**PART, "stream": -1}], [{**PART, "start_byte": -1}], [PART] * 101],
+    "unread_parts": [-1, None],
+    "other_streams": ["h264", [{**OTHER, "codec": ""}], [{**OTHER, "index": 1000}], [OTHER] * 101],
+    "sound_after_s": [-1, math.nan],
 }
 
 
@@ -161,7 +172,8 @@ def test_whatever_a_value_is_it_is_taken_as_it_is_or_refused(name: str, value: A
     except InvalidMessage:
         return
     assert isinstance(outcome, VideoInfo)
-    assert getattr(outcome, name) == (Fraction(value) if isinstance(value, str) and "/" in value else value)
+    expected = tuple(value) if isinstance(value, list) else value
+    assert getattr(outcome, name) == (Fraction(value) if isinstance(value, str) and "/" in value else expected)
 
 
 @given(st.binary(max_size=300) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from records import Answer, Conclusion, Decoding, JobResult
+from records import Answer, Conclusion, Decoding, JobResult, VideoInfo
 from version import __version__
 
 
@@ -30,6 +30,8 @@ class VideoInfoOutput(BaseModel):
     missing: float
     """Seconds that a truncated file promises and does not hold, as far as the container tells."""
     size_bytes: int
+    other_streams: list[str]
+    """The streams of pictures that were not looked at, each in a few words."""
 
 
 class ChunkOutput(BaseModel):
@@ -117,6 +119,10 @@ def job_output(result: JobResult) -> JobOutput:
             truncated=info.truncated,
             missing=round(info.missing_s, 3),
             size_bytes=info.size_bytes,
+            other_streams=[
+                f"stream {other.index}: {other.codec}, {other.width_px}x{other.height_px}, pictures: {other.num_frames}"
+                for other in info.other_streams
+            ],
         ),
         num_chunks=len(result.answers),
         chunk_results=[_chunk_output(answer) for answer in result.answers],
@@ -175,13 +181,23 @@ def _finish_reason(part: Answer | Conclusion) -> str | None:
 
 def _concessions(result: JobResult) -> list[str]:
     """Return what was given up for the whole video, then for single chunks, then of the answers."""
-    concessions = [*result.plan.adjustments]
+    concessions = [*_not_in_the_film(result.info), *result.plan.adjustments]
     concessions += [note for answer in result.answers for note in answer.watched.adjustments]
     if cut := sum(answer.is_cut for answer in result.answers):
         concessions.append(f"{cut} of {len(result.answers)} chunk answers were cut at max_tokens")
     if any(conclusion.is_cut for conclusion in result.conclusions):
         concessions.append("the merged answer was cut at max_tokens, and may lack events")
     return concessions
+
+
+def _not_in_the_film(info: VideoInfo) -> list[str]:
+    """Return what the file holds and the chunks do not show, one sentence each."""
+    sentences = []
+    if info.unread_parts:
+        sentences.append(f"{info.unread_parts} of the files that this file was put together from could not be read")
+    if info.sound_after_s:
+        sentences.append(f"the sound goes on for {info.sound_after_s:.1f} s after the last picture")
+    return sentences
 
 
 def _decoding_output(decodings: Sequence[Decoding]) -> DecodingOutput | None:

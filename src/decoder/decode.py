@@ -16,12 +16,20 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from decoder.bitstream.registry import parser_for
-from decoder.container.frames import decode_frames
+from decoder.container.film import FilmPackets
+from decoder.container.frames import decode_film, decode_frames
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
 from decoder.convert.rgb import PictureConverter
-from decoder.gop.pool import ConvertedPicture, DecodedPicture, DecoderPool, parallel_decoders, prepared_stream
+from decoder.gop.pool import (
+    ConvertedPicture,
+    DecodedPicture,
+    DecoderPool,
+    parallel_decoders,
+    prepare_decoder,
+    prepared_stream,
+)
 from decoder.gop.select import GopSegment
 from decoder.gop.split import needed_segments
 from decoder.grid import Grid
@@ -65,15 +73,30 @@ class StreamReader:
         target_pts = self.grid.pts_of(self.grid.start)
         can_seek = self.grid.start > 0 and self._order.info.seekable
         for retreat_s in SEEK_RETREATS_S if can_seek else ():
-            with open_video(self._path) as container:
+            with self._open() as container:
                 pictures = self._pictures_after_seek(container, target_pts - self.grid.ticks(Fraction(retreat_s)))
                 first = next(pictures, None)
                 if first is not None and first.pts <= target_pts:
                     yield first
                     yield from pictures
                     return
-        with open_video(self._path) as container:
-            yield from self._pictures(container)
+        with self._open() as container:
+            yield from self._joined(container) if self._order.info.is_joined else self._pictures(container)
+
+    def _open(self) -> InputContainer:
+        parts = self._order.info.parts
+        return open_video(self._path, part=parts[0] if parts else None)
+
+    def _joined(self, container: InputContainer) -> Iterator[DecodedPicture]:
+        """Decode every picture of a film that is put together, or its keyframes."""
+        order = self._order
+
+        def prepare(stream: VideoStream) -> None:
+            prepare_decoder(stream, order, order.threads)
+            if order.keyframes_only:
+                stream.codec_context.skip_frame = "NONKEY"
+
+        yield from decode_film(FilmPackets(container, self._path, order.info.parts, prepare))
 
     def _pictures_after_seek(self, container: InputContainer, pts: int) -> Iterator[DecodedPicture]:
         """Seek, and decode from the first keyframe found; its leading pictures are dropped, they lack references."""
@@ -124,8 +147,9 @@ class StreamReader:
 def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
     """Pair pictures with the instants at which they are on screen.
 
-    A picture stays on screen until the next one's time. The last one stays for its own duration, but at least for the
-    mean time between pictures: libav guesses the durations that a container does not have.
+    A picture stays on screen until the next one's time. The last one that is decoded stays for its own duration, but at
+    least for the mean time between pictures: libav guesses the durations that a container does not have. The last one
+    of the film stays until the end.
     """
     held: DecodedPicture | None = None
     next_index = grid.start
@@ -140,8 +164,10 @@ def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Ite
         if next_index >= grid.stop:
             return
     if held is not None:
-        duration_ticks = max(held.duration, grid.mean_interval_ticks)
-        end_index = min(grid.first_index_from(held.pts + duration_ticks), grid.stop)
+        end_pts = held.pts + max(held.duration, grid.mean_interval_ticks)
+        if held.pts >= grid.last_pts:
+            end_pts = max(end_pts, grid.end_pts)
+        end_index = min(grid.first_index_from(end_pts), grid.stop)
         if end_index > next_index:
             yield OnScreen(held, next_index, end_index)
 

@@ -19,6 +19,10 @@ class Grid:
         self._instants_per_tick = self._time_base_s * order.grid.fps
         self.mean_interval_ticks = self.ticks(1 / order.info.fps)
         """The mean time from one picture to the next."""
+        self.last_pts = order.info.last_pts
+        """When the last picture of the film appears."""
+        self.end_pts = self._first_pts + round(Fraction(order.info.duration_s) / self._time_base_s)
+        """When it disappears."""
 
     def first_index_from(self, pts: int) -> int:
         """The index of the first instant at or after a presentation time."""

@@ -3,93 +3,88 @@
 Every packet is read and the first picture decoded, because headers lie.
 """
 
-import math
-import re
+import errno
 import sys
-from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from decoder.container.frames import FLUSH, TimedFrame, decode_frames, decode_packet, is_single_field
-from decoder.container.open import open_video, video_stream
+from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_stream, layout_of
+from decoder.container.formats import COUNTED_FROM_FIRST_PICTURE
+from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_packet, is_single_field
+from decoder.container.open import open_video
 from decoder.container.packets import Packets
-from decoder.container.pts import AVI, lacks_pts, packet_pts
+from decoder.container.pts import lacks_pts
+from decoder.container.streams import is_supported
 from decoder.convert.orientation import orientation_of
-from protocol import CODECS, MAX_PICTURE_PIXELS, MAX_PICTURES, ProbeReply, Refusal
-from records import VideoInfo
+from decoder.ending import ending
+from decoder.times import PacketTimes, read_times, tick_s
+from protocol import MAX_PICTURE_PIXELS, MAX_STREAMS, ProbeReply, Refusal
+from records import Part, VideoInfo
 
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A declared rate that is this close to the measured one is taken for its exact form."""
-DURATION_TOLERANCE = Fraction(1, 10)
-"""If the packets' durations add up to the time from the first picture to the last no better than this, libav guessed
-them."""
-SHORTEST_PICTURE_S = Fraction(1, 1000)
-"""The least duration of the last picture; with it every video has a duration."""
-TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
-TAG_TOLERANCE_S = 0.5
 PACKETS_TRIED = 100
 """How many packets of a file that is marked as encrypted are decoded to see whether it really is."""
-CLOCK_JITTER_TICKS = 2
-"""In a container's coarse clock even a constant rate jitters by this much."""
-
-
-@dataclass(frozen=True, slots=True)
-class PacketTimes:
-    """When the pictures of a stream are shown, in ticks, as its packets say."""
-
-    count: int
-    end_pts: int
-    """When the last picture disappears."""
-    is_variable: bool
-    is_cut_off: bool
-    is_uniform: bool
-    """Clock and configuration stay the same throughout."""
+LATEST_START_S = 86_400
+"""A clock that starts later tells the time of day, and counts from its start."""
 
 
 def probe(path: str) -> VideoInfo | Refusal:
-    """Describe the first stream of moving pictures of a file."""
+    """Describe the film in a file."""
     try:
         with open_video(path) as container:
-            stream = video_stream(container)
-            if stream is None:
-                return Refusal.NO_VIDEO_STREAM
-            if refusal := _refusal_by_header(stream):
-                return refusal
-            first = next(decode_frames(container, stream), None)
-        if _is_encrypted(path):
-            return Refusal.ENCRYPTED
-        if first is None:
-            return Refusal.NO_FRAMES
-        with open_video(path) as container:
-            stream = video_stream(container)
-            assert stream is not None  # the same file, opened again: decoding moved the first reader
-            times = _packet_times(container, stream, first)
-            return _describe(container, stream, first, times) if times else Refusal.TOO_MANY_PICTURES
+            layout = layout_of(path, container)
+        if not layout.parts:
+            return Refusal.NO_VIDEO_STREAM
+        return _probe_film(path, layout)
+    except TooManyStreams:
+        return Refusal.TOO_MANY_STREAMS
+    except av.error.FFmpegError as exc:
+        return (
+            Refusal.TOO_MANY_STREAMS
+            if exc.errno == errno.ENOMEM and _has_too_many_streams(path)
+            else Refusal.UNREADABLE
+        )
+
+
+def _has_too_many_streams(path: str) -> bool:
+    """Whether a file that cannot be opened can be if it may have more streams."""
+    try:
+        with open_video(path, max_streams=10 * MAX_STREAMS) as container:
+            return len(container.streams) > MAX_STREAMS
     except av.error.FFmpegError:
-        return Refusal.UNREADABLE
+        return False
 
 
-def _refusal_by_header(stream: VideoStream) -> Refusal | None:
-    """Why a stream cannot be used, as far as its header tells."""
-    context = stream.codec_context
-    if context is None or context.codec.canonical_name not in CODECS:
-        return Refusal.UNSUPPORTED_CODEC
-    return Refusal.TOO_LARGE if context.width * context.height > MAX_PICTURE_PIXELS else None
+def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
+    part = layout.parts[0]
+    with open_video(path, part=part) as container:
+        stream = film_stream(container, part.stream)
+        if not is_supported(stream):
+            return Refusal.UNSUPPORTED_CODEC
+        is_too_large = stream.codec_context.width * stream.codec_context.height > MAX_PICTURE_PIXELS
+        first = next(decode_film(FilmPackets(container, path, layout.parts)), None)
+    if _is_encrypted(path, part):
+        return Refusal.ENCRYPTED
+    if first is None:
+        return Refusal.TOO_LARGE if is_too_large else Refusal.NO_FRAMES
+    with open_video(path, part=part) as container:  # opened again: decoding moved the first reader
+        stream = film_stream(container, part.stream)
+        packets = FilmPackets(container, path, layout.parts)
+        times = read_times(packets, stream, first)
+        if times is None:
+            return Refusal.TOO_MANY_PICTURES
+        return _describe(container, stream, first, times, layout.without(packets.empty))
 
 
-def _is_encrypted(path: str) -> bool:
+def _is_encrypted(path: str, part: Part) -> bool:
     """Whether packets are marked as encrypted and do not decode; some that are marked are not encrypted."""
-    with open_video(path) as container:
-        stream = video_stream(container)
-        assert stream is not None
+    with open_video(path, part=part) as container:
+        stream = film_stream(container, part.stream)
         packets = islice(Packets(container, stream), PACKETS_TRIED)
         marked = [packet for packet in packets if packet.has_sidedata("encryption_info")]
         pictures = 0
@@ -102,63 +97,21 @@ def _is_encrypted(path: str) -> bool:
     return pictures < len(marked)
 
 
-def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFrame) -> PacketTimes | None:
-    """Read all packets, and count those that no edit list hides and that are not shown before the first picture.
-
-    Returns:
-        None if there are more than MAX_PICTURES.
-    """
-    times, durations = array("q"), array("q")
-    packets, without_pts, trailing_without_pts = Packets(container, stream), 0, 0
-    for packet in packets:
-        pts = packet_pts(packet)
-        if pts is not None and pts >= first.pts and not packet.is_discard:
-            times.append(pts)
-            durations.append(packet.duration or 0)
-        without_pts += pts is None
-        trailing_without_pts = trailing_without_pts + 1 if pts is None else 0
-        if len(times) + without_pts > MAX_PICTURES:
-            return None
-    if not times:
-        times.append(first.pts)
-        durations.append(first.frame.duration)
-    ordered = np.unique(times)
-    intervals = np.diff(ordered)
-    if without_pts and lacks_pts(stream):
-        period_ticks = _constant_period_ticks(intervals, durations)
-        count = 1 + round((ordered[-1] - ordered[0]) / period_ticks) + trailing_without_pts
-        end_pts = int(ordered[-1]) + (1 + trailing_without_pts) * period_ticks
-        count = min(count, len(times) + without_pts)
-        return PacketTimes(count, end_pts, False, packets.is_cut_off, packets.is_uniform)
-    last_ticks = durations[int(np.argmax(times))]
-    span_ticks = int(ordered[-1] - ordered[0])
-    are_guessed = abs(sum(durations) - last_ticks - span_ticks) > span_ticks * DURATION_TOLERANCE
-    if len(intervals) and (are_guessed or last_ticks <= 0):
-        last_ticks = int(min(np.median(intervals), np.mean(intervals)))
-    shortest_ticks = math.ceil(SHORTEST_PICTURE_S / _tick_s(stream))
-    is_variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
-    end_pts = int(ordered[-1]) + max(last_ticks, shortest_ticks)
-    return PacketTimes(len(ordered), end_pts, bool(is_variable), packets.is_cut_off, packets.is_uniform)
-
-
-def _constant_period_ticks(intervals: npt.NDArray[np.int64], durations: Sequence[int]) -> int:
-    """The period of a stream in which some packets have no time: the median interval, but at most libav's own value."""
-    libav_ticks, measured_ticks = max(durations), int(np.median(intervals)) if len(intervals) else 0
-    return min(filter(None, (libav_ticks, measured_ticks)), default=1)
-
-
-def _describe(container: InputContainer, stream: VideoStream, first: TimedFrame, times: PacketTimes) -> VideoInfo:
-    tick_s = _tick_s(stream)
+def _describe(
+    container: InputContainer, stream: VideoStream, first: TimedFrame, times: PacketTimes, layout: Layout
+) -> VideoInfo:
     turn_deg = orientation_of(first.frame).turn_deg
     width_px, height_px = _square_pixel_size(stream, first)
     if turn_deg in (90, 270):
         width_px, height_px = height_px, width_px
-    duration_s = (times.end_pts - first.pts) * tick_s
-    missing_s = _missing_s(container, stream, duration_s, times)
+    first_s = first.pts * tick_s(stream)
+    packets_duration_s = times.end_pts * tick_s(stream) - first_s
+    end = ending(container, stream, times, packets_duration_s)
+    duration_s = end.end_s - first_s
     return VideoInfo(
-        start_s=_start_s(container, first.pts * tick_s),
+        start_s=_start_s(container, first_s),
         duration_s=float(duration_s),
-        fps=_rate_fps(stream, times, duration_s),
+        fps=_rate_fps(stream, times, packets_duration_s),
         num_frames=times.count,
         width_px=width_px,
         height_px=height_px,
@@ -168,19 +121,19 @@ def _describe(container: InputContainer, stream: VideoStream, first: TimedFrame,
         container=container.format.name,
         bit_rate_bps=container.bit_rate,
         variable_frame_rate=times.is_variable,
-        truncated=times.is_cut_off or missing_s > 0,
-        missing_s=missing_s,
-        size_bytes=container.size,
+        truncated=end.is_cut_off or end.missing_s > 0,
+        missing_s=end.missing_s + float(duration_s) * layout.unread_share,
+        size_bytes=layout.size_bytes,
         stream_index=stream.index,
         first_pts=first.pts,
-        time_base_s=tick_s,
+        time_base_s=tick_s(stream),
         seekable=times.is_uniform and not lacks_pts(stream),
+        last_pts=times.last_pts,
+        parts=() if layout.is_ordinary else layout.parts,
+        unread_parts=layout.unread_parts,
+        other_streams=layout.others,
+        sound_after_s=end.sound_after_s,
     )
-
-
-def _tick_s(stream: VideoStream) -> Fraction:
-    assert stream.time_base  # libav gives every stream of a file one
-    return stream.time_base
 
 
 def _square_pixel_size(stream: VideoStream, first: TimedFrame) -> tuple[int, int]:
@@ -193,28 +146,17 @@ def _square_pixel_size(stream: VideoStream, first: TimedFrame) -> tuple[int, int
 
 
 def _start_s(container: InputContainer, first_s: Fraction) -> float:
-    """Seconds from the container's start, which libav gives in microseconds, to the first picture."""
+    """Seconds from the start of the players' clock to the first picture.
+
+    That clock starts with the container's first stream, which libav gives in microseconds, or at 0 if that is earlier
+    and the container counts from there.
+    """
     if container.start_time is None:
         return 0.0
-    return max(0, round(first_s * av.time_base) - container.start_time) / av.time_base
-
-
-def _missing_s(container: InputContainer, stream: VideoStream, duration_s: Fraction, times: PacketTimes) -> float:
-    """Seconds after the last picture that the file promises and does not hold.
-
-    A file that is not cut off is not asked for its promise, because many lie. Matroska does not tell whether it is cut
-    off, but as a rule it has a tag with the time at which the stream ends.
-    """
-    if tag := TAGGED_DURATION.fullmatch(stream.metadata.get("DURATION", "")):
-        hours, minutes, seconds = map(float, tag.groups())
-        missing_s = 3600 * hours + 60 * minutes + seconds - float(times.end_pts * _tick_s(stream))
-        return missing_s if missing_s > TAG_TOLERANCE_S else 0.0
-    if not times.is_cut_off or container.format.name == AVI:  # libav derives an AVI's duration from what is left of it
-        return 0.0
-    promised_s = (
-        stream.duration * _tick_s(stream) if stream.duration else Fraction(container.duration or 0, av.time_base)
-    )
-    return max(0.0, float(promised_s - duration_s))
+    clock_start_us = container.start_time
+    if container.format.name not in COUNTED_FROM_FIRST_PICTURE and clock_start_us <= LATEST_START_S * av.time_base:
+        clock_start_us = min(0, clock_start_us)
+    return max(0, round(first_s * av.time_base) - clock_start_us) / av.time_base
 
 
 def _rate_fps(stream: VideoStream, times: PacketTimes, duration_s: Fraction) -> Fraction:

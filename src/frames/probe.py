@@ -6,7 +6,7 @@ from pathlib import Path
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
 from frames.reader_pool import PROBE, VideoReaders
 from own_thread import in_own_thread
-from protocol import MAX_PICTURE_PIXELS, MAX_PICTURES, ProbeReply, Refusal
+from protocol import MAX_PICTURE_PIXELS, MAX_PICTURES, MAX_STREAMS, ProbeReply, Refusal
 from records import VideoInfo
 from strict_json import InvalidMessage
 
@@ -23,6 +23,7 @@ REFUSALS: Mapping[Refusal, tuple[type[MediaError], str]] = {
         VideoTooLong,
         f"The video has more than {MAX_PICTURES // 1_000_000} million pictures.",
     ),
+    Refusal.TOO_MANY_STREAMS: (MediaError, f"The file has {MAX_STREAMS} streams or more: keep those that are needed."),
     Refusal.NO_FRAMES: (NoFrames, "No picture of the video could be decoded."),
 }
 """The error and its message for every reason that a child gives."""

@@ -89,7 +89,9 @@ class VideoReaders:
         A job has one process at work at a time.
         """
         share_bytes = self._free_bytes() // self._settings.max_concurrent_jobs
+        if share_bytes < MIN_MEMORY_BYTES:
+            log.warning("memory is short: a job's share is %.1f GiB, but its media process may take %g GiB",
+                        share_bytes / 2**30, MIN_MEMORY_BYTES / 2**30)  # fmt: skip
         limit_bytes = min(MAX_MEMORY_BYTES, max(MIN_MEMORY_BYTES, share_bytes))
-        if limit_bytes < MAX_MEMORY_BYTES:
-            log.info("a media process may take %.1f GiB, a share of the free memory", limit_bytes / 2**30)
+        log.debug("a media process may take %.1f GiB", limit_bytes / 2**30)
         return limit_bytes

@@ -94,15 +94,15 @@ def _suffix(info: VideoInfo) -> str:
 def _copy_argv(source: Path, info: VideoInfo, chunk: Chunk, target: Path, seek_s: float | None) -> list[str]:
     """Return ffmpeg's command: copy from the keyframe that seeking finds, or from the start, to the chunk's seen end.
 
-    -ss counts from the container's start, -to on its own clock.
+    -to counts on the container's own clock, and so does -ss with -seek_timestamp.
     """
-    seek = {} if seek_s is None else {"ss": f"{seek_s:.6f}"}
+    clock_s = float(info.first_pts * info.time_base_s) - info.start_s
+    seek = {} if seek_s is None else {"ss": f"{seek_s + clock_s:.6f}", "seek_timestamp": 1}
     demuxer = info.container.partition(",")[0]  # named, so that the file cannot pass for a playlist
     limits = {"protocol_whitelist": "file", "codec_whitelist": DECODERS, "max_streams": MAX_STREAMS}
     copy = ffmpeg.input(f"file:{source}", f=demuxer, copyts=None, **limits, **seek)
-    end_pts_s = float(info.first_pts * info.time_base_s) + chunk.seen_end_s - info.start_s
     copy = copy[str(info.stream_index)].output(
-        f"file:{target}", c="copy", to=f"{end_pts_s:.6f}", avoid_negative_ts="disabled"
+        f"file:{target}", c="copy", to=f"{chunk.seen_end_s + clock_s:.6f}", avoid_negative_ts="disabled"
     )
     argv: list[str] = copy.global_args("-nostdin", "-v", "error").overwrite_output().compile()
     return argv

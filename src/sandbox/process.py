@@ -94,12 +94,23 @@ class SandboxedProcess:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill the process, and wait until it is gone, but not for longer than REAP_TIMEOUT_S."""
+        """Kill the process, and wait until it is gone, but not for longer than REAP_TIMEOUT_S.
+
+        Cancelling does not shorten the wait: a job that has ended has no process left.
+        """
         self.kill()
-        reaped = asyncio.wrap_future(self._reaped)
-        await asyncio.wait([reaped], timeout=REAP_TIMEOUT_S)
-        if not reaped.done():
+        cancelled: asyncio.CancelledError | None = None
+        loop = asyncio.get_running_loop()
+        reaped, end_s = asyncio.wrap_future(self._reaped), loop.time() + REAP_TIMEOUT_S
+        while not reaped.done() and (left_s := end_s - loop.time()) > 0:
+            try:
+                await asyncio.wait([reaped], timeout=left_s)
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+        if not self._reaped.done():
             log.error("media process %d is still there %g s after it was killed", self.pid, REAP_TIMEOUT_S)
+        if cancelled:
+            raise cancelled
 
     @property
     def pid(self) -> int:
@@ -259,7 +270,7 @@ class DecoderProcess(SandboxedProcess):
         assert self._process.stdin
         # A broken pipe means that the process has failed already; reading its output reports that.
         with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
-            stdin.write(json.dumps([str(video), argument]).encode())
+            stdin.write(json.dumps([str(video), argument]).encode() + b"\n")
 
 
 async def run(argv: Sequence[str], timeout_s: float) -> bytes:

@@ -17,7 +17,8 @@ from clips import WIDTH_PX as CLIP_WIDTH_PX
 from clips import Clip, ClipStore, number_in
 from config import Settings
 from decoder.container.frames import decode_frames
-from decoder.container.open import open_video, video_stream
+from decoder.container.open import open_video
+from decoder.container.streams import moving_streams
 from decoder.convert.rgb import PictureConverter
 from decoding import decode_needed_packets, order_for
 from frame_extractor import FrameExtractor
@@ -110,7 +111,7 @@ async def films(clips: ClipStore) -> dict[str, Film]:
 def decoded_in_sequence(path: Path, codec: str) -> list[np.ndarray]:
     converter = PictureConverter(CLIP_HEIGHT_PX, CLIP_WIDTH_PX, codec)
     with open_video(str(path)) as container:
-        stream = video_stream(container)
+        stream = moving_streams(container)[0]
         assert stream
         return [converter.convert(timed.frame) for timed in decode_frames(container, stream)]
 

@@ -14,9 +14,10 @@ from clip_kinds import CODECS, CONDITIONS, CONTAINERS, FIELDS, LEFT_OUT, TAKES, 
 from clips import HEIGHT_PX, WIDTH_PX, Clip, ffmpeg, number_in
 from config import Settings
 from decoder.container.frames import FLUSH
-from decoder.container.open import open_video, video_stream
+from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.container.pts import packet_pts
+from decoder.container.streams import moving_streams
 from decoder.convert.orientation import orientation_of
 from decoder.probe import probe
 from decoding import Decoded, assert_same, decode_all_packets, decode_needed_packets, order_for, probed
@@ -83,7 +84,7 @@ class Observed:
 
 def observed(path: Path) -> Observed:
     with open_video(str(path)) as container:
-        stream = video_stream(container)
+        stream = moving_streams(container)[0]
         assert stream
         tick_s = stream.time_base
         assert tick_s

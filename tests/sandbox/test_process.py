@@ -263,6 +263,19 @@ async def test_cancelling_a_run_kills_the_child(tmp_path: Path):
     assert becomes_true(lambda: threading.active_count() == threads)
 
 
+async def test_a_decoder_begins_although_a_process_forked_meanwhile_keeps_its_stdin_open(tmp_path: Path):
+    text = tmp_path / "text.mp4"
+    text.write_text("This is no video.")
+    async with process.DecoderProcess("decoder.probe", 30) as scanner:
+        assert scanner._process.stdin
+        kept_open = os.dup(scanner._process.stdin.fileno())  # as in a child that was forked and executes nothing
+        try:
+            scanner.begin(text, os.devnull)
+            assert b"unreadable" in await in_own_thread(scanner.read_all)
+        finally:
+            os.close(kept_open)
+
+
 async def test_starting_and_killing_many_children_leaves_no_descriptor_open():
     before = open_descriptors()
 
@@ -330,6 +343,25 @@ async def test_a_child_that_does_not_end_is_left_to_a_thread_and_its_descriptors
         assert open_descriptors() > before
 
     assert open_descriptors() == before
+
+
+async def test_a_job_that_is_cancelled_twice_still_waits_until_its_child_is_gone():
+    async with stuck_in_the_kernel(SILENT) as stuck:
+        begun = asyncio.Event()
+
+        async def job() -> None:
+            async with stuck:
+                begun.set()
+                await asyncio.Event().wait()
+
+        running = asyncio.create_task(job())
+        await begun.wait()
+        for _ in range(2):
+            running.cancel()
+            assert await process.run(["printf", "prompt"], 20) == b"prompt"
+            assert not running.done()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_killing_does_not_wait_for_the_child():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, starmap
@@ -15,6 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from decoder.container.film import FilmPackets
 from decoder.container.packets import Packets
 from decoder.container.pts import has_dts_only, interpolate_missing_pts, lacks_pts, pts_from_sorted_dts
 
@@ -51,7 +52,18 @@ def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[Ti
     A frame without a presentation time gets its decoding time. Where containers give each packet a time, a frame
     without either is left out.
     """
-    packets = chain(Packets(container, stream), FLUSH)
+    yield from _decode_run(stream, Packets(container, stream))
+
+
+def decode_film(packets: FilmPackets) -> Iterator[TimedFrame]:
+    """Decode every packet of a film; as decode_frames, with the decoder of each stream that takes its turn."""
+    for stream, run in packets.runs():
+        yield from _decode_run(stream, run)
+        stream.codec_context.flush_buffers()
+
+
+def _decode_run(stream: VideoStream, run: Iterable[Packet[VideoStream]]) -> Iterator[TimedFrame]:
+    packets = chain(run, FLUSH)
     decode = partial(_decode, stream.codec_context)
     if has_dts_only(stream):
         yield from starmap(TimedFrame, pts_from_sorted_dts(packets, stream.codec_context, decode))

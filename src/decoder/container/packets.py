@@ -1,7 +1,8 @@
-"""The packets of a stream, in decoding order."""
+"""The packets of a film, in decoding order."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,7 +11,10 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from decoder.container.pts import ContinuousClock
+from decoder.container.clock import ContinuousClock
+from decoder.container.open import place_of
+from decoder.container.seams import Seams
+from records import Part
 
 NEW_CONFIGURATION: Final = "new_extradata"
 """libav's name for the side data of a packet that changes the stream's configuration."""
@@ -21,26 +25,49 @@ class Packets:
 
     A decoder with several threads would report the cut-off packet while it returns its last pictures, and PyAV would
     lose those. Concatenated files keep one continuous clock.
+
+    Args:
+        container: where to read from, at its position.
+        stream: the film.
+        clock: of the parts before this one; None for a clock that begins here.
+        part: which packets of the stream count; None for all.
+
+    Attributes:
+        clock: has read as far as the packets were taken.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        clock: ContinuousClock | None = None,
+        part: Part | None = None,
+    ) -> None:
         self._container, self._stream = container, stream
-        self._clock = ContinuousClock(stream)
+        self.clock = clock or ContinuousClock(stream)
+        self._span = range(part.first_byte, part.end_byte) if part else range(sys.maxsize)
+        self._seams = Seams(*place_of(container), container.format.name)
         self._is_reconfigured = False
+        self.has_begun = False
+        """Whether a packet has come."""
         self.is_cut_off = False
         """Whether the file ended too early; known once all packets are read. Not all containers tell."""
 
     @property
     def is_uniform(self) -> bool:
         """Whether clock and configuration have stayed the same so far."""
-        return not (self._clock.has_restarted or self._is_reconfigured)
+        return not (self.clock.has_restarted or self._is_reconfigured)
 
     def __iter__(self) -> Iterator[Packet[VideoStream]]:
         held: Packet[VideoStream] | None = None
         try:
             for packet in self._container.demux(self._stream):
-                if packet.size:  # libavcodec takes an empty packet for the end of the stream
-                    self._clock.adjust(packet)
+                at_byte = self._span.start if packet.pos is None else packet.pos
+                if at_byte >= self._span.stop:
+                    break
+                if packet.size and at_byte >= self._span.start:  # libavcodec takes an empty one for the stream's end
+                    self.has_begun = True
+                    self.clock.adjust(packet, self._seams)
                     self._is_reconfigured |= is_reconfiguring(packet)
                     if held is not None:
                         yield held

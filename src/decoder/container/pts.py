@@ -6,24 +6,19 @@ All times are in ticks of the stream's time base.
 from __future__ import annotations
 
 import heapq
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-AVI, ASF, MPEG_PROGRAM = "avi", "asf", "mpeg"
+from decoder.container.formats import ASF, AVI, MPEG_PROGRAM
+
 ASF_DTS_AS_PTS = frozenset(["h264", "mpeg1video", "mpeg2video"])
 """Codecs whose timestamps in ASF are DTS although libav reports them as PTS. It corrects those of MPEG-4 part 2."""
-CONCATENABLE = frozenset(["mpegts", "mpeg", "flv"])
-"""Containers without an index of the whole: two such files in sequence are such a file again."""
-RESTART_S = Fraction(1, 10)
-"""By how much DTS must step back for the clock to count as restarted: the limit in ffmpeg's own program."""
 MAX_HELD_PICTURES = 32
 """Pictures that wait for the next known time. Without a limit a stream without further times would fill the memory."""
 
@@ -49,33 +44,6 @@ def has_dts_only(stream: VideoStream) -> bool:
 def lacks_pts(stream: VideoStream) -> bool:
     """Whether some packets have no PTS of their own: times are then right only if decoding starts with the file."""
     return stream.container.format.name == MPEG_PROGRAM or has_dts_only(stream)
-
-
-class ContinuousClock:
-    """Makes the times of concatenated files continue. In other containers times step back for other reasons."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        assert stream.time_base  # libav gives every stream of a file one
-        can_restart = stream.container.format.name in CONCATENABLE
-        self._restart_ticks = float(RESTART_S / stream.time_base) if can_restart else math.inf
-        self._offset_ticks = self._interval_ticks = 0
-        self._last_dts: int | None = None
-        self.has_restarted = False
-
-    def adjust(self, packet: Packet[VideoStream]) -> None:
-        """Shift a packet's times if the clock has restarted: its DTS then follows that of the packet before it."""
-        if packet.dts is not None:
-            dts = packet.dts + self._offset_ticks
-            if self._last_dts is not None and dts < self._last_dts - self._restart_ticks:
-                self._offset_ticks += self._last_dts + self._interval_ticks - dts
-                self.has_restarted = True
-            elif self._last_dts is not None:
-                self._interval_ticks = dts - self._last_dts
-            self._last_dts = packet.dts + self._offset_ticks
-        if self.has_restarted:
-            packet.dts = self._last_dts
-            if packet.pts is not None:
-                packet.pts += self._offset_ticks
 
 
 def pts_from_sorted_dts(

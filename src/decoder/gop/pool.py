@@ -21,6 +21,7 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from decoder.container.film import film_stream
 from decoder.container.frames import FLUSH, TimedFrame, decode_packet
 from decoder.container.open import open_video
 from decoder.convert.rgb import PictureConverter
@@ -57,13 +58,17 @@ class GpuUnused(RuntimeError):
 
 def prepared_stream(container: InputContainer, order: DecodeOrder, threads: int) -> VideoStream:
     """The ordered stream of a container, with its decoder set up for a number of threads."""
-    stream = container.streams[order.info.stream_index]
-    assert isinstance(stream, VideoStream)  # decoder.probe chose it
+    stream = film_stream(container, order.info.stream_index)
+    prepare_decoder(stream, order, threads)
+    return stream
+
+
+def prepare_decoder(stream: VideoStream, order: DecodeOrder, threads: int) -> None:
+    """Set up the decoder of a stream."""
     stream.codec_context.thread_count = threads
     stream.thread_type = "AUTO"
     if order.skip_loop_filter:
         stream.codec_context.options |= {"skip_loop_filter": "all"}
-    return stream
 
 
 def parallel_decoders(threads: int, height_px: int, width_px: int) -> int:
