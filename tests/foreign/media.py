@@ -199,7 +199,7 @@ def encoded_with_times(
         return path.read_bytes()
 
 
-def _silence(output: av.container.OutputContainer, sound_s: float) -> list[av.Packet[av.AudioStream]]:
+def _silence(output: av.container.OutputContainer, sound_s: float) -> "list[av.Packet[av.AudioStream]]":
     sound = output.add_stream("libopus", rate=48_000, options={"threads": "1"})
     assert isinstance(sound, av.AudioStream)
     sound.layout = "mono"
