@@ -43,14 +43,14 @@ local: $(READY) ## answer a question about a generated video, on the real engine
 serve: $(READY) ## serve the API on this machine: a stand-in for RunPod, and a worker with the test model
 	@PYTHONPATH=tests $(PYTHON) -m runpod_stand_in --worker
 
-test: $(READY) ## run the tests; of the foreign files one of each kind
-	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "not exhaustive"
+test: $(READY) ## run the tests
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES)
 
 test-fast: $(READY) ## run the tests that start no engine, no worker and no decoder: a minute
-	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "not slow"
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "not slow and not exhaustive"
 
-test-all: $(READY) ## run all tests and measure their coverage, which must not fall
-	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) --cov --cov-report=term:skip-covered
+test-all: $(READY) ## run all tests, exhaustive ones too, and measure their coverage, which must not fall
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "" --cov --cov-report=term:skip-covered
 
 foreign: $(READY) ## make the foreign files, and print what the worker says of each beside what is right
 	@$(PYTHON) tests/foreign/table.py
