@@ -13,8 +13,8 @@ from foreign.media import AV1, H264, HEVC, MPEG2, VP8, VP9, encoded, film
 NUM_PICTURES = 200
 SEED = 18
 FLIPPED_BITS = 60
-DAMAGED = Right((Part(0, 8, 0),), "partial", (0.3, 0.97))
-"""A fifth of the pictures is lost, and what refers to them: with a keyframe every two seconds at most a third more."""
+DAMAGED = Right((Part(0, 8, 0),), "partial", (0.5, 0.97))
+"""A fifth of the pictures is lost, and what refers to them until the next keyframe: 40 % at most."""
 Damage = Literal["zeros", "noise", "bits"]
 CODECS = {"h264": H264, "hevc": HEVC, "vp9": VP9, "av1": AV1, "mpeg2": MPEG2, "vp8": VP8}
 

@@ -69,8 +69,8 @@ class Reading:
 
     def unseen(self) -> Sequence[tuple[float, float]]:
         """The spans in seconds that it said to be unseen."""
-        spans = self.output.model_dump().get("unseen") if self.output else None
-        return [(span[0], span[1]) if isinstance(span, Sequence) else tuple(span.values())[:2] for span in spans or ()]
+        spans = self.output.model_dump().get("unseen", ()) if self.output else ()
+        return [(span["start_s"], span["end_s"]) for span in spans]
 
     def summary(self) -> str:
         """The facts of one line."""

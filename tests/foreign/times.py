@@ -1,5 +1,6 @@
 """When pictures are on screen: missing times, late beginnings, edit lists."""
 
+import re
 import struct
 from dataclasses import replace
 from fractions import Fraction
@@ -8,7 +9,7 @@ from functools import partial
 from clips import RATE_FPS
 from foreign.case import Foreign, Part, Right, whole
 from foreign.matroska import matroska
-from foreign.media import FRAGMENTED, H264, HEVC, MPEG2, VP9, film, packets_with_times, remuxed, with_edits
+from foreign.media import FRAGMENTED, H264, HEVC, MPEG2, VP9, film, packets_with_times, with_edits
 
 TS_PACKET_BYTES, VIDEO_PID = 188, 0x100
 NO_B = H264.replace("-bf 2", "-bf 0")
@@ -52,8 +53,13 @@ def begins_late_matroska() -> bytes:
 
 
 def begins_late_fragmented() -> bytes:
-    """Fragmented, without an edit list; the clock of its first fragment says 1.5 s."""
-    return remuxed("a.mp4", f"-c copy -output_ts_offset 1.52 {FRAGMENTED}", film("a.mp4", NO_B))
+    """Fragmented, without an edit list; the clock of its first fragment says 1.52 s (ISO/IEC 14496-12, 8.8.12)."""
+    content = bytearray(film("a.mp4", f"{NO_B} {FRAGMENTED}"))
+    (media_hz,) = struct.unpack_from(">I", content, content.index(b"mdhd") + 16)
+    for found in re.finditer(b"tfdt\x01", bytes(content)):
+        (at,) = struct.unpack_from(">Q", content, found.start() + 8)
+        struct.pack_into(">Q", content, found.start() + 8, at + round(1.52 * media_hz))
+    return bytes(content)
 
 
 def edited(options: str, edits: tuple[tuple[float | None, float, float], ...], num_pictures: int = 200) -> bytes:

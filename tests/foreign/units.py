@@ -110,7 +110,7 @@ def mpeg2_matrices(container: str) -> bytes:
         slices_at = packet.find(b"\0\0\1\1", picture_at)
         return packet[:slices_at] + extension + packet[slices_at:]
 
-    return repacked(f"a.{container}", film("a.ts", MPEG2_CLOSED), edit)
+    return repacked(f"a.{container}", film(f"a.{container}", MPEG2_CLOSED), edit)
 
 
 def tables_once(container: str, markers: tuple[int, ...]) -> bytes:
