@@ -1,6 +1,7 @@
 """Has the worker read an input as a whole job with a scripted engine, and compares what it says with what is right."""
 
 import asyncio
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
@@ -70,7 +71,7 @@ class Reading:
     def unseen(self) -> Sequence[tuple[float, float]]:
         """The spans in seconds that it said to be unseen."""
         spans = self.output.model_dump().get("unseen", ()) if self.output else ()
-        return [(span["start_s"], span["end_s"]) for span in spans]
+        return [(span["start_s"], span["end_s"] or math.inf) for span in spans]
 
     def summary(self) -> str:
         """The facts of one line."""
