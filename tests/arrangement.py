@@ -51,6 +51,7 @@ SLOW_FILES = frozenset(
         "test_dependencies.py",
         "test_every_kind_of_file.py",
         "test_foreign.py",
+        "test_independence.py",
         "test_layers.py",
         "test_process.py",
         "test_runpod_stand_in.py",
