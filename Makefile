@@ -47,10 +47,10 @@ test: $(READY) ## run the tests
 	@$(PYTHON) -m pytest -n $(TEST_PROCESSES)
 
 test-fast: $(READY) ## run the tests that start no engine, no worker and no decoder: a minute
-	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "not slow"
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "not slow and not exhaustive"
 
-test-all: $(READY) ## run the tests and measure their coverage, which must not fall
-	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) --cov --cov-report=term:skip-covered
+test-all: $(READY) ## run all tests, exhaustive ones too, and measure their coverage, which must not fall
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "" --cov --cov-report=term:skip-covered
 
 check: $(READY) ## check everything that can be checked without running it: code, scripts, workflow, Dockerfile
 	@.venv/bin/ruff format --check
@@ -94,6 +94,9 @@ bench-tiny-model: $(READY) ## measure how well the test model reads clips it nev
 
 tiny-model: $(READY) ## train the test model again from nothing: an hour and a half on two cores, resumed if interrupted
 	@$(PYTHON) tests/tiny_model/train.py
+
+foreign: $(READY) ## make the foreign files, and print what the worker says of each beside what is right
+	@$(PYTHON) tests/foreign/table.py
 
 clean: ## remove the caches, and .venv if make made it
 	@rm -rf .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,19 +4,24 @@ The arithmetic is exact: rates and spans are fractions, and times count in whole
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
 
 from config import Settings
 from frames.selection import SELECTORS
-from records import Chunk, FrameSelection, PromptRoom, SampleGrid, VideoInfo, VideoPlan
+from records import Chunk, FrameSelection, Notice, PromptRoom, SampleGrid, VideoInfo, VideoPlan
 from vision import FRAMES_PER_PAIR, MIN_FRAMES, frame_size
 
 MAX_CHUNKS = 5000
 """Results of more chunks would be larger than the platform takes, even without their texts."""
 FLOOR_FRAME_TOKENS = 16
 """A pair of frames smaller than 128x128 shows nothing worth asking about."""
+
+NOTICES: Mapping[Notice, str] = {
+    "unknown_colours": "the video names colours that are not known, and is shown with those of ordinary video",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def plan_video(
     info: VideoInfo, length: ChunkLength, sample_fps: float, selection: FrameSelection, budget: Budget
 ) -> VideoPlan:
     """Partition the video and choose rate and frame size; see VideoProcessor.calculate_optimal_chunks."""
-    length, adjustments = _bounded_count(length, info)
+    length, shortened = _bounded_count(length, info)
     span_s = min(length.duration_s + length.overlap_s, info.duration_s)
     rate = sampling_rate(info, span_s, sample_fps, budget)
     if microseconds(float(rate.span_s)) < microseconds(span_s):
@@ -94,7 +99,8 @@ def plan_video(
     # The rate counts frames, and an instant of the grid may give several.
     grid_fps = rate.fps / SELECTORS[selection].frames_per_instant
     grid = SampleGrid(info.start_s, grid_fps, rate.height_px, rate.width_px)
-    return VideoPlan(_partition(info, length, grid), grid, selection, (*adjustments, *rate.adjustments))
+    adjustments = (*(NOTICES[notice] for notice in info.notices), *shortened, *rate.adjustments)
+    return VideoPlan(_partition(info, length, grid), grid, selection, adjustments)
 
 
 def sampling_rate(info: VideoInfo, span_s: float, wanted_fps: float, budget: Budget) -> SamplingRate:

@@ -20,9 +20,9 @@ import struct
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast, get_args
 
-from records import OtherStream, Part, SampleGrid, VideoInfo
+from records import Notice, OtherStream, Part, SampleGrid, VideoInfo
 from strict_json import INT64_MAX, CheckedFields, InvalidMessage, parse_object
 
 
@@ -91,6 +91,7 @@ class Refusal(StrEnum):
     TOO_MANY_PICTURES = "too_many_pictures"
     TOO_MANY_STREAMS = "too_many_streams"
     NO_FRAMES = "no_frames"
+    NOT_CONVERTIBLE = "not_convertible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,7 @@ def _video_info(message: object) -> VideoInfo:
         last_pts=info.integer("last_pts", -INT64_MAX),
         parts=tuple(map(_part, info.items("parts", MAX_PARTS))),
         unread_parts=info.integer("unread_parts", 0),
+        notices=cast("tuple[Notice, ...]", info.words("notices", get_args(Notice))),
         other_streams=tuple(map(_other_stream, info.items("other_streams", MAX_OTHER_STREAMS))),
         sound_after_s=info.seconds("sound_after_s"),
     )

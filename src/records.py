@@ -19,6 +19,9 @@ FrameSelection = Literal["uniform", "keyframes", "adaptive"]
 """Which pictures of a chunk the model sees: the one on screen at every instant of the grid; keyframes alone, which
 decode fastest; or those at the instants around which the picture changes."""
 
+Notice = Literal["unknown_colours"]
+"""What about the pictures themselves was assumed or changed; planning.NOTICES says it in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalVideo:
@@ -105,6 +108,7 @@ class VideoInfo:
     other_streams: tuple[OtherStream, ...] = ()
     sound_after_s: float = 0.0
     """For how long sound goes on after the end that the container gives for the last picture."""
+    notices: tuple[Notice, ...] = ()
 
     @property
     def is_joined(self) -> bool:

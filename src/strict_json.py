@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import fields
 from fractions import Fraction
 from typing import Any
@@ -94,3 +95,11 @@ class CheckedFields:
         if not isinstance(value, str) or not 0 < len(value) <= MAX_WORD_CHARACTERS:
             raise InvalidMessage(f"{name} is no short text")
         return value
+
+    def words(self, name: str, allowed: Collection[str]) -> tuple[str, ...]:
+        """A list of words out of a few, each at most once."""
+        value = self._message[name]
+        is_list = isinstance(value, list) and all(isinstance(word, str) and word in allowed for word in value)
+        if not is_list or len(set(value)) < len(value):
+            raise InvalidMessage(f"{name} is no list of words out of {', '.join(allowed)}")
+        return tuple(value)

@@ -9,31 +9,40 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from decoder.bitstream.av1 import Av1
+from decoder.bitstream.base import BitstreamParser
 from decoder.bitstream.registry import parser_for
 from decoder.container.film import FilmPackets
-from decoder.container.frames import decode_film, decode_frames
+from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_frames, decode_packet
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
 from decoder.convert.rgb import PictureConverter
 from decoder.gop.pool import (
+    Beginning,
     ConvertedPicture,
     DecodedPicture,
     DecoderPool,
+    first_packet,
     parallel_decoders,
     prepare_decoder,
     prepared_stream,
+    show_first,
 )
 from decoder.gop.select import GopSegment
 from decoder.gop.split import needed_segments
 from decoder.grid import Grid
 from protocol import SEEK_RETREATS_S, DecodeOrder, DecodeStats, PictureHeader
+
+LAYERED_CODECS = frozenset(["vp9", "av1"])
+"""A keyframe may share its packet with the higher layers of its picture, which are decoded from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class StreamReader:
         self._path, self._order, self._on_gpu = path, order, on_gpu
         self.grid = Grid(order)
         self.stats = DecodeStats()
+        self._first_packet = first_packet(path, order)
 
     def on_screen(self) -> Iterator[OnScreen]:
         """The ordered pictures with the instants that they serve, in presentation order."""
@@ -96,7 +106,11 @@ class StreamReader:
             if order.keyframes_only:
                 stream.codec_context.skip_frame = "NONKEY"
 
-        yield from decode_film(FilmPackets(container, self._path, order.info.parts, prepare))
+        yield from self._asked_for(decode_film(FilmPackets(container, self._path, order.info.parts, prepare)))
+
+    def _asked_for(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+        """Without the pictures that an order for keyframes does not ask for: not every decoder skips them all."""
+        return (timed for timed in frames if timed.frame.key_frame or not self._order.keyframes_only)
 
     def _pictures_after_seek(self, container: InputContainer, pts: int) -> Iterator[DecodedPicture]:
         """Seek, and decode from the first keyframe found; its leading pictures are dropped, they lack references."""
@@ -110,7 +124,7 @@ class StreamReader:
                 key_pts = picture.pts if key_pts is None else key_pts
                 yield picture
                 continue
-            if key_pts is None and picture.frame.key_frame:
+            if key_pts is None and (picture.frame.key_frame or self._order.keyframes_only):
                 key_pts = picture.pts
             if key_pts is not None and picture.pts >= key_pts:
                 yield picture
@@ -121,15 +135,21 @@ class StreamReader:
         stream = prepared_stream(container, order, order.threads)
         context = stream.codec_context
         if lacks_pts(stream):
-            yield from decode_frames(container, stream)
+            yield from self._asked_for(decode_frames(container, stream))
+            return
+        parser = parser_for(context.codec.canonical_name, context.extradata or b"", self._first_packet)
+        if order.keyframes_only and order.info.codec in LAYERED_CODECS:
+            for packet in chain(keyframe_packets(Packets(container, stream), parser), FLUSH):
+                yield from decode_packet(context, packet)
         elif order.keyframes_only:
             context.skip_frame = "NONKEY"
-            yield from decode_frames(container, stream)
+            show_first(context, self._first_packet)
+            yield from self._asked_for(decode_frames(container, stream))
         else:
-            parser = parser_for(context.codec.canonical_name, context.extradata or b"")
+            beginning = Beginning(self._first_packet, parser.remembers)
             segments = needed_segments(self._count_read(Packets(container, stream)), self.grid, parser)
             parallel = parallel_decoders(order.threads, context.height, context.width)
-            pool = DecoderPool(self._path, order, parallel, on_gpu=self._on_gpu)
+            pool = DecoderPool(self._path, order, parallel, beginning, on_gpu=self._on_gpu)
             yield from pool.decode(self._count_decoded(segments))
 
     def _count_read(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
@@ -144,17 +164,26 @@ class StreamReader:
             yield segment
 
 
+def keyframe_packets(packets: Iterable[Packet[VideoStream]], parser: BitstreamParser) -> Iterator[Packet[VideoStream]]:
+    """The packets that begin with a keyframe; of AV1 those that the container takes for one, where not parsed."""
+    for packet in packets:
+        info = parser.parse(bytes(packet))
+        if info.is_closed_rap or (isinstance(parser, Av1) and packet.is_keyframe and not info.frames):
+            yield packet
+
+
 def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
     """Pair pictures with the instants at which they are on screen.
 
-    A picture stays on screen until the next one's time. The last one that is decoded stays for its own duration, but at
+    Of pictures at one time, which are layers of a scalable stream, the last one has the highest quality. A picture
+    stays on screen until the next one's time. The last one that is decoded stays for its own duration, but at
     least for the mean time between pictures: libav guesses the durations that a container does not have. The last one
     of the film stays until the end.
     """
     held: DecodedPicture | None = None
     next_index = grid.start
     for picture in pictures:
-        if held is not None and picture.pts <= held.pts:
+        if held is not None and picture.pts < held.pts:
             continue
         end_index = min(grid.first_index_from(picture.pts), grid.stop)
         if held is not None and end_index > next_index:
@@ -177,7 +206,7 @@ def first_keyframes(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[
     held: DecodedPicture | None = None
     first = grid.start
     for picture in pictures:
-        if isinstance(picture, ConvertedPicture) or not picture.frame.key_frame:
+        if isinstance(picture, ConvertedPicture):
             continue
         interval = grid.last_index_until(picture.pts)
         if interval >= grid.stop:
@@ -186,6 +215,8 @@ def first_keyframes(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[
             if held is not None:
                 yield OnScreen(held, first, interval)
             held, first = picture, interval
+        elif held is not None and picture.pts == held.pts:
+            held = picture
     if held is not None:
         yield OnScreen(held, first, grid.stop)
 

@@ -5,11 +5,13 @@ Every packet is read and the first picture decoded, because headers lie.
 
 import errno
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, islice
 
 import av
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_stream, layout_of
@@ -20,6 +22,7 @@ from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
 from decoder.container.streams import is_supported
 from decoder.convert.orientation import orientation_of
+from decoder.convert.rgb import PictureConverter, has_known_colours
 from decoder.ending import ending
 from decoder.times import PacketTimes, read_times, tick_s
 from protocol import MAX_STREAMS, ProbeReply, Refusal
@@ -29,6 +32,8 @@ DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A declared rate that is this close to the measured one is taken for its exact form."""
 PACKETS_TRIED = 100
 """How many packets of a file that is marked as encrypted are decoded to see whether it really is."""
+CONVERTED_PX = 32
+"""The size to which the first picture is converted to see whether that can be done."""
 LATEST_START_S = 86_400
 """A clock that starts later tells the time of day, and counts from its start."""
 
@@ -66,11 +71,13 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         stream = film_stream(container, part.stream)
         if not is_supported(stream):
             return Refusal.UNSUPPORTED_CODEC
-        first = next(decode_film(FilmPackets(container, path, layout.parts)), None)
+        first = _first_picture(decode_film(FilmPackets(container, path, layout.parts)))
     if _is_encrypted(path, part):
         return Refusal.ENCRYPTED
     if first is None:
         return Refusal.TOO_LARGE if has_large_header(path, part) else Refusal.NO_FRAMES
+    if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name):
+        return Refusal.NOT_CONVERTIBLE
     with open_video(path, part=part) as container:  # opened again: decoding moved the first reader
         stream = film_stream(container, part.stream)
         packets = FilmPackets(container, path, layout.parts)
@@ -80,6 +87,24 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         if part in packets.empty:
             return _probe_film(path, layout.without(packets.empty))
         return _describe(container, stream, first, times, layout.without(packets.empty))
+
+
+def _first_picture(frames: Iterator[TimedFrame]) -> TimedFrame | None:
+    """The first picture; of its layers, which have one time, the last and highest."""
+    first = next(frames, None)
+    for timed in frames:
+        if first is None or timed.pts != first.pts:
+            break
+        first = timed
+    return first
+
+
+def _is_convertible(frame: VideoFrame, codec: str) -> bool:
+    try:
+        PictureConverter(CONVERTED_PX, CONVERTED_PX, codec).convert(frame)
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _is_encrypted(path: str, part: Part) -> bool:
@@ -128,6 +153,7 @@ def _describe(
         stream_index=stream.index,
         first_pts=first.pts,
         time_base_s=tick_s(stream),
+        notices=() if has_known_colours(first.frame) else ("unknown_colours",),
         seekable=times.is_uniform and not lacks_pts(stream),
         last_pts=times.last_pts,
         parts=() if layout.is_ordinary else layout.parts,

@@ -25,6 +25,7 @@ REFUSALS: Mapping[Refusal, tuple[type[MediaError], str]] = {
     ),
     Refusal.TOO_MANY_STREAMS: (MediaError, f"The file has {MAX_STREAMS} streams or more: keep those that are needed."),
     Refusal.NO_FRAMES: (NoFrames, "No picture of the video could be decoded."),
+    Refusal.NOT_CONVERTIBLE: (UnsupportedCodec, "The video's pictures have a pixel format that is not supported."),
 }
 """The error and its message for every reason that a child gives."""
 

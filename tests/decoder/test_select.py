@@ -104,7 +104,7 @@ def test_a_parser_that_takes_a_reference_picture_for_a_non_reference_picture_cha
             info = super().parse(packet)
             return replace(info, refresh_slots=0) if self.calls == 5 else info
 
-    monkeypatch.setattr(decode, "parser_for", lambda _codec, extradata: OneTooMany(extradata))
+    monkeypatch.setattr(decode, "parser_for", lambda _codec, extradata, _first: OneTooMany(extradata))
     path = clip_path(clips, "one-group.mkv")
     order = order_for(path, Fraction(2))
     with pytest.raises(AssertionError):

@@ -96,6 +96,7 @@ class Av1(BitstreamParser):
             refresh_slots=refresh_slots,
             is_closed_rap=is_closed_rap and has_sequence_header,
             frames=tuple(frames),
+            has_header=has_sequence_header,
         )
 
     def drop_frames(self, packet: bytes, frames: set[int], /) -> bytes:

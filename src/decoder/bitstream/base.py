@@ -30,6 +30,8 @@ class ReferenceInfo:
     which are decoded after it and shown before it, may do so, and no picture but they references them."""
     frames: tuple[ReferenceInfo, ...] = ()
     """For a packet of several frames that can be dropped one by one: theirs, in decoding order."""
+    has_header: bool = False
+    """What remains without its frames is needed by the pictures after it."""
 
 
 class BitstreamParser:
@@ -41,6 +43,11 @@ class BitstreamParser:
 
     def __init__(self, extradata: bytes = b"") -> None:
         pass
+
+    @property
+    def remembers(self) -> bool:
+        """Whether libav shows a picture in a way that depends on pictures before it that it is not decoded from."""
+        return False
 
     def parse(self, _packet: bytes, /) -> ReferenceInfo:
         """Parse the headers of the next packet in decoding order."""

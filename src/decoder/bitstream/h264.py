@@ -1,5 +1,7 @@
 """H.264. Sections are those of ITU-T H.264."""
 
+from collections.abc import Iterator
+
 from decoder.bitstream.base import ALL_SLOTS, ReferenceInfo
 from decoder.bitstream.bits import BitReader
 from decoder.bitstream.nal import (
@@ -14,6 +16,8 @@ EXTENSION_BYTE = 255
 """An SEI type or size of this value goes on in the next byte, 7.3.2.3.1."""
 EXACT_AT_ONCE = 0b1100_0000
 """The first bits of a recovery point, D.1.8, whose recovery_frame_cnt is 0 and whose exact_match_flag is set."""
+EXTENDED_SAR = 255
+"""The aspect_ratio_idc that is followed by a width and a height, table E-1."""
 CHROMA_444 = 3
 NUM_4X4_LISTS = 6
 """The first scaling lists have 4x4 entries, those after them 8x8."""
@@ -34,8 +38,17 @@ class H264(NalParser):
     """Values of profile_idc with which a sequence parameter set tells chroma format and scaling lists, 7.3.2.1.1."""
 
     def __init__(self, extradata: bytes = b"") -> None:
-        self._may_have_fields = False
+        self._may_have_fields = self._says_how_shown = False
         super().__init__(extradata)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether pic_struct, D.2.3, may be the only sign of interlacing.
+
+        libav takes a frame that is shown as two fields, where nothing else is said of it, for as interlaced as the
+        picture before it. Frames with adaptive macroblocks are always interlaced.
+        """
+        return self._says_how_shown
 
     @staticmethod
     def unit_type(unit: bytes) -> int:
@@ -49,34 +62,30 @@ class H264(NalParser):
 
     def parse_slice(self, unit: bytes, preceding: list[bytes], /) -> ReferenceInfo:
         """nal_ref_idc tells whether the picture is referenced; an IDR picture is a closed RAP."""
+        messages = [message for other in preceding if self.unit_type(other) == self.SEI for message in _messages(other)]
         if self._may_have_fields:
             return ReferenceInfo()
-        recovers = any(self.unit_type(other) == self.SEI and self._recovers_at_once(other) for other in preceding)
+        # At a recovery point, D.1.8, all pictures from this one on may be exact.
+        recovers = any(
+            payload_type == self.RECOVERY_POINT and first_byte & EXACT_AT_ONCE == EXACT_AT_ONCE
+            for payload_type, first_byte in messages
+        )
         return ReferenceInfo(
             refresh_slots=ALL_SLOTS if unit[0] >> 5 else 0,
             is_closed_rap=self.unit_type(unit) == self.IDR_SLICE,
-            is_open_rap=recovers,
+            is_open_rap=recovers and not self.remembers,
         )
 
-    def _recovers_at_once(self, sei: bytes) -> bool:
-        """Whether an SEI message, 7.3.2.3.1, says that all pictures from this one on are exact, D.1.8."""
-        payload = without_emulation_prevention(sei[1:])
-        at = 0
-        while at + 2 < len(payload):
-            payload_type, payload_size, at = payload[at], payload[at + 1], at + 2
-            if EXTENSION_BYTE in (payload_type, payload_size):
-                return False
-            if payload_type == self.RECOVERY_POINT and payload[at] & EXACT_AT_ONCE == EXACT_AT_ONCE:
-                return True
-            at += payload_size
-        return False
-
     def parse_sps(self, unit: bytes) -> None:
-        """Look for coded fields; a set that cannot be read may allow them."""
+        """Look for coded fields, and for pic_struct; a set that cannot be read may allow them."""
+        bits = BitReader(without_emulation_prevention(unit[1:]))
+        frame_mbs_only = False
         try:
-            frame_mbs_only = self._frame_mbs_only(BitReader(without_emulation_prevention(unit[1:])))
+            frame_mbs_only = self._frame_mbs_only(bits)
+            has_adaptive_frames = not frame_mbs_only and bits.read(1) == 1  # mb_adaptive_frame_field_flag
+            self._says_how_shown |= _has_pic_struct(bits) and not has_adaptive_frames
         except EOFError:
-            frame_mbs_only = False
+            self._says_how_shown = True
         self._may_have_fields |= not frame_mbs_only
 
     @staticmethod
@@ -124,3 +133,50 @@ class H264(NalParser):
             if next_scale:
                 next_scale = (last_scale + bits.signed()) % 256
             last_scale = next_scale or last_scale
+
+
+def _messages(sei: bytes) -> Iterator[tuple[int, int]]:
+    """Type and first byte of the messages of an SEI unit, 7.3.2.3.1, up to a type or size of several bytes."""
+    payload = without_emulation_prevention(sei[1:])
+    at = 0
+    while at + 2 < len(payload):
+        payload_type, payload_size, at = payload[at], payload[at + 1], at + 2
+        if EXTENSION_BYTE in (payload_type, payload_size):
+            return
+        yield payload_type, payload[at]
+        at += payload_size
+
+
+def _has_pic_struct(bits: BitReader) -> bool:
+    """Read a sequence parameter set, 7.3.2.1.1 and E.1.1, from direct_8x8_inference_flag to pic_struct_present_flag."""
+    bits.read(1)
+    if bits.read(1):  # frame_cropping_flag
+        bits.unsigned(), bits.unsigned(), bits.unsigned(), bits.unsigned()
+    if not bits.read(1):  # vui_parameters_present_flag
+        return False
+    if bits.read(1) and bits.read(8) == EXTENDED_SAR:
+        bits.read(32)  # sar_width, sar_height
+    if bits.read(1):  # overscan_info_present_flag
+        bits.read(1)
+    if bits.read(1):  # video_signal_type_present_flag
+        bits.read(4)
+        if bits.read(1):  # colour_description_present_flag
+            bits.read(24)
+    if bits.read(1):  # chroma_loc_info_present_flag
+        bits.unsigned(), bits.unsigned()
+    if bits.read(1):  # timing_info_present_flag
+        bits.read(65)
+    has_nal_hrd = bits.read(1) and _skip_hrd(bits)
+    if (bits.read(1) and _skip_hrd(bits)) or has_nal_hrd:
+        bits.read(1)  # low_delay_hrd_flag
+    return bits.read(1) == 1
+
+
+def _skip_hrd(bits: BitReader) -> bool:
+    """Read hrd_parameters, E.1.2, and return True."""
+    count = bits.unsigned() + 1
+    bits.read(8)
+    for _ in range(count):
+        bits.unsigned(), bits.unsigned(), bits.read(1)
+    bits.read(20)
+    return True

@@ -5,9 +5,14 @@ from decoder.bitstream.bits import BitReader
 
 
 class Mpeg2(BitstreamParser):
-    """MPEG-1 and MPEG-2: no picture references a B picture."""
+    """MPEG-1 and MPEG-2: no picture references a B picture.
+
+    But all pictures up to the next sequence header are decoded with the matrices that a quant_matrix_extension in one
+    of them brings, ISO/IEC 13818-2, 6.3.11.
+    """
 
     SEQUENCE_START, PICTURE_START = b"\x00\x00\x01\xb3", b"\x00\x00\x01\x00"
+    EXTENSION_START, QUANT_MATRIX = b"\x00\x00\x01\xb5", 3
     I_PICTURE, B_PICTURE = 1, 3
 
     def parse(self, packet: bytes, /) -> ReferenceInfo:
@@ -15,7 +20,17 @@ class Mpeg2(BitstreamParser):
         at = packet.find(self.PICTURE_START)
         coding_type = packet[at + 5] >> 3 & 7 if 0 <= at < len(packet) - 5 else None
         is_open_rap = coding_type == self.I_PICTURE and 0 <= packet.find(self.SEQUENCE_START) < at
-        return ReferenceInfo(refresh_slots=0 if coding_type == self.B_PICTURE else ALL_SLOTS, is_open_rap=is_open_rap)
+        is_disposable = coding_type == self.B_PICTURE and not self._has_matrices(packet)
+        return ReferenceInfo(refresh_slots=0 if is_disposable else ALL_SLOTS, is_open_rap=is_open_rap)
+
+    def _has_matrices(self, packet: bytes) -> bool:
+        """Whether one of the extensions, or a sequence header, brings quantiser matrices."""
+        at = packet.find(self.EXTENSION_START)
+        while 0 <= at < len(packet) - 4:
+            if packet[at + 4] >> 4 == self.QUANT_MATRIX:
+                return True
+            at = packet.find(self.EXTENSION_START, at + 4)
+        return self.SEQUENCE_START in packet
 
 
 class Mpeg4Part2(BitstreamParser):

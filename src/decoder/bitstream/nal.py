@@ -37,7 +37,7 @@ class NalParser(BitstreamParser):
         self._is_configured = bool(self._parameter_sets)
 
     def parse(self, packet: bytes) -> ReferenceInfo:
-        """Parse the header of the first slice, and the units before it."""
+        """Parse the header of the first slice, and the units before it; where none is found there may be one."""
         first_slice = None
         preceding: list[bytes] = []
         is_first = not self._parameter_sets
@@ -50,7 +50,7 @@ class NalParser(BitstreamParser):
             self._note_parameter_set(unit)
             self._have_sets_changed |= len(self._parameter_sets) > known and not is_first
         if first_slice is None:
-            return ReferenceInfo(is_output=False)
+            return ReferenceInfo(is_output=None)
         if self._have_sets_changed or not self._parameter_sets:
             return ReferenceInfo()
         info = self.parse_slice(first_slice, preceding)
@@ -91,26 +91,35 @@ class NalParser(BitstreamParser):
 def nal_units(packet: bytes, length_bytes: int) -> Iterator[bytes]:
     """Split a packet into its NAL units, each cut to MAX_UNIT_BYTES; empty ones are left out.
 
+    Some phones and servers write several units behind one length, with start codes between them. libav splits these.
+
     Args:
         packet: units, each preceded by its length, or by a start code (ITU-T H.264, annex B).
         length_bytes: size of the length field; 0 for start codes.
     """
-    at = 0
-    if length_bytes:
-        while at + length_bytes < len(packet):
-            length = int.from_bytes(packet[at : at + length_bytes], "big")
-            at += length_bytes
-            if length:
-                yield packet[at : at + min(length, MAX_UNIT_BYTES)]
-            at += length
+    if not length_bytes:
+        yield from _units_after_start_codes(packet, packet.find(START_CODE), len(packet))
         return
-    at = packet.find(START_CODE)
-    while 0 <= at < len(packet) - len(START_CODE):
-        following = packet.find(START_CODE, at + len(START_CODE))
-        stop = following if following >= 0 else len(packet)
-        if unit := packet[at + len(START_CODE) : min(stop, at + len(START_CODE) + MAX_UNIT_BYTES)]:
+    at = 0
+    while at + length_bytes < len(packet):
+        begin = at + length_bytes
+        at = begin + int.from_bytes(packet[at:begin], "big")
+        stop = min(at, len(packet))
+        following = packet.find(START_CODE, begin, min(stop, begin + MAX_UNIT_BYTES))
+        if unit := packet[begin : following if following >= 0 else min(stop, begin + MAX_UNIT_BYTES)]:
             yield unit
-        at = following
+        if following < 0:
+            following = packet.find(START_CODE, begin + MAX_UNIT_BYTES - len(START_CODE) + 1, stop)
+        yield from _units_after_start_codes(packet, following, stop)
+
+
+def _units_after_start_codes(packet: bytes, at: int, stop: int) -> Iterator[bytes]:
+    """The units from a start code on; `at` is negative if there is none."""
+    while 0 <= at < stop - len(START_CODE):
+        begin = at + len(START_CODE)
+        at = packet.find(START_CODE, begin, stop)
+        if unit := packet[begin : min(at if at >= 0 else stop, begin + MAX_UNIT_BYTES)]:
+            yield unit
 
 
 def counted_units(configuration: bytes, at: int, count: int) -> tuple[list[bytes], int]:

@@ -24,6 +24,15 @@ PARSERS: Mapping[str, type[BitstreamParser]] = {
 """By the names of protocol.CODECS. Every picture of the other codecs is decoded."""
 
 
-def parser_for(codec: str, extradata: bytes) -> BitstreamParser:
-    """A parser for a stream of a codec, by the codec's name in libav and the stream's configuration."""
-    return PARSERS.get(codec, BitstreamParser)(extradata)
+def parser_for(codec: str, extradata: bytes, first_packet: bytes | None = None) -> BitstreamParser:
+    """A parser for a stream of a codec.
+
+    Args:
+        codec: its name in libav.
+        extradata: the stream's configuration.
+        first_packet: the stream's first packet, for a parser that may begin later.
+    """
+    parser = PARSERS.get(codec, BitstreamParser)(extradata)
+    if first_packet is not None:
+        parser.parse(first_packet)
+    return parser

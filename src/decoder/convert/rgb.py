@@ -17,6 +17,17 @@ SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_inp+full_chroma_int"
 # ITU-T H.273 numbers of the matrices that swscale converts: BT.709, FCC, BT.601 twice, SMPTE 240M, BT.2020.
 CONVERTIBLE_MATRICES = frozenset([1, 4, 5, 6, 7, 9])
 BT2020_CONSTANT_LUMINANCE = 10
+UNSPECIFIED = tone_map.UNSPECIFIED
+KNOWN_MATRICES = CONVERTIBLE_MATRICES | {UNSPECIFIED, BT2020_CONSTANT_LUMINANCE}
+KNOWN_PRIMARIES = frozenset([1, UNSPECIFIED, 4, 5, 6, 7, 8, 9, 11, 12, 22])
+"""Those of screens and of film."""
+KNOWN_TRANSFERS = frozenset([1, UNSPECIFIED, 4, 5, 6, 7, 11, 12, 13, 14, 15, tone_map.PQ, tone_map.HLG])
+"""The others, linear and logarithmic ones among them, look much darker or brighter."""
+NUM_YUV_COMPONENTS = 3
+# swscale refuses transfer characteristics and primaries that it does not know, and converts neither: tone_map does.
+PASSED_OVER = "setparams=color_trc=unknown:color_primaries=unknown"
+KNOWN_RANGES = frozenset([0, 1, 2])
+"""Not said, limited and full."""
 SD_WIDTH_PX, SD_HEIGHT_PX = 1024, 576
 """Pictures up to this size are taken for BT.601, as players do."""
 
@@ -63,14 +74,25 @@ class PictureConverter:
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
         )
         pixel_format = "rgb48le" if tone_map.is_hdr(int(frame.color_trc)) else "rgb24"
+        passed_over = PASSED_OVER if frame.color_range in KNOWN_RANGES else f"{PASSED_OVER}:range=unknown"
         fields = _first_field(frame, self._codec)
-        for spec in (*fields, scale, f"format={pixel_format}", *orientation.filters, "buffersink"):
+        for spec in (passed_over, *fields, scale, f"format={pixel_format}", *orientation.filters, "buffersink"):
             name, _, arguments = spec.partition("=")
             node = graph.add(name, arguments or None)
             last.link_to(node)
             last = node
         graph.configure()
         return graph
+
+
+def has_known_colours(frame: VideoFrame) -> bool:
+    """Whether a picture names no colours, or none but those that are shown as they are meant."""
+    is_rgb_or_grey = frame.format.is_rgb or len(frame.format.components) < NUM_YUV_COMPONENTS
+    return (
+        int(frame.color_trc) in KNOWN_TRANSFERS
+        and int(frame.color_primaries) in KNOWN_PRIMARIES
+        and (is_rgb_or_grey or frame.colorspace in KNOWN_MATRICES)
+    )
 
 
 def _likely_matrix(frame: VideoFrame) -> str:

@@ -13,17 +13,20 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from decoder.container.film import film_stream
 from decoder.container.frames import FLUSH, TimedFrame, decode_packet
 from decoder.container.open import open_video
+from decoder.container.packets import Packets
 from decoder.convert.rgb import PictureConverter
 from decoder.gop.select import GopSegment
 from protocol import DecodeOrder
@@ -37,6 +40,10 @@ READ_AHEAD_BYTES_PER_DECODER = 2**26
 """The budget for converted pictures of GOPs that were decoded ahead of their turn: in a film with few pictures per
 second hundreds of pictures of one GOP wait."""
 GPU_PIXEL_FORMAT = "cuda"
+REORDERED_AS_ALLOWED = {"strict": "strict"}
+"""Makes libav hold back as many pictures as the level of an H.264 stream allows, where the stream does not tell how
+many are reordered. Otherwise libav finds out as it decodes, and pictures are out of order or lost until then."""
+MARKED_CODECS = frozenset(["h264", "mpeg4", "mjpeg"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +63,50 @@ class GpuUnused(RuntimeError):
     """libav decodes on the CPU what the GPU was ordered to decode."""
 
 
-def prepared_stream(container: InputContainer, order: DecodeOrder, threads: int) -> VideoStream:
+def prepared_stream(
+    container: InputContainer, order: DecodeOrder, threads: int, thread_type: Literal["AUTO", "SLICE"] = "AUTO"
+) -> VideoStream:
     """The ordered stream of a container, with its decoder set up for a number of threads."""
     stream = film_stream(container, order.info.stream_index)
-    prepare_decoder(stream, order, threads)
+    prepare_decoder(stream, order, threads, thread_type)
     return stream
 
 
-def prepare_decoder(stream: VideoStream, order: DecodeOrder, threads: int) -> None:
+def prepare_decoder(
+    stream: VideoStream, order: DecodeOrder, threads: int, thread_type: Literal["AUTO", "SLICE"] = "AUTO"
+) -> None:
     """Set up the decoder of a stream."""
     stream.codec_context.thread_count = threads
-    stream.thread_type = "AUTO"
+    stream.thread_type = thread_type
+    if order.info.codec == "h264":
+        stream.codec_context.options |= REORDERED_AS_ALLOWED
     if order.skip_loop_filter:
         stream.codec_context.options |= {"skip_loop_filter": "all"}
+
+
+def first_packet(path: str, order: DecodeOrder) -> bytes | None:
+    """The first packet of the ordered stream, if what is decoded later may depend on it.
+
+    An encoder may leave its mark, by which libav knows its faults, or tables for all pictures in the first one alone.
+    """
+    if order.info.codec not in MARKED_CODECS:
+        return None
+    with open_video(path, part=order.info.parts[0] if order.info.parts else None) as container:
+        packet = next(iter(Packets(container, prepared_stream(container, order, 1))), None)
+        return None if packet is None else bytes(packet)
+
+
+def show_first(decoder: VideoCodecContext, first: bytes | None) -> None:
+    """Let a decoder see the first packet of its stream; it then knows what one knows that began there."""
+    if first is not None:
+        for _ in chain(decode_packet(decoder, _without_time(first)), decode_packet(decoder, None)):
+            pass
+        decoder.flush_buffers()
+
+
+def _without_time(content: bytes) -> Packet[VideoStream]:
+    """A packet whose picture has no time, and is left out."""
+    return cast("Packet[VideoStream]", Packet(content))
 
 
 def parallel_decoders(threads: int, height_px: int, width_px: int) -> int:
@@ -77,14 +115,27 @@ def parallel_decoders(threads: int, height_px: int, width_px: int) -> int:
     return max(1, min(threads, MAX_HELD_BYTES // max(1, held_bytes)))
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a decoder that does not begin with the stream has to know of its beginning."""
+
+    packet: bytes | None = None
+    """The first one; None if no later picture depends on it."""
+    is_forgotten: bool = False
+    """libav forgets it when it is flushed, and its frame threads do not tell each other."""
+
+
 class Decoder:
     """One libav decoder of the ordered stream, with a number of threads; see DecoderPool."""
 
-    def __init__(self, path: str, order: DecodeOrder, threads: int, *, on_gpu: bool) -> None:
+    def __init__(self, path: str, order: DecodeOrder, threads: int, beginning: Beginning, *, on_gpu: bool) -> None:
         # One CUDA context for all streams of a file: each would take hundreds of megabytes beside the engine.
         hwaccel = HWAccel("cuda", options={"primary_ctx": "1"}) if on_gpu else None
+        thread_type: Literal["AUTO", "SLICE"] = "SLICE" if beginning.is_forgotten else "AUTO"
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
-            self._decoder = prepared_stream(container, order, threads).codec_context
+            self._decoder = prepared_stream(container, order, threads, thread_type).codec_context
+        show_first(self._decoder, beginning.packet)
+        self._beginning, self._is_flushed = beginning, True
         self._on_gpu = on_gpu
         self._converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
 
@@ -94,7 +145,11 @@ class Decoder:
         Raises:
             GpuUnused: libav decodes on the CPU what the GPU should decode.
         """
-        for packet in chain(segment.packets, FLUSH if segment.ends_gop else ()):
+        first = self._beginning.packet
+        is_forgotten = self._beginning.is_forgotten and (self._is_flushed or segment.starts_gop)
+        again = [_without_time(first)] if first is not None and is_forgotten else []
+        self._is_flushed = segment.ends_gop
+        for packet in chain(again, segment.packets, FLUSH if segment.ends_gop else ()):
             for timed in decode_packet(self._decoder, packet):
                 if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
                     raise GpuUnused
@@ -117,7 +172,7 @@ class Decoder:
         wanted_pts = segment.wanted_pts
         timed_frames = self.decode(segment)
         found = [self._convert(timed) for timed in timed_frames if wanted_pts is None or timed.pts in wanted_pts]
-        if wanted_pts is None or len(found) == len(wanted_pts):
+        if wanted_pts is None or len({picture.pts for picture in found}) == len(wanted_pts):
             return found
         return [self._convert(timed) for timed in self.decode(segment)]
 
@@ -160,11 +215,13 @@ class DecoderPool:
         order: what is decoded.
         parallel: how many GOPs are decoded in parallel; with 1 all segments are decoded in sequence, with all threads
             or on the GPU.
+        beginning: what all decoders are shown before they decode.
         on_gpu: decode on the GPU, or fail.
     """
 
-    def __init__(self, path: str, order: DecodeOrder, parallel: int, *, on_gpu: bool) -> None:
+    def __init__(self, path: str, order: DecodeOrder, parallel: int, beginning: Beginning, *, on_gpu: bool) -> None:
         self._path, self._order, self._parallel, self._on_gpu = path, order, parallel, on_gpu
+        self._beginning = beginning
         self._of_thread = threading.local()
 
     def decode(self, segments: Iterator[GopSegment]) -> Iterator[DecodedPicture]:
@@ -196,4 +253,4 @@ class DecoderPool:
         return decoder.decode_closed_gop(segment)
 
     def _new_decoder(self, threads: int) -> Decoder:
-        return Decoder(self._path, self._order, threads, on_gpu=self._on_gpu)
+        return Decoder(self._path, self._order, threads, self._beginning, on_gpu=self._on_gpu)

@@ -88,7 +88,7 @@ def select_needed(
                 needed_slots = needed_slots & ~frame.refresh_slots | frame.ref_slots
             else:
                 dropped.add(index)
-        if len(dropped) < len(unit.frames):
+        if len(dropped) < len(unit.frames) or (needed and unit.info.has_header):
             needed.append(unit.drop_frames(dropped))
     wanted_pts = [unit.pts for unit, is_wanted in zip(units, wanted, strict=True) if is_wanted]
     known_pts = frozenset(pts for pts in wanted_pts if pts is not None)

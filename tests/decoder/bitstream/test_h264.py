@@ -211,8 +211,8 @@ def test_an_idr_picture_is_a_closed_random_access_point():
     assert H264().parse(units(FRAMES_ONLY, PPS, IDR_SLICE)) == ReferenceInfo(is_closed_rap=True)
 
 
-def test_a_packet_without_a_slice_shows_nothing():
-    assert H264().parse(units(FRAMES_ONLY, PPS)) == ReferenceInfo(is_output=False)
+def test_a_packet_in_which_no_slice_is_found_may_show_a_picture():
+    assert H264().parse(units(FRAMES_ONLY, PPS)) == ReferenceInfo(is_output=None)
 
 
 def test_an_empty_unit_is_passed_over():

@@ -48,8 +48,8 @@ def test_where_the_highest_sub_layer_is_not_known_all_is_needed():
     assert parsed(b"\x42\x01", PPS, slice_segment(TRAIL_N)) == ALL_NEEDED
 
 
-def test_a_packet_without_a_slice_shows_nothing():
-    assert parsed(sps(1), PPS) == ReferenceInfo(is_output=False)
+def test_a_packet_in_which_no_slice_is_found_may_show_a_picture():
+    assert parsed(sps(1), PPS) == ReferenceInfo(is_output=None)
 
 
 def configuration(length_bytes: int, *arrays: tuple[int, list[bytes]]) -> bytes:
@@ -88,8 +88,8 @@ def test_pictures_of_the_other_types_are_no_random_access_points_that_are_relied
     assert info == ReferenceInfo(refresh_slots=0 if unit_type in (10, 14) else 255)
 
 
-def test_a_slice_of_less_than_its_header_is_no_picture():
-    assert parsed(sps(1), PPS, b"\x02") == ReferenceInfo(is_output=False)
+def test_a_slice_of_less_than_its_header_may_show_a_picture():
+    assert parsed(sps(1), PPS, b"\x02") == ReferenceInfo(is_output=None)
 
 
 def test_sets_with_different_numbers_of_sub_layers_leave_the_highest_one_unknown():

@@ -157,6 +157,7 @@ def test_the_pictures_of_an_encoders_interlaced_stream_are_all_needed(encoder: s
 
 
 SEQUENCE, PICTURE = b"\x00\x00\x01\xb3\x16\x00\xf0", b"\x00\x00\x01\x00\x00"
+EXTENSION = b"\x00\x00\x01\xb5"
 
 
 @pytest.mark.parametrize(
@@ -167,6 +168,11 @@ SEQUENCE, PICTURE = b"\x00\x00\x01\xb3\x16\x00\xf0", b"\x00\x00\x01\x00\x00"
         (PICTURE + bytes([1 << 3]) + SEQUENCE, ALL_NEEDED),
         (SEQUENCE + PICTURE + bytes([2 << 3]), ALL_NEEDED),
         (PICTURE + bytes([3 << 3]), ReferenceInfo(refresh_slots=0)),
+        (PICTURE + bytes([3 << 3]) + EXTENSION + bytes([3 << 4]), ALL_NEEDED),
+        (PICTURE + bytes([3 << 3]) + EXTENSION + bytes([8 << 4]), ReferenceInfo(refresh_slots=0)),
+        (PICTURE + bytes([3 << 3]) + EXTENSION + bytes([8 << 4]) + EXTENSION + bytes([3 << 4]), ALL_NEEDED),
+        (PICTURE + bytes([3 << 3]) + EXTENSION, ReferenceInfo(refresh_slots=0)),
+        (SEQUENCE + PICTURE + bytes([3 << 3]), ALL_NEEDED),
         (PICTURE, ALL_NEEDED),
         (b"", ALL_NEEDED),
     ],

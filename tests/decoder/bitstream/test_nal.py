@@ -64,6 +64,9 @@ def test_after_a_parameter_set_that_changes_midway_all_is_needed(clips: ClipStor
         (b"\x00\x02\x65\x88\x00\x01\x41", 2, [b"\x65\x88", b"\x41"]),
         (b"\x00\x00\x00\x01\x65", 2, [b"\x65"]),
         (b"\x00\x09\x65", 2, [b"\x65"]),
+        (b"\x00\x0a\x67\x42\x00\x00\x01\x68\x00\x00\x01\x65\x00\x01\x41", 2, [b"\x67\x42", b"\x68", b"\x65", b"\x41"]),
+        (b"\x00\x05\x00\x00\x01\x65\x88", 2, [b"\x65\x88"]),
+        (b"\x08\x03" + bytes(2046) + b"\x01\x65", 2, [bytes(MAX_UNIT_BYTES), b"\x65"]),
         (b"\x00\x00\x01\x65" + bytes(9999), 0, [b"\x65" + bytes(MAX_UNIT_BYTES - 1)]),
     ],
     ids=[
@@ -74,6 +77,9 @@ def test_after_a_parameter_set_that_changes_midway_all_is_needed(clips: ClipStor
         "lengths",
         "a length of 0",
         "cut off",
+        "start codes within a length",
+        "a start code after a length",
+        "a start code far within a length",
         "long",
     ],
 )
