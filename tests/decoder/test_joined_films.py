@@ -90,6 +90,15 @@ def test_three_files_in_sequence_are_one_film(clips: ClipStore):
     assert_whole(joined(clips, "three.webm", *parts), parts=3)
 
 
+def test_a_movie_without_a_file_type_is_read_and_may_be_the_first_of_two(clips: ClipStore):
+    first = part(clips, "first.mov", H264).read_bytes()
+    untyped = clips.write("untyped.mov", first.replace(b"ftyp", b"free", 1))
+    second = part(clips, "second.mov", H264, COUNT)
+
+    assert shown_numbers(untyped) == [*range(COUNT)]
+    assert_whole(joined(clips, "untyped-first.mov", untyped, second))
+
+
 def test_headers_that_are_repeated_before_each_fragment_of_one_recording_join_nothing(clips: ClipStore):
     whole = part(clips, "fragments.mp4", FRAGMENTED).read_bytes()
     header_bytes = whole.index(b"moof") - 4
