@@ -1,7 +1,6 @@
 """The inputs that the worker does not read rightly yet, and why. Once an input is read rightly, its test fails until
 it is taken out of here."""
 
-NOT_NAMED = "the result does not say that there is another stream"
 SWITCHED = "the last pictures before another codec are not decoded"
 LOSS = "only what a decoder marks counts as lost: no missing packet, and no picture decoded from a lost one"
 PTS = "H.264 without a time in most packets is not interpolated"
@@ -20,7 +19,6 @@ FIELDS = "fields in packets of their own count as pictures"
 
 _CODECS = ("h264", "hevc", "vp9", "av1")
 _NAMES: dict[str, tuple[str, ...]] = {
-    NOT_NAMED: ("two_cameras.mkv",),
     SWITCHED: ("new_codec.ts",),
     LOSS: (
         *(f"{damage}_{codec}.mp4" for damage in ("zeros", "noise", "bits") for codec in _CODECS),
