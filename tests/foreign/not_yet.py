@@ -8,13 +8,9 @@ DTS = "without any times of showing, the time of decoding is taken, although pic
 EDIT_LIST = "libav's reading of the edit list is taken as it is"
 FIRST_TURN = "turn and shape of the first picture hold for all"
 DOLBY = "Dolby Vision without a base layer is taken for ordinary HEVC"
-COLOUR_NUMBERS = "the converter refuses the numbers, and the job fails"
 NO_KEYFRAME = "a chunk without a keyframe counts as undecodable"
-NESTED = "a packet whose slices are not found is dropped"
 LIBAV_LOSES_ONE = "the picture that libav loses is not missed"
 NEVER_SHOWN = "pictures that are decoded and never shown are taken for shown"
-STATE = "what a decoder keeps from earlier packets is missing where it starts later or sees fewer"
-LAYERS = "of several pictures of one time the first is shown"
 FIELDS = "fields in packets of their own count as pictures"
 
 _CODECS = ("h264", "hevc", "vp9", "av1")
@@ -39,14 +35,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     NO_KEYFRAME: (
         "one_keyframe.mp4", "one_keyframe.mkv", "one_keyframe_hevc.mp4", "intra_refresh.ts", "intra_refresh.mp4",
     ),
-    NESTED: ("nested_units.mp4", "nested_prefixes.mp4"),
     LIBAV_LOSES_ONE: ("empty_unit_before.ts",),
     NEVER_SHOWN: ("end_of_sequence.mp4", "end_of_sequence.ts", "end_of_sequence.mkv"),
-    STATE: (
-        "mpeg2_matrices.ts", "mpeg2_matrices.mkv", "mjpeg_tables_once.mov", "mjpeg_tables_once.mkv", "av1_open.mkv",
-        "av1_open.mp4",
-    ),
-    LAYERS: ("vp9_layers.mkv",),
     FIELDS: ("fields_apart.ts",),
 }  # fmt: skip
 NOT_YET: dict[str, str] = {name: why for why, names in _NAMES.items() for name in names}
