@@ -28,10 +28,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     FIRST_TURN: ("sei_turn.flv", "sei_turn.ts", "sei_turn.mp4", "turns_midway_vp9.mkv", "turns_midway_vp8.mkv"),
     DOLBY: ("dolby_vision_5.mp4",),
-    COLOUR_NUMBERS: (
-        "logarithmic.mp4", "prores_0.mov", "h264_10.mp4", "av1_3.mkv", "av1_30.mkv", "av1_10.mkv",
-        *(f"colr_{number}_{codec}.mp4" for number in (0, 3, 9) for codec in ("vp9", "mpeg4")),
-    ),
     NO_KEYFRAME: (
         "one_keyframe.mp4", "one_keyframe.mkv", "one_keyframe_hevc.mp4", "intra_refresh.ts", "intra_refresh.mp4",
     ),
