@@ -1,7 +1,6 @@
 """The inputs that the worker does not read rightly yet, and why. Once an input is read rightly, its test fails until
 it is taken out of here."""
 
-NOT_NAMED = "the result does not say that there is another stream"
 SWITCHED = "the last pictures before another codec are not decoded"
 LOSS = "only what a decoder marks counts as lost: no missing packet, and no picture decoded from a lost one"
 PTS = "H.264 without a time in most packets is not interpolated"
@@ -9,18 +8,13 @@ DTS = "without any times of showing, the time of decoding is taken, although pic
 EDIT_LIST = "libav's reading of the edit list is taken as it is"
 FIRST_TURN = "turn and shape of the first picture hold for all"
 DOLBY = "Dolby Vision without a base layer is taken for ordinary HEVC"
-COLOUR_NUMBERS = "the converter refuses the numbers, and the job fails"
 NO_KEYFRAME = "a chunk without a keyframe counts as undecodable"
-NESTED = "a packet whose slices are not found is dropped"
 LIBAV_LOSES_ONE = "the picture that libav loses is not missed"
 NEVER_SHOWN = "pictures that are decoded and never shown are taken for shown"
-STATE = "what a decoder keeps from earlier packets is missing where it starts later or sees fewer"
-LAYERS = "of several pictures of one time the first is shown"
 FIELDS = "fields in packets of their own count as pictures"
 
 _CODECS = ("h264", "hevc", "vp9", "av1")
 _NAMES: dict[str, tuple[str, ...]] = {
-    NOT_NAMED: ("two_cameras.mkv",),
     SWITCHED: ("new_codec.ts",),
     LOSS: (
         *(f"{damage}_{codec}.mp4" for damage in ("zeros", "noise", "bits") for codec in _CODECS),
@@ -34,21 +28,11 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     FIRST_TURN: ("sei_turn.flv", "sei_turn.ts", "sei_turn.mp4", "turns_midway_vp9.mkv", "turns_midway_vp8.mkv"),
     DOLBY: ("dolby_vision_5.mp4",),
-    COLOUR_NUMBERS: (
-        "logarithmic.mp4", "prores_0.mov", "h264_10.mp4", "av1_3.mkv", "av1_30.mkv", "av1_10.mkv",
-        *(f"colr_{number}_{codec}.mp4" for number in (0, 3, 9) for codec in ("vp9", "mpeg4")),
-    ),
     NO_KEYFRAME: (
         "one_keyframe.mp4", "one_keyframe.mkv", "one_keyframe_hevc.mp4", "intra_refresh.ts", "intra_refresh.mp4",
     ),
-    NESTED: ("nested_units.mp4", "nested_prefixes.mp4"),
     LIBAV_LOSES_ONE: ("empty_unit_before.ts",),
     NEVER_SHOWN: ("end_of_sequence.mp4", "end_of_sequence.ts", "end_of_sequence.mkv"),
-    STATE: (
-        "mpeg2_matrices.ts", "mpeg2_matrices.mkv", "mjpeg_tables_once.mov", "mjpeg_tables_once.mkv", "av1_open.mkv",
-        "av1_open.mp4",
-    ),
-    LAYERS: ("vp9_layers.mkv",),
     FIELDS: ("fields_apart.ts",),
 }  # fmt: skip
 NOT_YET: dict[str, str] = {name: why for why, names in _NAMES.items() for name in names}

@@ -66,7 +66,7 @@ class Reading:
         if self.output is None:
             return self.refusal
         errors = [chunk.error for chunk in self.output.chunk_results if chunk.error]
-        return " ".join([*self.output.concessions, *errors])
+        return " ".join([*self.output.concessions, *self.output.video_info.other_streams, *errors])
 
     def unseen(self) -> Sequence[tuple[float, float]]:
         """The spans in seconds that it said to be unseen."""

@@ -176,7 +176,7 @@ INPUTS = [
     Foreign("empty_unit_before.ts", UNITS, partial(empty_unit, "before"), FILM, (ONE_IS_LOST,), sample_fps=5),
     *(
         Foreign(f"end_of_sequence.{name}", UNITS, partial(hevc_ends_of_sequence, name), LEADING_ARE_NOT_SHOWN, (
-            replace(LEADING_ARE_NOT_SHOWN, status="partial", coverage=(0.8, 0.99)),), sample_fps=sample_fps,
+            replace(LEADING_ARE_NOT_SHOWN, status="partial", coverage=(0.7, 0.99)),), sample_fps=sample_fps,
                 is_exact=True)
         for name, sample_fps in (("mp4", 5), ("ts", 5), ("mkv", 12.5))
     ),

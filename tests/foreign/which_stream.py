@@ -13,7 +13,7 @@ BOTH = "-map 0:v -map 1:v -c copy"
 NO_FLAGS = "-disposition:v:0 0 -disposition:v:1 0"
 SECOND_IS_DEFAULT = "-disposition:v:0 0 -disposition:v:1 default"
 BOTH_ARE_DEFAULT = "-disposition:v:0 default -disposition:v:1 default"
-OTHERS_ARE_NAMED = replace(FILM, says=("stream", "track"))
+OTHERS_ARE_NAMED = replace(FILM, says=("stream",))
 
 
 def jpeg_first(container: str) -> bytes:
