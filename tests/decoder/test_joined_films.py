@@ -1,5 +1,6 @@
 """Files that were put together, in every container, are one film whose times go on; what cannot be read is told."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def joined(clips: ClipStore, name: str, *parts: Path) -> Path:
 
 def shown_numbers(path: Path, first_index: int = 0) -> list[int]:
     """The number of the picture on screen at every instant, 25 a second."""
-    decoded = decode_needed_packets(path, order_for(path, 25, first_index))
+    decoded = decode_needed_packets(path, order_for(path, Fraction(25), first_index))
     assert not decoded.damaged
     return [
         number_in(pixels)
@@ -167,7 +168,7 @@ def test_a_second_file_without_pictures_is_told(clips: ClipStore):
 
 def test_a_file_that_is_attached_to_another_joins_nothing(clips: ClipStore):
     inner, outer = part(clips, "first.mkv", H264), clips.write("outer.mkv", b"")
-    attach = ["-attach", inner, "-metadata:s:t", "mimetype=video/x-matroska"]
+    attach = ["-attach", str(inner), "-metadata:s:t", "mimetype=video/x-matroska"]
     ffmpeg("-i", part(clips, "second.mkv", H264, COUNT), *attach, "-c", "copy", outer)
 
     assert probed(outer).parts == ()
