@@ -95,6 +95,9 @@ bench-tiny-model: $(READY) ## measure how well the test model reads clips it nev
 tiny-model: $(READY) ## train the test model again from nothing: an hour and a half on two cores, resumed if interrupted
 	@$(PYTHON) tests/tiny_model/train.py
 
+foreign: $(READY) ## make the foreign files, and print what the worker says of each beside what is right
+	@$(PYTHON) tests/foreign/table.py
+
 clean: ## remove the caches, and .venv if make made it
 	@rm -rf .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@.ci/setup --remove

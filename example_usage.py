@@ -1,4 +1,6 @@
-r"""Six ways to ask the endpoint about a video, with the `runpod` SDK.
+r"""Six ways to ask the endpoint about a video.
+
+They use the `runpod` SDK:
 
     export RUNPOD_ENDPOINT_ID=... RUNPOD_API_KEY=...
     python example_usage.py poll \
@@ -6,21 +8,22 @@ r"""Six ways to ask the endpoint about a video, with the `runpod` SDK.
         --prompt "What is shown, and when?"
 
 sync    one call that waits for the answer
-poll    submit the job, then show its progress until the answer is ready
+poll    submit the job, and show its progress
 async   the same from an asyncio program
 errors  tell apart the ways in which a job can fail
 cancel  give up on a job that takes too long
 batch   many videos at once
 
-A job that was submitted runs and is paid for, whatever happens to this
-program: its id is printed at once, and a platform that does not answer for a
-while is asked again.
+A job that was submitted runs and is paid for, whatever
+happens to this program: its id is printed at once, and a
+platform that does not answer for a while is asked again.
 
-Instead of polling, a webhook can be called with the result: put its URL beside
-the input, endpoint.run({"input": {...}, "webhook": "https://..."}).
+Instead of polling, a webhook can be called with the result.
+Its URL goes beside the input:
+endpoint.run({"input": {...}, "webhook": "https://..."}).
 
-RUNPOD_ENDPOINT_BASE_URL makes all of them use another platform, such as the one
-that `make serve` starts on this machine.
+RUNPOD_ENDPOINT_BASE_URL makes all of them use another
+platform, such as the one that `make serve` starts here.
 """
 
 import argparse
@@ -323,7 +326,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--base-url", metavar="URL", help="of another platform than RunPod's")
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ways = parser.add_subparsers(dest="way", required=True)
+    ways = parser.add_subparsers(dest="way", required=True, metavar="WAY")
     for way in ("sync", "poll", "async", "errors", "cancel", "batch"):
         ways.add_parser(way, parents=[common])
     arguments = parser.parse_args(argv)

@@ -46,7 +46,7 @@ EXAMPLES = """examples:
   python test_local.py
   python test_local.py --video holiday.mp4 \\
       --prompt "When does it rain?" --temperature 0
-  python test_local.py --video https://example.com/talk.mp4 \\
+  python test_local.py --video https://example.com/a.mp4 \\
       --json - 2>/dev/null | jq .aggregated_response
 """
 OPTIONS = ("chunk_duration", "sample_fps", "sampling", "max_tokens", "temperature", "top_p", "seed")

@@ -28,7 +28,9 @@ ENGINE_FILES = frozenset(
 )
 """Their tests run in one process."""
 LONGEST_FIRST = (
+    "test_foreign.py",
     "test_worker_process.py",
+    "test_serve.py",
     "test_every_kind_of_file.py",
     "test_video_processor.py",
     "test_corpus.py",
@@ -48,10 +50,12 @@ SLOW_FILES = frozenset(
         "test_cut_points.py",
         "test_dependencies.py",
         "test_every_kind_of_file.py",
+        "test_foreign.py",
         "test_independence.py",
         "test_layers.py",
         "test_process.py",
         "test_runpod_stand_in.py",
+        "test_serve.py",
         "test_tiny_model.py",
     }
 )

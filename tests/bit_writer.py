@@ -27,6 +27,11 @@ class BitWriter:
         """A signed Exp-Golomb code, ITU-T H.264, 9.1.1."""
         return self.unsigned(2 * value - 1 if value > 0 else -2 * value)
 
+    def align(self) -> Self:
+        """Zeros up to a whole byte."""
+        self._bits += "0" * (-len(self._bits) % 8)
+        return self
+
     def to_bytes(self) -> bytes:
         """All bits, filled up to whole bytes with zeros."""
         length = -(-len(self._bits) // 8)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 from unittest.mock import patch
@@ -36,6 +37,7 @@ class ReaderInProcess:
 
         text = io.TextIOWrapper(output, encoding="utf-8", write_through=True)
         with (
+            ExitStack() as ending,
             patch.object(os, "write", write_output),
             patch.object(sys, "stdout", text),
             patch.object(sys, "stdin", io.StringIO(json.dumps([str(video), message]))),
@@ -43,9 +45,9 @@ class ReaderInProcess:
             patch.object(confine, "confine"),
             patch.dict(os.environ),
         ):
+            ending.callback(output.seek, 0)
+            ending.callback(text.detach)
             confine.main()
-        text.detach()
-        output.seek(0)
 
     def read_all(self, _timeout_s: float) -> bytes:
         return self._output.read()

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
@@ -38,7 +37,7 @@ class StageBars:
         return self._bars.console
 
     def show(self, stage: str, message: str, completed: float = 0, total: float | None = None) -> None:
-        """Move a stage's bar; the stages before it are over. Without a total it moves to and fro."""
+        """Move a stage's bar; the stages before it are over. Without a total it pulses."""
         if stage not in self._tasks:
             self._finish()
             self._tasks[stage] = self._bars.add_task(stage, message="", total=None)
@@ -114,12 +113,12 @@ class JobScreen:
 
     def _said_and_shown(self, said: str, truth: Sequence[Sighting] | None) -> None:
         if truth is None:
-            self._console.print(Padding(said, (0, 0, 0, 2)), highlight=False)
+            self._console.print(said, highlight=False)
             return
-        pair = Table(box=None, pad_edge=False, padding=(0, 2))
-        pair.add_column("  answer", overflow="fold")
+        pair = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
+        pair.add_column("answer", overflow="fold")
         pair.add_column("shown in the sample", overflow="fold")
-        pair.add_row(Padding(said, (0, 0, 0, 2)), answer_of(truth))
+        pair.add_row(said, answer_of(truth))
         self._console.print(pair, highlight=False)
 
     def _totals(self) -> None:

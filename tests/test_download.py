@@ -113,7 +113,9 @@ async def test_a_source_larger_than_the_free_space_is_refused_before_its_body(se
     assert (tmp_path / "source.part").stat().st_size == 0
 
 
-@pytest.mark.parametrize("content", [FILM, b"less than a buffer"], ids=["at a write", "at the end"])
+@pytest.mark.parametrize(
+    "content", [FILM * 2, FILM * 3, b"less than a buffer"], ids=["at a write", "at a later write", "at the end"]
+)
 async def test_a_disk_that_fills_up_is_reported_without_a_retry(content, server, tmp_path):
     (tmp_path / "source.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match="DISK_FULL"):
@@ -162,3 +164,13 @@ async def test_neither_error_nor_log_reveals_the_url_or_a_path(answer, server, c
     ]
     for secret in (CANARY, "secret.mp4", "http://", str(tmp_path)):
         assert not [message for message in messages if secret in message.replace("start with http:// or", "")]
+
+
+async def test_a_body_of_very_many_very_small_parts_is_whole(server, tmp_path):
+    parts = [FILM[number : number + 1] for number in range(5000)]
+    assert (await fetch(server.answer(chunked(*parts)), tmp_path)).path.read_bytes() == FILM[:5000]
+
+
+async def test_a_body_larger_than_what_is_collected_in_memory_is_whole(server, tmp_path):
+    film = FILM * 9
+    assert (await fetch(server.answer(whole(film)), tmp_path)).path.read_bytes() == film

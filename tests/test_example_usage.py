@@ -1,7 +1,10 @@
 """Every subcommand of `example_usage.py`, against the stand-in for RunPod's platform."""
 
 import importlib.util
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -247,3 +250,13 @@ def test_requests_are_tried_again_over_https_too(example: ModuleType) -> None:
         retries = session.get_adapter(url).max_retries
         assert 502 in retries.status_forcelist
         assert retries.allowed_methods == ("GET",)  # a job must not be submitted twice
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+@pytest.mark.parametrize("script", ["example_usage.py", "test_local.py"])
+def test_the_help_fits_the_terminal(script: str, columns: int) -> None:
+    command = [sys.executable, "-I", "-S", script, "--help"]
+    environment = os.environ | {"COLUMNS": str(columns)}
+    root = Path(__file__).parents[1]
+    printed = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+    assert max(map(len, printed.splitlines())) <= columns

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_stream, layout_of
 from decoder.container.formats import COUNTED_FROM_FIRST_PICTURE
 from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_packet, is_single_field
-from decoder.container.open import open_video
+from decoder.container.open import has_large_header, open_video
 from decoder.container.orientation import orientation_of
 from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
@@ -25,7 +25,7 @@ from decoder.container.streams import is_supported
 from decoder.convert.rgb import PictureConverter, has_known_colours
 from decoder.ending import ending
 from decoder.times import PacketTimes, read_times, tick_s
-from protocol import MAX_PICTURE_PIXELS, MAX_STREAMS, ProbeReply, Refusal
+from protocol import MAX_STREAMS, ProbeReply, Refusal
 from records import Part, VideoInfo
 
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
@@ -71,20 +71,27 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         stream = film_stream(container, part.stream)
         if not is_supported(stream):
             return Refusal.UNSUPPORTED_CODEC
-        is_too_large = stream.codec_context.width * stream.codec_context.height > MAX_PICTURE_PIXELS
         first = _first_picture(decode_film(FilmPackets(container, path, layout.parts)))
     if _is_encrypted(path, part):
         return Refusal.ENCRYPTED
     if first is None:
-        return Refusal.TOO_LARGE if is_too_large else Refusal.NO_FRAMES
+        return Refusal.TOO_LARGE if has_large_header(path, part) else Refusal.NO_FRAMES
     if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name):
         return Refusal.NOT_CONVERTIBLE
+    return _read_film(path, layout, first)
+
+
+def _read_film(path: str, layout: Layout, first: TimedFrame) -> VideoInfo | Refusal:
+    """Describe a film whose first picture is known."""
+    part = layout.parts[0]
     with open_video(path, part=part) as container:  # opened again: decoding moved the first reader
         stream = film_stream(container, part.stream)
         packets = FilmPackets(container, path, layout.parts)
         times = read_times(packets, stream, first)
         if times is None:
             return Refusal.TOO_MANY_PICTURES
+        if part in packets.empty:
+            return _probe_film(path, layout.without(packets.empty))
         return _describe(container, stream, first, times, layout.without(packets.empty))
 
 

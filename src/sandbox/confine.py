@@ -63,7 +63,8 @@ def main() -> None:
     gc.disable()  # imports leave no garbage worth looking for: 4 ms of 120
     module = importlib.import_module(name)
     gc.enable()
-    if order := sys.stdin.read():
+    # A line, not all up to the end: a process that was forked meanwhile, such as vLLM's engine, keeps the pipe open.
+    if order := sys.stdin.readline():
         video, message = json.loads(order)
         confine(Path(video), on_gpu=on_gpu == str(True))
         module.main(video, message, on_gpu=on_gpu == str(True))

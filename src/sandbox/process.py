@@ -270,7 +270,7 @@ class DecoderProcess(SandboxedProcess):
         assert self._process.stdin
         # A broken pipe means that the process has failed already; reading its output reports that.
         with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
-            stdin.write(json.dumps([str(video), argument]).encode())
+            stdin.write(json.dumps([str(video), argument]).encode() + b"\n")
 
 
 async def run(argv: Sequence[str], timeout_s: float) -> bytes:

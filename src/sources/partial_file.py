@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 from errors import DiskFull
 
 Result = TypeVar("Result")
-WRITE_BYTES = 2**18
+WRITE_BYTES = 2**20
 """How much is collected before it is written."""
 
 
@@ -28,9 +28,11 @@ class PartialFile:
         self._path = target.with_name(f"{target.name}.part")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="download")
         self._file: IO[bytes] | None = None
-        self._collected: list[bytes] = []
+        # Parts are copied into one buffer while the other is written: to keep the parts themselves until the thread has
+        # written them makes the allocator take memory from the system and return it for each, which costs more.
+        self._collected, self._other = bytearray(WRITE_BYTES), bytearray(WRITE_BYTES)
         self._collected_bytes = 0
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[int] | None = None
 
     @asynccontextmanager
     async def opened(self, offset_bytes: int, more_bytes: int | None) -> AsyncGenerator[Self]:
@@ -49,19 +51,25 @@ class PartialFile:
                 raise DiskFull("The worker's disk has no room for the source.")
             yield self
         finally:
+            # The thread works in order: it closes the file after the writes, even if this task stops waiting for them.
+            before, self._writing = self._writing, None
             self._flush()
-            writing, self._writing = self._writing, None
+            last, self._writing = self._writing, None
+            ends: list[asyncio.Future[Any]] = [self._in_thread(self._close), *filter(None, (before, last))]
             with _full_disk_named():
-                # The thread works in order: it closes the file after the writes, even if this task stops to wait.
-                await asyncio.shield(asyncio.gather(*filter(None, (writing, self._in_thread(self._close)))))
+                await asyncio.shield(asyncio.gather(*ends))
 
     async def write(self, part: bytes) -> None:
-        """Take a part; at most two times WRITE_BYTES wait to be written, apart from the part itself."""
-        self._collected.append(part)
-        self._collected_bytes += len(part)
-        if self._collected_bytes >= WRITE_BYTES:
-            await self._written()
-            self._flush()
+        """Take a part, which is written once WRITE_BYTES have come together, or at the end."""
+        rest = memoryview(part)
+        while rest:
+            taken = rest[: WRITE_BYTES - self._collected_bytes]
+            self._collected[self._collected_bytes : self._collected_bytes + len(taken)] = taken
+            self._collected_bytes += len(taken)
+            rest = rest[len(taken) :]
+            if self._collected_bytes == WRITE_BYTES:
+                await self._written()
+                self._flush()
 
     async def complete(self) -> None:
         """Give the file its name."""
@@ -84,11 +92,13 @@ class PartialFile:
             self._file.close()
 
     def _flush(self) -> None:
-        """Begin to write what was collected."""
+        """Begin to write what was collected; the write before it is over."""
         assert self._file
-        if self._collected:
-            self._writing = self._in_thread(partial(self._file.writelines, self._collected))
-            self._collected, self._collected_bytes = [], 0
+        if self._collected_bytes:
+            self._writing = self._in_thread(
+                partial(self._file.write, memoryview(self._collected)[: self._collected_bytes])
+            )
+            self._collected, self._other, self._collected_bytes = self._other, self._collected, 0
 
     async def _written(self) -> None:
         """Wait until what was flushed is written."""

@@ -1,13 +1,15 @@
-"""Of several streams of pictures the one is shown that a viewer shows; the others are named, and their number is free."""
+"""Of several streams of pictures the one is shown that a viewer shows, and the others are named."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
-from clips import H264, ClipStore, ffmpeg, number_in, numbered_pictures
+from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, ffmpeg, number_in, numbered_pictures
 from decoder.probe import probe
 from decoding import decode_needed_packets, order_for, probed
-from protocol import Refusal
+from protocol import MAX_PICTURE_PIXELS, Refusal
 
 FILM = "h264.mp4"
 SUBTITLES = "".join(f"{n + 1}\n00:00:0{n},500 --> 00:00:0{n},900\nline {n}\n\n" for n in range(3))
@@ -15,7 +17,7 @@ SUBTITLES = "".join(f"{n + 1}\n00:00:0{n},500 --> 00:00:0{n},900\nline {n}\n\n" 
 
 def shown_numbers(path: Path) -> list[int]:
     """The number of the picture on screen at every instant, 25 a second."""
-    decoded = decode_needed_packets(path, order_for(path, 25))
+    decoded = decode_needed_packets(path, order_for(path, Fraction(25)))
     return [
         number_in(pixels)
         for (first, stop, _), pixels in zip(decoded.shown, decoded.pixels, strict=True)
@@ -70,6 +72,25 @@ def test_a_track_that_is_not_enabled_is_not_shown(clips: ClipStore):
 
     assert len(shown_numbers(both)) == 100
     assert shown_numbers(path) == shown_numbers(only) == [*range(75)]
+
+
+def test_a_track_that_is_not_enabled_is_not_shown_in_matroska(clips: ClipStore):
+    longer = other(clips, "longer.mp4", 100)
+    both = together(
+        "both-enabled.mkv", longer, clips.clip(FILM).path, "-disposition:v default -default_mode passthrough"
+    )
+    enabled = both.read_bytes()
+    flag_language_at = enabled.index(b"\x22\xb5\x9c", enabled.index(b"\x16T\xaek"))  # Language of the first track
+    language_bytes = 4 + (enabled[flag_language_at + 3] & 0x7F)
+    # FlagEnabled 0 and an element that is void stand where it was, RFC 9559, 5.1.4.1.4.
+    disabled = b"\xb9\x81\x00\xec" + bytes([0x80 | language_bytes - 5]) + bytes(language_bytes - 5)
+    path = clips.write(
+        "first-disabled.mkv",
+        enabled[:flag_language_at] + disabled + enabled[flag_language_at + language_bytes :],
+    )
+
+    assert len(shown_numbers(both)) == 100
+    assert shown_numbers(path) == [*range(75)]
 
 
 @pytest.mark.parametrize(
@@ -141,3 +162,16 @@ def test_more_streams_than_can_be_opened_are_a_reason_of_their_own(clips: ClipSt
         path = subtitles.with_name(f"nine-streams.{container}")
         ffmpeg("-i", clips.clip(FILM).path, *inputs, *maps, "-c:v", "copy", "-c:s", codec, path)
         assert probe(str(path)) == Refusal.TOO_MANY_STREAMS
+
+
+def test_av1_pictures_are_judged_by_their_own_size_and_not_by_the_largest_that_their_sequence_allows(
+    clips: ClipStore,
+):
+    frames = "-svtav1-params lp=1:sframe-dist=10:sframe-mode=1:pred-struct=1"
+    path = clips.encode("switching.mp4", f"-c:v libsvtav1 {frames} -preset 12 -pix_fmt yuv420p", numbered_pictures(30))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.width * stream.codec_context.height > MAX_PICTURE_PIXELS
+
+    assert (probed(path).width_px, probed(path).height_px) == (WIDTH_PX, HEIGHT_PX)
+    assert shown_numbers(path) == [*range(30)]

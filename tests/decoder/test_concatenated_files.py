@@ -73,20 +73,6 @@ async def test_a_file_that_is_not_seekable_cannot_be_split(clips: ClipStore, ext
         await processor.split_video_into_chunks(LocalVideo(path, 1), info, (whole(info),), tmp_path)
 
 
-async def test_a_gap_of_hours_shows_the_picture_before_it_and_costs_no_pixels(
-    clips: ClipStore, extractor: FrameExtractor
-):
-    after = clips.copy("ten-hours-later.ts", "h264.ts", "-i {} -c copy -output_ts_offset 36000")
-    gapped = clips.write("gapped.ts", clips.clip("h264.ts").path.read_bytes() + after.read_bytes())
-    info = await extractor.get_video_info(gapped)
-    sampling = SampleGrid(info.start_s, Fraction(1, 100), HEIGHT_PX, WIDTH_PX)
-
-    batch = await extractor.extract_frames(gapped, info, sampling, Chunk(0, 10, 35_000, 35_000))
-
-    assert info.duration_s == pytest.approx(36_003, abs=0.2)
-    assert (len(batch.pixels), {number_in(picture) for picture in batch.pixels}) == (349, {74})
-
-
 async def test_pictures_that_grow_too_large_midway_are_left_out(clips: ClipStore, extractor: FrameExtractor):
     huge = clips.clip("h264.ts").path.with_name("huge.ts")
     source = "-f lavfi -i color=size=8192x4608:rate=25:duration=0.04"

@@ -16,8 +16,23 @@ SLIDES = ((0, 40), (40, 41), (41, 100))
 """The half-open range of instants at which each picture of a clip is shown; 2 instants a second."""
 
 
-def noisy(pictures: np.ndarray) -> np.ndarray:
-    noise = np.random.default_rng(0).normal(0, 5, pictures.shape)
+SUBTLE = 12
+"""Steps of 255 by which a subject is brighter than what it covers."""
+PICTURES_PER_S = 5
+CROSSING = range(8, 12)
+"""The pictures that show the subject: 0.8 s, with one instant of the grid among them."""
+
+
+def room() -> np.ndarray:
+    """A still of soft light, an edge and fine texture: 720 x 1280, levels of 30 to 210."""
+    rows, columns = np.mgrid[:720, :1280]
+    light = 100 + 45 * np.sin(columns / 210) + 25 * np.cos(rows / 170) + 15 * (rows > 600)
+    texture = np.random.default_rng(1).normal(0, 5, (180, 320)).repeat(4, 0).repeat(4, 1)
+    return np.asarray(light + texture * (columns > 640))
+
+
+def noisy(pictures: np.ndarray, camera_noise: float = 5) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, camera_noise, pictures.shape).astype(np.float32)
     return (pictures + noise).clip(0, 255).astype(np.uint8)
 
 
@@ -32,8 +47,34 @@ def test_a_small_object_that_appears_counts_as_a_change():
     assert np.flatnonzero(changing_pairs(noisy(pictures))).tolist() == [0, 1, 12, 13]
 
 
+@pytest.mark.parametrize("left_px", range(16))
+def test_a_small_subject_counts_as_a_change_wherever_it_lies_between_the_blocks(left_px: int):
+    pictures = np.full((30, 64, 96, 3), 90)
+    pictures[12, 10:53, 16 + left_px : 35 + left_px] += SUBTLE
+    assert np.flatnonzero(changing_pairs(noisy(pictures))).tolist() == [0, 1, 12, 13]
+
+
+@pytest.mark.parametrize("crf", [18, 32])
+@pytest.mark.parametrize("contrast", [SUBTLE, 60])
+async def test_the_frames_of_a_small_subject_that_crosses_a_still_picture_in_less_than_a_second_are_kept(
+    contrast: int, crf: int, tmp_path: Path
+):
+    pictures = noisy(np.broadcast_to(room()[..., None], (20, 720, 1280, 3)).copy(), camera_noise=3)
+    for index, left_px in zip(CROSSING, range(100, 1200, 310), strict=True):
+        pictures[index, 440:530, left_px : left_px + 40] += np.uint8(contrast)
+    options = f"-vf setpts=N/{PICTURES_PER_S}/TB -r {PICTURES_PER_S} -c:v libx264 -preset veryfast -crf {crf}"
+    path = ClipStore(tmp_path).encode("crossing.mp4", f"{options} -pix_fmt yuv420p", pictures)
+    extractor = FrameExtractor(Settings(media_timeout_s=30))
+    info = await extractor.get_video_info(path)
+    grid, chunk = SampleGrid(0, Fraction(2), 352, 608), Chunk(0, 0, info.end_s, info.end_s)
+
+    kept = await extractor.extract_frames(path, info, grid, chunk, selection="adaptive")
+
+    assert kept.times_s.tolist() == [0.0, 0.5, 2.0, 2.5]
+
+
 def test_frames_are_compared_with_the_last_chosen_one_which_finds_a_slow_drift():
-    pictures = np.arange(0, 100, 2)[:, None, None, None] + np.zeros((50, 32, 32, 3), int)
+    pictures = np.arange(50)[:, None, None, None] + np.zeros((50, 32, 32, 3), int)
     chosen = np.flatnonzero(changing_pairs(pictures.astype(np.uint8)))
     assert 10 <= len(chosen) <= 20
     assert np.diff(chosen).max() <= 9

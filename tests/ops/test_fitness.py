@@ -21,7 +21,7 @@ from tiny_model.environment import CHECKPOINT, environment
 HANDLER = Path(__file__).parents[2] / "src" / "handler.py"
 NO_DIRECTORY = "MODEL_NAME is a directory that does not exist."
 NO_CHECKPOINT = "MODEL_NAME is a directory without config.json and safetensors."
-NAMES = ["ffmpeg", "model", "GPU", "disk", "memory", "video reader"]
+NAMES = ["ffmpeg", "model", "GPU", "disk", "memory", "sandbox", "video reader"]
 SERVED, LARGE_BYTES = "Qwen3VLForConditionalGeneration", 10**16
 
 
@@ -97,6 +97,21 @@ async def test_an_unusable_setting_is_named(settings: dict[str, object], name: s
     assert found[name] in (sentence, "WORK_DIR is not writable.")
 
 
+@pytest.mark.usefixtures("untried_layers")
+@pytest.mark.parametrize("is_required", [False, True])
+async def test_a_missing_layer_of_the_sandbox_is_named_and_is_a_fault_where_it_is_required(
+    monkeypatch: pytest.MonkeyPatch, *, is_required: bool
+) -> None:
+    monkeypatch.setattr("sandbox.landlock.abi_version", lambda: 0)
+    settings = Settings(model_name=str(CHECKPOINT), require_sandbox=is_required)
+
+    (found,) = [finding async for finding in fitness.examine(settings) if finding.name == "sandbox"]
+
+    assert found.sentence == "video readers run without: no other files"
+    assert found.is_fit is not is_required
+
+
+@pytest.mark.usefixtures("untried_layers")
 async def test_everything_that_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(fitness, "MIN_FREE_MEMORY_BYTES", 2**60)

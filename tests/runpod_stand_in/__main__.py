@@ -79,6 +79,7 @@ def worker_settings() -> dict[str, str]:
         "DOWNLOAD_ALLOW_PRIVATE": "127.0.0.1,localhost",
         "RUNPOD_LOG_LEVEL": "WARN",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "PYTHONWARNINGS": "ignore",  # vLLM's and torch's own, on every start
     }
     return {name: os.environ.get(name, value) for name, value in settings.items()}
 

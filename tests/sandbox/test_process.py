@@ -263,6 +263,19 @@ async def test_cancelling_a_run_kills_the_child(tmp_path: Path):
     assert becomes_true(lambda: threading.active_count() == threads)
 
 
+async def test_a_decoder_begins_although_a_process_forked_meanwhile_keeps_its_stdin_open(tmp_path: Path):
+    text = tmp_path / "text.mp4"
+    text.write_text("This is no video.")
+    async with process.DecoderProcess("decoder.probe", 30) as scanner:
+        assert scanner._process.stdin
+        kept_open = os.dup(scanner._process.stdin.fileno())  # as in a child that was forked and executes nothing
+        try:
+            scanner.begin(text, os.devnull)
+            assert b"unreadable" in await in_own_thread(scanner.read_all)
+        finally:
+            os.close(kept_open)
+
+
 async def test_starting_and_killing_many_children_leaves_no_descriptor_open():
     before = open_descriptors()
 

@@ -12,16 +12,16 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from decoder.container.ebml import EBML_MAGIC, UNKNOWN_SIZE, segment_end
 from decoder.container.formats import ASF, AVI, FLV, MATROSKA, MP4, OGG
 
 READ_BYTES = 2**23
 LONGEST_HEADER_BYTES = 4096
 """As much as is read to tell a header from bytes that look like one."""
-EBML_MAGIC, SEGMENT_ID = b"\x1aE\xdf\xa3", b"\x18S\x80g"
-UNKNOWN_SIZE = -1
 BOX, LARGE_BOX = struct.Struct(">I4s"), struct.Struct(">I4sQ")
 """Size and kind, and the size of a box whose first field is 1, ISO/IEC 14496-12, 4.2.2."""
 OGG_HEADER_BYTES = 27
@@ -85,7 +85,7 @@ def _matroska_files(file: BinaryIO) -> Iterator[tuple[int, int]]:
     for start in _found(file, re.compile(re.escape(EBML_MAGIC))):
         if start < next_byte:  # an attachment, or sample bytes, inside a segment of a known size
             continue
-        end = _segment_end(_read(file, start, LONGEST_HEADER_BYTES))
+        end = segment_end(_read(file, start, LONGEST_HEADER_BYTES))
         if end is None:
             continue
         if end != UNKNOWN_SIZE:
@@ -93,23 +93,6 @@ def _matroska_files(file: BinaryIO) -> Iterator[tuple[int, int]]:
         yield start, end
         if next_byte >= file.seek(0, io.SEEK_END):
             return
-
-
-def _segment_end(header: bytes) -> int | None:
-    """Where a segment ends, counted from its EBML header; None if these bytes begin no Matroska file."""
-    size_bytes, length = _ebml_size(header, len(EBML_MAGIC))
-    segment_at = len(EBML_MAGIC) + length + size_bytes
-    if size_bytes < 0 or header[segment_at : segment_at + 4] != SEGMENT_ID:
-        return None
-    size_bytes, length = _ebml_size(header, segment_at + len(SEGMENT_ID))
-    return UNKNOWN_SIZE if size_bytes == UNKNOWN_SIZE else segment_at + len(SEGMENT_ID) + length + size_bytes
-
-
-def _ebml_size(header: bytes, at: int) -> tuple[int, int]:
-    """An element's size, UNKNOWN_SIZE if all its bits are set, and how many bytes it is written in; RFC 8794, 4."""
-    length = 9 - header[at : at + 1][0].bit_length() if header[at : at + 1] else 1
-    field = int.from_bytes(header[at : at + length], "big") & (1 << 7 * length) - 1
-    return (UNKNOWN_SIZE if field == (1 << 7 * length) - 1 else field), length
 
 
 # --- MP4 (ISO/IEC 14496-12) ---
@@ -130,7 +113,7 @@ def _mp4_starts(file: BinaryIO) -> Iterator[int]:
     boxes = list(_boxes(file))
     types = [index for index, box in enumerate(boxes) if box.kind == b"ftyp"]
     last_time = None
-    for index, following in zip(types, [*types[1:], len(boxes)], strict=True):
+    for index, following in pairwise([*types, len(boxes)]):
         file_boxes = boxes[index:following]
         if not any(box.kind == b"moov" for box in file_boxes):
             continue

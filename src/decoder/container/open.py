@@ -9,6 +9,7 @@ from typing import Final
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from protocol import DECODERS, MAX_PICTURE_PIXELS, MAX_STREAMS
 from records import Part
@@ -16,6 +17,8 @@ from records import Part
 # Playlists, image sequences and text are formats that read other files: only these are opened.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 PROTOCOL: Final = "file"
+ANY_SIZE_PX: Final = 16
+"""Stands for the size of pictures that is not known before they are decoded."""
 URL = re.compile(rf"(?:subfile,,start,(\d+),end,\d+,,:)?{PROTOCOL}:(.*)", re.DOTALL)
 WHOLE_FILE: Final = {
     "probesize": str(2**62),
@@ -42,6 +45,35 @@ def open_video(
     Raises:
         av.error.FFmpegError: the file is damaged or of another format.
     """
+    container = _open(path, hwaccel, part, max_streams)
+    for stream in container.streams.video:
+        context = stream.codec_context
+        if context is None:  # libav does not know the codec
+            continue
+        context.options = {"max_pixels": str(MAX_PICTURE_PIXELS)}
+        if context.codec.canonical_name == "av1" and _exceeds_limit(stream):
+            # This is the largest size that the sequence allows. Pictures are judged by their own; keyframes repeat the
+            # header without which the decoder can be opened.
+            context.width = context.height = ANY_SIZE_PX
+            context.extradata = None
+    if part is not None and part.has_late_streams:
+        container.seek(0, unsupported_byte_offset=True)
+    return container
+
+
+def has_large_header(path: str, part: Part) -> bool:
+    """Whether the header of a part's stream says that its pictures may be larger than is allowed."""
+    with _open(path, None, part, MAX_STREAMS) as container:
+        stream = container.streams[part.stream]
+        return isinstance(stream, VideoStream) and _exceeds_limit(stream)
+
+
+def _exceeds_limit(stream: VideoStream) -> bool:
+    context = stream.codec_context
+    return context is not None and context.width * context.height > MAX_PICTURE_PIXELS
+
+
+def _open(path: str, hwaccel: HWAccel | None, part: Part | None, max_streams: int) -> InputContainer:
     url, protocols = f"{PROTOCOL}:{path}", PROTOCOL
     if part is not None and (part.start_byte or part.stop_byte < Path(path).stat().st_size):
         url, protocols = f"subfile,,start,{part.start_byte},end,{part.stop_byte},,:{url}", f"{PROTOCOL},subfile"
@@ -51,16 +83,9 @@ def open_video(
         "codec_whitelist": DECODERS,
         "max_streams": str(max_streams),
     }
-    has_late_streams = part is not None and part.has_late_streams
-    if has_late_streams:
+    if part is not None and part.has_late_streams:
         options |= WHOLE_FILE
-    container = av.open(url, options=options, metadata_errors="replace", hwaccel=hwaccel)
-    for stream in container.streams.video:
-        if stream.codec_context:  # libav knows the codec
-            stream.codec_context.options = {"max_pixels": str(MAX_PICTURE_PIXELS)}
-    if has_late_streams:
-        container.seek(0, unsupported_byte_offset=True)
-    return container
+    return av.open(url, options=options, metadata_errors="replace", hwaccel=hwaccel)
 
 
 def place_of(container: InputContainer) -> tuple[Path, int]:

@@ -20,6 +20,8 @@ LONGEST_STANDSTILL_S = 3600
 GAP_MARGIN_S = 2
 """Sound and pictures of the same time lie this far from each other in a file."""
 MAX_GAP_BYTES = 2**26
+BYTES_BEFORE = 2**18
+"""As far back as counters are followed: tables that describe a programme are repeated in every tenth of a second."""
 SYNC_BYTE: Final = 0x47
 TS_PACKET_BYTES = (188, 192, 204)
 NULL_PID = 0x1FFF
@@ -59,21 +61,22 @@ class Seams:
             from_s: DTS of the earlier one, on the file's own clock.
             to_s: DTS of the later one, far ahead.
         """
-        gap = self._between(from_byte, to_byte)
-        times_s, begins_anew = GAP_READERS[self._container](gap)
+        before, gap = self._between(from_byte, to_byte)
+        times_s, begins_anew = GAP_READERS[self._container](before, gap)
         wrap_s = Fraction(2**CLOCK_BITS, CLOCK_HZ) if self._container != FLV else to_s + 1
         inside_s = _inside(from_s, to_s)
         if any(inside_s[0] < (time_s - from_s) % wrap_s < inside_s[1] for time_s in times_s):
             return False
         return begins_anew or to_s - from_s > LONGEST_STANDSTILL_S
 
-    def _between(self, from_byte: int | None, to_byte: int | None) -> bytes:
-        """The bytes from one packet's start to behind the start of the other."""
+    def _between(self, from_byte: int | None, to_byte: int | None) -> tuple[bytes, bytes]:
+        """What stands before a packet, and the bytes from its start to behind the start of the other."""
         if from_byte is None or to_byte is None or not from_byte < to_byte < from_byte + MAX_GAP_BYTES:
-            return b""
+            return b"", b""
+        before_bytes = min(from_byte, BYTES_BEFORE)
         with self._path.open("rb") as file:
-            file.seek(self._start_byte + from_byte)
-            return file.read(to_byte - from_byte + max(TS_PACKET_BYTES))
+            file.seek(self._start_byte + from_byte - before_bytes)
+            return file.read(before_bytes), file.read(to_byte - from_byte + max(TS_PACKET_BYTES))
 
 
 def _inside(from_s: Fraction, to_s: Fraction) -> tuple[Fraction, Fraction]:
@@ -81,39 +84,42 @@ def _inside(from_s: Fraction, to_s: Fraction) -> tuple[Fraction, Fraction]:
     return Fraction(GAP_MARGIN_S), to_s - from_s - GAP_MARGIN_S
 
 
-def _transport_gap(gap: bytes) -> tuple[list[Fraction], bool]:
+def _transport_gap(before: bytes, gap: bytes) -> tuple[list[Fraction], bool]:
     """Times in a gap of a transport stream; whether a discontinuity is flagged or a continuity counter breaks."""
     times_s: list[Fraction] = []
     begins_anew = False
-    counters: dict[int, int] = {}
-    for packet in _transport_packets(gap):
-        pid, counter = (packet[1] & 0x1F) << 8 | packet[2], packet[3] & 0x0F
-        has_payload, payload_at = bool(packet[3] & 0x10), 4
-        if packet[3] & 0x20 and packet[4]:  # adaptation_field, ISO/IEC 13818-1, 2.4.3.4
-            payload_at = 5 + packet[4]
-            begins_anew |= bool(packet[5] & 0x80)
-            if packet[5] & 0x10:
-                times_s.append(Fraction(int.from_bytes(packet[6:11], "big") >> 7, CLOCK_HZ))
-        elif packet[3] & 0x20:
-            payload_at = 5
-        if has_payload and pid != NULL_PID:
-            begins_anew |= counters.get(pid, counter) not in {counter, counter - 1 & 0x0F}
-            counters[pid] = counter
-        if has_payload and packet[1] & 0x40:
-            times_s += _pes_times_s(packet[payload_at:])
+    last: dict[int, bytes] = {}
+    for at_byte, packet in _transport_packets(before + gap):
+        pid, adaptation_bytes = (packet[1] & 0x1F) << 8 | packet[2], 1 + packet[4] if packet[3] & 0x20 else 0
+        flags = packet[5] if adaptation_bytes > 1 else 0  # adaptation_field, ISO/IEC 13818-1, 2.4.3.4
+        breaks = bool(packet[3] & 0x10) and pid != NULL_PID and not _continues(last.get(pid, packet), packet)
+        if packet[3] & 0x10:
+            last[pid] = packet
+        if at_byte < len(before):
+            continue
+        begins_anew |= breaks or bool(flags & 0x80)
+        if flags & 0x10:
+            times_s.append(Fraction(int.from_bytes(packet[6:11], "big") >> 7, CLOCK_HZ))
+        if packet[1] & 0x40:
+            times_s += _pes_times_s(packet[4 + adaptation_bytes :])
     return times_s, begins_anew
 
 
-def _transport_packets(gap: bytes) -> Iterator[bytes]:
-    """The packets of a transport stream, of whichever of the three usual lengths."""
+def _continues(last: bytes, packet: bytes) -> bool:
+    """Whether a packet's counter follows the last one's; a packet may be sent twice: ISO/IEC 13818-1, 2.4.3.3."""
+    return last[3] + 1 & 0x0F == packet[3] & 0x0F or last == packet
+
+
+def _transport_packets(gap: bytes) -> Iterator[tuple[int, bytes]]:
+    """The positions and packets of a transport stream, of whichever of the three usual lengths."""
     for length in TS_PACKET_BYTES:
         for first in range(length):
             if gap[first::length] and set(gap[first::length]) == {SYNC_BYTE}:
-                yield from (gap[at : at + 188] for at in range(first, len(gap) - 187, length))
+                yield from ((at, gap[at : at + 188]) for at in range(first, len(gap) - 187, length))
                 return
 
 
-def _program_gap(gap: bytes) -> tuple[list[Fraction], bool]:
+def _program_gap(_: bytes, gap: bytes) -> tuple[list[Fraction], bool]:
     """Times in a gap of a program stream; whether a program ends or begins in it."""
     return _pes_times_s(gap), bool(PROGRAM_RESTART.search(gap))
 
@@ -129,7 +135,7 @@ def _pes_pts_s(field: bytes) -> Fraction:
     return Fraction(first << 30 | high << 15 | low, CLOCK_HZ)
 
 
-def _flv_gap(gap: bytes) -> tuple[list[Fraction], bool]:
+def _flv_gap(_: bytes, gap: bytes) -> tuple[list[Fraction], bool]:
     """Times in a gap of an FLV; whether metadata or another decoder configuration stands in it."""
     times_s: list[Fraction] = []
     begins_anew, at = False, 0

@@ -13,7 +13,9 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from decoder.container.formats import CONCATENABLE, MP4
+from decoder.container.ebml import disabled_streams
+from decoder.container.formats import CONCATENABLE, MATROSKA, MP4
+from decoder.container.open import place_of
 from protocol import CODECS, MAX_OTHER_STREAMS
 from records import OtherStream
 
@@ -117,7 +119,7 @@ def choose_film(container: InputContainer) -> Film | None:
     if len(moving) == 1:
         return Film((Turn(moving[0].index, 0, container.size),), ())
     measured, order = _measure(container, moving)
-    chosen = _best(measured, is_mp4=container.format.name == MP4)
+    chosen = _best(measured, _disabled(container))
     indices = {chosen.stream.index}
     if container.format.name in CONCATENABLE:
         for one in sorted(measured, key=lambda one: -one.num_pictures):
@@ -186,12 +188,21 @@ def _length_s(stream: VideoStream, span: tuple[int, int]) -> Fraction:
     return (span[1] - span[0]) * stream.time_base
 
 
-def _best(streams: Sequence[_Measured], *, is_mp4: bool) -> _Measured:
+def _disabled(container: InputContainer) -> frozenset[int]:
+    """The indices of the streams of pictures that are not enabled."""
+    if container.format.name == MATROSKA:
+        return disabled_streams(*place_of(container))
+    if container.format.name == MP4:
+        streams = container.streams.video
+        return frozenset(stream.index for stream in streams if not stream.disposition & Disposition.default)
+    return frozenset()
+
+
+def _best(streams: Sequence[_Measured], disabled: frozenset[int]) -> _Measured:
     """The stream to show; each rule chooses among those that the rules before it left."""
     left = _those(streams, [one for one in streams if one.is_decodable])
     left = _those(left, [one for one in left if one.num_pictures > 1 and not one.is_marked_as_picture])
-    if is_mp4:
-        left = _those(left, [one for one in left if one.is_default])
+    left = _those(left, [one for one in left if one.stream.index not in disabled])
     left = _those(left, [one for one in left if not any(one.is_preview_of(other) for other in left)])
     left = _those(left, [one for one in left if one.is_default])
     longest_s = max(one.length_s for one in left)

@@ -1,0 +1,96 @@
+"""The few elements of Matroska files that libav does not tell about: RFC 8794 (EBML) and RFC 9559 (Matroska)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+EBML_MAGIC, SEGMENT_ID = b"\x1aE\xdf\xa3", b"\x18S\x80g"
+TRACKS_ID = b"\x16T\xaek"
+TRACK_ENTRY_ID, TRACK_TYPE_ID, FLAG_ENABLED_ID = b"\xae", b"\x83", b"\xb9"
+STREAM_TYPES = frozenset([1, 2, 17, 33])
+"""Video, audio, subtitles and metadata: libav makes a stream of each such track, in their order."""
+UNKNOWN_SIZE = -1
+HEADERS_BYTES = 2**20
+"""As much as is read to find the tracks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    identifier: bytes
+    start: int
+    """Of its content."""
+    size_bytes: int
+    """Of its content; UNKNOWN_SIZE if all bits of the field are set."""
+
+
+def segment_end(header: bytes) -> int | None:
+    """Where a segment ends, counted from its EBML header; UNKNOWN_SIZE if it does not say.
+
+    Returns:
+        None if these bytes begin no Matroska file.
+    """
+    segment = _segment(header)
+    if segment is None:
+        return None
+    return UNKNOWN_SIZE if segment.size_bytes == UNKNOWN_SIZE else segment.start + segment.size_bytes
+
+
+def disabled_streams(path: Path, start_byte: int) -> frozenset[int]:
+    """The indices of the streams whose tracks have FlagEnabled 0: players offer them, and do not show them."""
+    with path.open("rb") as file:
+        file.seek(start_byte)
+        headers = file.read(HEADERS_BYTES)
+    segment = _segment(headers)
+    entries: list[dict[bytes, int]] = []
+    for element in _elements(headers, segment.start, len(headers)) if segment else ():
+        if element.identifier == TRACKS_ID:
+            entries = [
+                _numbers(headers, entry)
+                for entry in _elements(headers, element.start, element.start + element.size_bytes)
+                if entry.identifier == TRACK_ENTRY_ID
+            ]
+    streams = [entry for entry in entries if entry.get(TRACK_TYPE_ID) in STREAM_TYPES]
+    return frozenset(index for index, entry in enumerate(streams) if entry.get(FLAG_ENABLED_ID) == 0)
+
+
+def _segment(header: bytes) -> _Element | None:
+    """The segment after the EBML header with which some bytes begin."""
+    elements = _elements(header, 0, len(header))
+    first, second = next(elements, None), next(elements, None)
+    if first and second and first.identifier == EBML_MAGIC and second.identifier == SEGMENT_ID:
+        return second
+    return None
+
+
+def _elements(content: bytes, start: int, end: int) -> Iterator[_Element]:
+    """The elements that stand one after the other; the last one may be longer than the content."""
+    end = min(end, len(content))
+    while start < end:
+        length = _length(content[start])
+        identifier, size_at = content[start : start + length], start + length
+        if size_at >= end:
+            return
+        length = _length(content[size_at])
+        most = (1 << 7 * length) - 1
+        size_bytes = int.from_bytes(content[size_at : size_at + length], "big") & most
+        size_bytes = UNKNOWN_SIZE if size_bytes == most else size_bytes
+        yield _Element(identifier, size_at + length, size_bytes)
+        if size_bytes == UNKNOWN_SIZE:
+            return
+        start = size_at + length + size_bytes
+
+
+def _length(first: int) -> int:
+    """How many bytes an identifier or a size has, by the leading zeros of its first byte; RFC 8794, 4."""
+    return 9 - first.bit_length()
+
+
+def _numbers(content: bytes, entry: _Element) -> dict[bytes, int]:
+    """The children of an element, read as numbers."""
+    return {
+        child.identifier: int.from_bytes(content[child.start : child.start + child.size_bytes], "big")
+        for child in _elements(content, entry.start, entry.start + entry.size_bytes)
+        if 0 <= child.size_bytes <= 8  # noqa: PLR2004  # bytes of a number, RFC 8794, 7.2
+    }
