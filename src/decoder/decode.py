@@ -106,7 +106,8 @@ class StreamReader:
             if order.keyframes_only:
                 stream.codec_context.skip_frame = "NONKEY"
 
-        yield from self._asked_for(decode_film(FilmPackets(container, self._path, order.info.parts, prepare)))
+        packets = FilmPackets(container, self._path, order.info.parts, prepare)
+        yield from self._asked_for(decode_film(packets, order.info))
 
     def _asked_for(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
         """Without the pictures that an order for keyframes does not ask for: not every decoder skips them all."""
@@ -135,7 +136,7 @@ class StreamReader:
         stream = prepared_stream(container, order, order.threads)
         context = stream.codec_context
         if lacks_pts(stream):
-            yield from self._asked_for(decode_frames(container, stream))
+            yield from self._asked_for(decode_frames(container, stream, order.info))
             return
         parser = parser_for(context.codec.canonical_name, context.extradata or b"", self._first_packet)
         if order.keyframes_only and order.info.codec in LAYERED_CODECS:
@@ -144,7 +145,7 @@ class StreamReader:
         elif order.keyframes_only:
             context.skip_frame = "NONKEY"
             show_first(context, self._first_packet)
-            yield from self._asked_for(decode_frames(container, stream))
+            yield from self._asked_for(decode_frames(container, stream, order.info))
         else:
             beginning = Beginning(self._first_packet, parser.remembers)
             segments = needed_segments(self._count_read(Packets(container, stream)), self.grid, parser)

@@ -6,6 +6,7 @@ Every packet is read and the first picture decoded, because headers lie.
 import errno
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 
@@ -18,7 +19,7 @@ from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_str
 from decoder.container.formats import COUNTED_FROM_FIRST_PICTURE
 from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_packet, is_single_field
 from decoder.container.open import has_large_header, open_video
-from decoder.container.orientation import orientation_of
+from decoder.container.orientation import UPRIGHT
 from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
 from decoder.container.streams import is_supported
@@ -30,6 +31,8 @@ from records import Part, VideoInfo
 
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A declared rate that is this close to the measured one is taken for its exact form."""
+PICTURES_TRIED = 8
+"""How many pictures after the first one are decoded to see whether a message turns them."""
 PACKETS_TRIED = 100
 """How many packets of a file that is marked as encrypted are decoded to see whether it really is."""
 CONVERTED_PX = 32
@@ -96,12 +99,18 @@ def _read_film(path: str, layout: Layout, first: TimedFrame) -> VideoInfo | Refu
 
 
 def _first_picture(frames: Iterator[TimedFrame]) -> TimedFrame | None:
-    """The first picture; of its layers, which have one time, the last and highest."""
+    """The first picture; of its layers, which have one time, the last and highest.
+
+    A message that turns it may come only with a picture after it.
+    """
     first = next(frames, None)
-    for timed in frames:
-        if first is None or timed.pts != first.pts:
+    for timed in islice(frames, PICTURES_TRIED):
+        if first is None or (timed.frame.key_frame and timed.pts != first.pts):
             break
-        first = timed
+        if timed.pts == first.pts:
+            first = timed
+        elif timed.orientation not in {None, UPRIGHT}:
+            return replace(first, orientation=timed.orientation)
     return first
 
 
@@ -132,7 +141,7 @@ def _is_encrypted(path: str, part: Part) -> bool:
 def _describe(
     container: InputContainer, stream: VideoStream, first: TimedFrame, times: PacketTimes, layout: Layout
 ) -> VideoInfo:
-    turn_deg = orientation_of(first.frame).turn_deg
+    turn_deg = (first.orientation or UPRIGHT).turn_deg
     width_px, height_px = _square_pixel_size(stream, first)
     if turn_deg in (90, 270):
         width_px, height_px = height_px, width_px

@@ -21,11 +21,10 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from decoder.container.film import film_stream
-from decoder.container.frames import FLUSH, TimedFrame, decode_packet, decode_untimed
+from decoder.container.frames import FLUSH, TimedFrame, decode_packet
 from decoder.container.open import open_video
 from decoder.container.orientation import Turns
 from decoder.container.packets import Packets
@@ -102,17 +101,12 @@ def first_packet(path: str, order: DecodeOrder) -> bytes | None:
         return None if packet is None else bytes(packet)
 
 
-def show_first(decoder: VideoCodecContext, first: bytes | None) -> VideoFrame | None:
-    """Let a decoder see the first packet of its stream; it then knows what one knows that began there.
-
-    Returns:
-        The first picture, if there is one.
-    """
-    if first is None:
-        return None
-    pictures = [*decode_untimed(decoder, _shown_before(first)), *decode_untimed(decoder, None)]
-    decoder.flush_buffers()
-    return pictures[0] if pictures else None
+def show_first(decoder: VideoCodecContext, first: bytes | None) -> None:
+    """Let a decoder see the first packet of its stream; it then knows what one knows that began there."""
+    if first is not None:
+        for _ in chain(decode_packet(decoder, _shown_before(first)), decode_packet(decoder, None)):
+            pass
+        decoder.flush_buffers()
 
 
 def _shown_before(content: bytes) -> Packet[VideoStream]:
@@ -148,7 +142,8 @@ class Decoder:
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
             self._decoder = prepared_stream(container, order, threads, thread_type).codec_context
         self._decoder.copy_opaque = beginning.is_forgotten
-        self._turns = Turns(show_first(self._decoder, beginning.packet))
+        show_first(self._decoder, beginning.packet)
+        self._turns = Turns(order.info)
         self._beginning, self._is_flushed = beginning, True
         self._on_gpu = on_gpu
         self._converter = PictureConverter.for_order(order)
