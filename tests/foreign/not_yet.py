@@ -9,7 +9,6 @@ EDIT_LIST = "libav's reading of the edit list is taken as it is"
 DOLBY = "Dolby Vision without a base layer is taken for ordinary HEVC"
 NO_KEYFRAME = "a chunk without a keyframe counts as undecodable"
 LIBAV_LOSES_ONE = "the picture that libav loses is not missed"
-FIELDS = "fields in packets of their own count as pictures"
 
 _CODECS = ("h264", "hevc", "vp9", "av1")
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -29,7 +28,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "one_keyframe.mp4", "one_keyframe.mkv", "one_keyframe_hevc.mp4", "intra_refresh.ts", "intra_refresh.mp4",
     ),
     LIBAV_LOSES_ONE: ("empty_unit_before.ts",),
-    FIELDS: ("fields_apart.ts",),
 }  # fmt: skip
 NOT_YET: dict[str, str] = {name: why for why, names in _NAMES.items() for name in names}
 """By the name of the input."""
