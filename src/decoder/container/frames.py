@@ -15,6 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from decoder.container.colours import DeclaredColours
 from decoder.container.film import FilmPackets
 from decoder.container.orientation import Orientation, Turns
 from decoder.container.packets import Packets
@@ -51,14 +52,17 @@ def is_single_field(frame: VideoFrame, codec: str) -> bool:
 
 
 def decode_frames(
-    container: InputContainer, stream: VideoStream, info: VideoInfo | None = None
+    container: InputContainer,
+    stream: VideoStream,
+    info: VideoInfo | None = None,
+    packets: Iterable[Packet[VideoStream]] | None = None,
 ) -> Iterator[TimedFrame]:
     """Decode every packet, in presentation order; damaged packets are passed over.
 
     A frame without a presentation time gets its decoding time. Where containers give each packet a time, a frame
     without either is left out.
     """
-    yield from _decode_run(stream, Packets(container, stream), Turns(info))
+    yield from _decode_run(stream, packets or Packets(container, stream), Turns(info))
 
 
 def decode_film(packets: FilmPackets, info: VideoInfo | None = None) -> Iterator[TimedFrame]:
@@ -69,7 +73,9 @@ def decode_film(packets: FilmPackets, info: VideoInfo | None = None) -> Iterator
 
 
 def _decode_run(stream: VideoStream, run: Iterable[Packet[VideoStream]], turns: Turns) -> Iterator[TimedFrame]:
+    colours = DeclaredColours(stream.codec_context)
     for timed in _decode_upright(stream, run):
+        colours.complete(timed.frame)
         yield replace(timed, orientation=turns.of(timed.frame))
 
 

@@ -23,6 +23,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from decoder.container.colours import DeclaredColours
 from decoder.container.film import film_stream
 from decoder.container.frames import FLUSH, TimedFrame, decode_packet
 from decoder.container.open import open_video
@@ -142,6 +143,7 @@ class Decoder:
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
             self._decoder = prepared_stream(container, order, threads, thread_type).codec_context
         self._decoder.copy_opaque = beginning.is_forgotten
+        self._colours = DeclaredColours(self._decoder)
         show_first(self._decoder, beginning.packet)
         self._turns = Turns(order.info)
         self._beginning, self._is_flushed = beginning, True
@@ -164,14 +166,19 @@ class Decoder:
                     raise GpuUnused
                 if timed.frame.opaque == SHOWN_BEFORE:
                     continue
-                yield replace(timed, orientation=self._turns.of(timed.frame))
+                yield self._completed(timed)
         if segment.ends_gop:
             self._decoder.flush_buffers()
 
     def drain(self) -> Iterator[TimedFrame]:
         """The pictures that the decoder still holds."""
         for timed in decode_packet(self._decoder, None):
-            yield replace(timed, orientation=self._turns.of(timed.frame))
+            yield self._completed(timed)
+
+    def _completed(self, timed: TimedFrame) -> TimedFrame:
+        """With what the picture itself does not say."""
+        self._colours.complete(timed.frame)
+        return replace(timed, orientation=self._turns.of(timed.frame))
 
     def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
         """Decode a closed GOP and convert its wanted pictures, or all where the packets' times were not the pictures'.
