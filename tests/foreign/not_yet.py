@@ -6,7 +6,6 @@ LOSS = "only what a decoder marks counts as lost: no missing packet, and no pict
 PTS = "H.264 without a time in most packets is not interpolated"
 DTS = "without any times of showing, the time of decoding is taken, although pictures are reordered"
 EDIT_LIST = "libav's reading of the edit list is taken as it is"
-DOLBY = "Dolby Vision without a base layer is taken for ordinary HEVC"
 NO_KEYFRAME = "a chunk without a keyframe counts as undecodable"
 LIBAV_LOSES_ONE = "the picture that libav loses is not missed"
 
@@ -23,7 +22,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "empty_edit_middle.mp4", "empty_edit_middle_vp9.mp4", "rate_0_edit.mp4", "lossless_cuts_hevc.mp4",
         "lossless_cuts_hevc_open.mp4",
     ),
-    DOLBY: ("dolby_vision_5.mp4",),
     NO_KEYFRAME: (
         "one_keyframe.mp4", "one_keyframe.mkv", "one_keyframe_hevc.mp4", "intra_refresh.ts", "intra_refresh.mp4",
     ),
