@@ -272,3 +272,37 @@ def test_a_configuration_of_units_after_start_codes_is_read_too():
 
     assert parser.parse(units(IDR_SLICE)) == ReferenceInfo(is_closed_rap=True)
     assert parser.parse(units(FRAMES_ONLY, PPS, NON_REFERENCE_SLICE)) == ReferenceInfo(refresh_slots=0)
+
+
+def field(frame_num: int, parity: int, *, is_idr: bool = False) -> bytes:
+    """A slice of a field, 7.3.3: first_mb_in_slice, slice_type, pic_parameter_set_id, then its place."""
+    bits = BitWriter().unsigned(0).unsigned(7).unsigned(0).write(frame_num, 8).write(1).write(parity).write(0, 30)
+    return bytes([0x65 if is_idr else 0x61]) + escaped(bits.to_bytes())
+
+
+def frame(frame_num: int) -> bytes:
+    """A slice of a frame."""
+    bits = BitWriter().unsigned(0).unsigned(7).unsigned(0).write(frame_num, 8).write(0).write(0, 30)
+    return b"\x61" + escaped(bits.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("slices", "are_second"),
+    [
+        ([field(0, 0, is_idr=True), field(0, 1), field(1, 0), field(1, 1)], [False, True, False, True]),
+        ([field(3, 1), field(3, 0), field(3, 1), field(3, 0)], [False, True, False, True]),
+        ([field(1, 0), field(1, 0), field(1, 1)], [False, False, True]),
+        ([field(1, 0), field(2, 1), field(2, 0)], [False, False, True]),
+        ([frame(1), field(1, 1), field(1, 0)], [False, False, True]),
+        ([field(1, 0), frame(1), field(1, 1)], [False, False, False]),
+        ([field(1, 0), field(1, 1)[:3]], [False, False]),
+    ],
+)
+def test_a_field_of_the_other_parity_with_the_same_number_completes_a_picture(
+    slices: list[bytes], are_second: list[bool]
+):
+    parser = H264(units(sps(order_count_type_0, frame_mbs_only=False), PPS))
+
+    assert [parser.parse(units(content)).is_second_field for content in slices] == are_second
+    assert parser.may_have_fields
+    assert not H264(units(FRAMES_ONLY, PPS)).may_have_fields
