@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import av
 from av.video.stream import VideoStream
@@ -29,7 +30,7 @@ def copy_packets(source: Path, target: Path, edit: Callable[[int, bytes], bytes 
 
 
 def _with_content(packet: av.Packet[VideoStream], content: bytes, stream: VideoStream) -> av.Packet[VideoStream]:
-    changed = av.Packet(content)
+    changed = cast("av.Packet[VideoStream]", av.Packet(content))
     changed.pts, changed.dts, changed.duration = packet.pts, packet.dts, packet.duration
     changed.time_base, changed.is_keyframe, changed.stream = packet.time_base, packet.is_keyframe, stream
     return changed

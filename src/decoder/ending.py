@@ -21,7 +21,9 @@ TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
 LOOK_BACK_S = Fraction(10)
 """How far before the last picture to look for a keyframe from which the sound is read."""
 TOLERANCE_S = Fraction(1, 2)
-"""What containers, tags and sound say about a film's end differs by this much where all is well."""
+"""A tag and the packets differ about a film's end by this much where all is well."""
+SOUND_TOLERANCE_S = Fraction(2)
+"""By this much the sound of films goes on after their pictures."""
 TELLS_EVERY_DURATION: Final = frozenset([MP4, AVI])
 """Containers in which each picture has its duration: what follows after the last one is not the film."""
 TELLS_NO_END: Final = frozenset([MATROSKA, FLV])
@@ -65,17 +67,17 @@ def ending(container: InputContainer, stream: VideoStream, times: PacketTimes, d
         return Ending(end_s, 0.0, is_cut_off, 0.0)
     sound_end_s = _sound_end_s(container, stream, times)
     if container.format.name in TELLS_EVERY_DURATION:
-        return Ending(end_s, 0.0, is_cut_off, float(_beyond(sound_end_s, end_s)))
-    claims_s = [sound_end_s]
+        return Ending(end_s, 0.0, is_cut_off, float(_later(end_s, sound_end_s, SOUND_TOLERANCE_S) - end_s))
     if is_matroska:
-        claims_s.append(_tagged_end_s(stream) or _container_duration_s(container))
-    latest_s = max(claims_s)
-    return Ending(latest_s if _beyond(latest_s, end_s) else end_s, 0.0, is_cut_off, 0.0)
+        tagged_s = _tagged_end_s(stream)
+        end_s = _later(end_s, tagged_s, TOLERANCE_S)
+        sound_end_s = max(sound_end_s, Fraction(0) if tagged_s else _container_duration_s(container))
+    return Ending(_later(end_s, sound_end_s, SOUND_TOLERANCE_S), 0.0, is_cut_off, 0.0)
 
 
-def _beyond(at_s: Fraction, end_s: Fraction) -> Fraction:
-    """By how much a time is after the end; 0 if that is within the tolerance."""
-    return at_s - end_s if at_s - end_s > TOLERANCE_S else Fraction(0)
+def _later(end_s: Fraction, claim_s: Fraction, tolerance_s: Fraction) -> Fraction:
+    """The claimed end of a film if it is later than the known one by more than a tolerance."""
+    return claim_s if claim_s - end_s > tolerance_s else end_s
 
 
 def _promised_s(container: InputContainer, stream: VideoStream, duration_s: Fraction) -> Fraction:

@@ -78,6 +78,12 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         return Refusal.TOO_LARGE if has_large_header(path, part) else Refusal.NO_FRAMES
     if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name):
         return Refusal.NOT_CONVERTIBLE
+    return _read_film(path, layout, first)
+
+
+def _read_film(path: str, layout: Layout, first: TimedFrame) -> VideoInfo | Refusal:
+    """Describe a film whose first picture is known."""
+    part = layout.parts[0]
     with open_video(path, part=part) as container:  # opened again: decoding moved the first reader
         stream = film_stream(container, part.stream)
         packets = FilmPackets(container, path, layout.parts)

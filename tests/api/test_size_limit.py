@@ -16,7 +16,7 @@ from planning import MAX_CHUNKS
 INFO = VideoInfoOutput(
     duration=60, fps=25, start=0, num_frames=1500, width=64, height=64, rotation=0, codec="h264",
     pixel_format="yuv420p", container="mov", bit_rate=1, variable_frame_rate=False, truncated=False, missing=0,
-    size_bytes=1,
+    size_bytes=1, other_streams=[],
 )  # fmt: skip
 
 

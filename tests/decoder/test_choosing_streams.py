@@ -1,5 +1,6 @@
 """Of several streams of pictures the one is shown that a viewer shows, and the others are named."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -16,7 +17,7 @@ SUBTITLES = "".join(f"{n + 1}\n00:00:0{n},500 --> 00:00:0{n},900\nline {n}\n\n" 
 
 def shown_numbers(path: Path) -> list[int]:
     """The number of the picture on screen at every instant, 25 a second."""
-    decoded = decode_needed_packets(path, order_for(path, 25))
+    decoded = decode_needed_packets(path, order_for(path, Fraction(25)))
     return [
         number_in(pixels)
         for (first, stop, _), pixels in zip(decoded.shown, decoded.pixels, strict=True)

@@ -1,5 +1,6 @@
 """Files that were put together, in every container, are one film whose times go on; what cannot be read is told."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def joined(clips: ClipStore, name: str, *parts: Path) -> Path:
 
 def shown_numbers(path: Path, first_index: int = 0) -> list[int]:
     """The number of the picture on screen at every instant, 25 a second."""
-    decoded = decode_needed_packets(path, order_for(path, 25, first_index))
+    decoded = decode_needed_packets(path, order_for(path, Fraction(25), first_index))
     assert not decoded.damaged
     return [
         number_in(pixels)
@@ -88,6 +89,15 @@ def test_the_second_file_may_have_another_codec_size_and_clock(container: str, o
 def test_three_files_in_sequence_are_one_film(clips: ClipStore):
     parts = [part(clips, f"part{first}.webm", LIVE, first) for first in (0, COUNT, 2 * COUNT)]
     assert_whole(joined(clips, "three.webm", *parts), parts=3)
+
+
+def test_a_movie_without_a_file_type_is_read_and_may_be_the_first_of_two(clips: ClipStore):
+    first = part(clips, "first.mov", H264).read_bytes()
+    untyped = clips.write("untyped.mov", first.replace(b"ftyp", b"free", 1))
+    second = part(clips, "second.mov", H264, COUNT)
+
+    assert shown_numbers(untyped) == [*range(COUNT)]
+    assert_whole(joined(clips, "untyped-first.mov", untyped, second))
 
 
 def test_headers_that_are_repeated_before_each_fragment_of_one_recording_join_nothing(clips: ClipStore):
@@ -158,7 +168,7 @@ def test_a_second_file_without_pictures_is_told(clips: ClipStore):
 
 def test_a_file_that_is_attached_to_another_joins_nothing(clips: ClipStore):
     inner, outer = part(clips, "first.mkv", H264), clips.write("outer.mkv", b"")
-    attach = ["-attach", inner, "-metadata:s:t", "mimetype=video/x-matroska"]
+    attach = ["-attach", str(inner), "-metadata:s:t", "mimetype=video/x-matroska"]
     ffmpeg("-i", part(clips, "second.mkv", H264, COUNT), *attach, "-c", "copy", outer)
 
     assert probed(outer).parts == ()

@@ -38,7 +38,7 @@ LATE_S = 8
 
 def seen(path: Path, first_index: int = 0) -> list[int]:
     """The numbers of the pictures on screen from an instant on, read by a process whose memory is not zero."""
-    command = [sys.executable, "-c", SEE, path, str(first_index)]
+    command = [sys.executable, "-c", SEE, str(path), str(first_index)]
     output = subprocess.run(command, env=PERTURBED, capture_output=True, check=False, text=True)
     assert not output.returncode, output.stderr
     return [*map(int, output.stdout.split())]

@@ -8,7 +8,6 @@ import pytest
 from av.video.frame import VideoFrame
 
 from clips import H264, ClipStore, ffmpeg, numbered_pictures
-from decoder import probe as probing
 from decoder.convert.rgb import PictureConverter, has_known_colours
 from decoder.probe import probe
 from decoding import decode_all_packets, order_for, probed
@@ -108,7 +107,7 @@ def test_a_video_whose_first_picture_cannot_be_converted_is_refused(clips: ClipS
     def fail(*_arguments: object) -> None:
         raise ValueError
 
-    monkeypatch.setattr(probing.PictureConverter, "convert", fail)
+    monkeypatch.setattr(PictureConverter, "convert", fail)
     assert probe(str(path)) == Refusal.NOT_CONVERTIBLE
 
 

@@ -47,13 +47,15 @@ SPLITTABLE = [
 ]
 
 
-@pytest.mark.parametrize("name", [*SPLITTABLE, "cut.mp4", "late.mp4"])
+@pytest.mark.parametrize("name", [*SPLITTABLE, "cut.mp4", "late.mp4", "alone-and-late.mp4", "alone-and-late.mkv"])
 async def test_every_chunk_file_plays_starts_where_it_says_and_holds_what_the_chunk_sees(
     name: str, clips: ClipStore, tmp_path: Path
 ):
     if name == "cut.mp4":
         cut = clips.copy(name, "h264.mp4", "-ss 0.9 -i {} -c copy")
         clip = Clip(cut, CONSTANT[: 75 - 23], range(23, 75))
+    elif name.startswith("alone-and-late"):
+        clip = Clip(clips.copy(name, "h264.mp4", "-i {} -c copy -output_ts_offset 7"), CONSTANT)
     elif name == "late.mp4":
         late = "-f lavfi -i sine=d=6 -itsoffset 2 -i {} -map 0:a -map 1:v -c:v copy"
         clip = Clip(clips.copy(name, "h264.mp4", late), CONSTANT)

@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -112,7 +113,7 @@ def _mp4_starts(file: BinaryIO) -> Iterator[int]:
     boxes = list(_boxes(file))
     types = [index for index, box in enumerate(boxes) if box.kind == b"ftyp"]
     last_time = None
-    for index, following in zip(types, [*types[1:], len(boxes)], strict=True):
+    for index, following in pairwise([*types, len(boxes)]):
         file_boxes = boxes[index:following]
         if not any(box.kind == b"moov" for box in file_boxes):
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -45,7 +44,7 @@ class Packets:
     ) -> None:
         self._container, self._stream = container, stream
         self.clock = clock or ContinuousClock(stream)
-        self._span = range(part.first_byte, part.end_byte) if part else range(sys.maxsize)
+        self._part = part
         self._seams = Seams(*place_of(container), container.format.name)
         self._is_reconfigured = False
         self.has_begun = False
@@ -62,16 +61,19 @@ class Packets:
         held: Packet[VideoStream] | None = None
         try:
             for packet in self._container.demux(self._stream):
-                at_byte = self._span.start if packet.pos is None else packet.pos
-                if at_byte >= self._span.stop:
-                    break
-                if packet.size and at_byte >= self._span.start:  # libavcodec takes an empty one for the stream's end
-                    self.has_begun = True
-                    self.clock.adjust(packet, self._seams)
-                    self._is_reconfigured |= is_reconfiguring(packet)
-                    if held is not None:
-                        yield held
-                    held = packet
+                if not packet.size:  # libavcodec takes an empty packet for the end of the stream
+                    continue
+                if self._part is not None and (at_byte := packet.pos) is not None:
+                    if at_byte >= self._part.end_byte:
+                        break
+                    if at_byte < self._part.first_byte:
+                        continue
+                self.has_begun = True
+                self.clock.adjust(packet, self._seams)
+                self._is_reconfigured |= is_reconfiguring(packet)
+                if held is not None:
+                    yield held
+                held = packet
         except av.error.FFmpegError:
             self.is_cut_off = True
         if held is not None and held.is_corrupt:
