@@ -21,6 +21,7 @@ FLOOR_FRAME_TOKENS = 16
 
 NOTICES: Mapping[Notice, str] = {
     "unknown_colours": "the video names colours that are not known, and is shown with those of ordinary video",
+    "dolby_vision": "the video is Dolby Vision without a base layer, and is shown without what it says of each scene",
 }
 
 

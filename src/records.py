@@ -19,7 +19,7 @@ FrameSelection = Literal["uniform", "keyframes", "adaptive"]
 """Which pictures of a chunk the model sees: the one on screen at every instant of the grid; keyframes alone, which
 decode fastest; or those at the instants around which the picture changes."""
 
-Notice = Literal["unknown_colours"]
+Notice = Literal["unknown_colours", "dolby_vision"]
 """What about the pictures themselves was assumed or changed; planning.NOTICES says it in words."""
 
 

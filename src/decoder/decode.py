@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 
 import av
 from av.container import InputContainer
@@ -20,7 +19,7 @@ from decoder.bitstream.av1 import Av1
 from decoder.bitstream.base import BitstreamParser
 from decoder.bitstream.registry import parser_for
 from decoder.container.film import FilmPackets
-from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_frames, decode_packet
+from decoder.container.frames import TimedFrame, decode_film, decode_frames
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
@@ -106,7 +105,8 @@ class StreamReader:
             if order.keyframes_only:
                 stream.codec_context.skip_frame = "NONKEY"
 
-        yield from self._asked_for(decode_film(FilmPackets(container, self._path, order.info.parts, prepare)))
+        packets = FilmPackets(container, self._path, order.info.parts, prepare)
+        yield from self._asked_for(decode_film(packets, order.info))
 
     def _asked_for(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
         """Without the pictures that an order for keyframes does not ask for: not every decoder skips them all."""
@@ -135,16 +135,16 @@ class StreamReader:
         stream = prepared_stream(container, order, order.threads)
         context = stream.codec_context
         if lacks_pts(stream):
-            yield from self._asked_for(decode_frames(container, stream))
+            yield from self._asked_for(decode_frames(container, stream, order.info))
             return
         parser = parser_for(context.codec.canonical_name, context.extradata or b"", self._first_packet)
         if order.keyframes_only and order.info.codec in LAYERED_CODECS:
-            for packet in chain(keyframe_packets(Packets(container, stream), parser), FLUSH):
-                yield from decode_packet(context, packet)
+            packets = keyframe_packets(Packets(container, stream), parser)
+            yield from decode_frames(container, stream, order.info, packets)
         elif order.keyframes_only:
             context.skip_frame = "NONKEY"
             show_first(context, self._first_packet)
-            yield from self._asked_for(decode_frames(container, stream))
+            yield from self._asked_for(decode_frames(container, stream, order.info))
         else:
             beginning = Beginning(self._first_packet, parser.remembers)
             segments = needed_segments(self._count_read(Packets(container, stream)), self.grid, parser)

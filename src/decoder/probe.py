@@ -6,6 +6,7 @@ Every packet is read and the first picture decoded, because headers lie.
 import errno
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 
@@ -14,11 +15,12 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from decoder.container.dolby import lacks_base_layer
 from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_stream, layout_of
 from decoder.container.formats import COUNTED_FROM_FIRST_PICTURE
 from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_packet, is_single_field
-from decoder.container.open import has_large_header, open_video
-from decoder.container.orientation import orientation_of
+from decoder.container.open import has_large_header, open_video, place_of
+from decoder.container.orientation import UPRIGHT
 from decoder.container.packets import Packets
 from decoder.container.pts import lacks_pts
 from decoder.container.streams import is_supported
@@ -26,10 +28,13 @@ from decoder.convert.rgb import PictureConverter, has_known_colours
 from decoder.ending import ending
 from decoder.times import PacketTimes, read_times, tick_s
 from protocol import MAX_STREAMS, ProbeReply, Refusal
-from records import Part, VideoInfo
+from records import Notice, Part, VideoInfo
 
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A declared rate that is this close to the measured one is taken for its exact form."""
+DOLBY_VISION_CODECS = frozenset(["hevc", "av1"])
+PICTURES_TRIED = 8
+"""How many pictures after the first one are decoded to see whether a message turns them."""
 PACKETS_TRIED = 100
 """How many packets of a file that is marked as encrypted are decoded to see whether it really is."""
 CONVERTED_PX = 32
@@ -71,12 +76,13 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         stream = film_stream(container, part.stream)
         if not is_supported(stream):
             return Refusal.UNSUPPORTED_CODEC
+        is_dolby = _has_dolby_colours(container, stream)
         first = _first_picture(decode_film(FilmPackets(container, path, layout.parts)))
     if _is_encrypted(path, part):
         return Refusal.ENCRYPTED
     if first is None:
         return Refusal.TOO_LARGE if has_large_header(path, part) else Refusal.NO_FRAMES
-    if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name):
+    if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name, is_dolby=is_dolby):
         return Refusal.NOT_CONVERTIBLE
     return _read_film(path, layout, first)
 
@@ -96,18 +102,29 @@ def _read_film(path: str, layout: Layout, first: TimedFrame) -> VideoInfo | Refu
 
 
 def _first_picture(frames: Iterator[TimedFrame]) -> TimedFrame | None:
-    """The first picture; of its layers, which have one time, the last and highest."""
+    """The first picture; of its layers, which have one time, the last and highest.
+
+    A message that turns it may come only with a picture after it.
+    """
     first = next(frames, None)
-    for timed in frames:
-        if first is None or timed.pts != first.pts:
+    for timed in islice(frames, PICTURES_TRIED):
+        if first is None or (timed.frame.key_frame and timed.pts != first.pts):
             break
-        first = timed
+        if timed.pts == first.pts:
+            first = timed
+        elif timed.orientation not in {None, UPRIGHT}:
+            return replace(first, orientation=timed.orientation)
     return first
 
 
-def _is_convertible(frame: VideoFrame, codec: str) -> bool:
+def _has_dolby_colours(container: InputContainer, stream: VideoStream) -> bool:
+    is_possible = stream.codec_context.codec.canonical_name in DOLBY_VISION_CODECS
+    return is_possible and lacks_base_layer(*place_of(container), container.format.name)
+
+
+def _is_convertible(frame: VideoFrame, codec: str, *, is_dolby: bool) -> bool:
     try:
-        PictureConverter(CONVERTED_PX, CONVERTED_PX, codec).convert(frame)
+        PictureConverter(CONVERTED_PX, CONVERTED_PX, codec, is_dolby=is_dolby).convert(frame)
     except (av.error.FFmpegError, ValueError):
         return False
     return True
@@ -132,7 +149,8 @@ def _is_encrypted(path: str, part: Part) -> bool:
 def _describe(
     container: InputContainer, stream: VideoStream, first: TimedFrame, times: PacketTimes, layout: Layout
 ) -> VideoInfo:
-    turn_deg = orientation_of(first.frame).turn_deg
+    codec = stream.codec_context.codec.canonical_name
+    turn_deg = (first.orientation or UPRIGHT).turn_deg
     width_px, height_px = _square_pixel_size(stream, first)
     if turn_deg in (90, 270):
         width_px, height_px = height_px, width_px
@@ -140,6 +158,9 @@ def _describe(
     packets_duration_s = times.end_pts * tick_s(stream) - first_s
     end = ending(container, stream, times, packets_duration_s)
     duration_s = end.end_s - first_s
+    notices: tuple[Notice, ...] = () if has_known_colours(first.frame) else ("unknown_colours",)
+    if _has_dolby_colours(container, stream):
+        notices = ("dolby_vision",)
     return VideoInfo(
         start_s=_start_s(container, first_s),
         duration_s=float(duration_s),
@@ -148,7 +169,7 @@ def _describe(
         width_px=width_px,
         height_px=height_px,
         rotation_deg=turn_deg,
-        codec=stream.codec_context.codec.canonical_name,
+        codec=codec,
         pixel_format=first.frame.format.name,
         container=container.format.name,
         bit_rate_bps=container.bit_rate,
@@ -160,7 +181,7 @@ def _describe(
         first_pts=first.pts,
         time_base_s=tick_s(stream),
         pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
-        notices=() if has_known_colours(first.frame) else ("unknown_colours",),
+        notices=notices,
         seekable=times.is_uniform and not lacks_pts(stream),
         last_pts=times.last_pts,
         parts=() if layout.is_ordinary else layout.parts,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
+from decoder.bitstream.registry import parser_for
 from decoder.container.film import FilmPackets
 from decoder.container.frames import TimedFrame
 from decoder.container.pts import lacks_pts, packet_pts
@@ -54,7 +55,13 @@ def read_times(packets: FilmPackets, stream: VideoStream, first: TimedFrame) -> 
     """
     times, durations = array("q"), array("q")
     without_pts = trailing_without_pts = 0
+    context = stream.codec_context
+    parser = parser_for(context.codec.canonical_name, context.extradata or b"")
     for packet in packets:
+        if parser.may_have_fields and parser.parse(bytes(packet)).is_second_field:
+            if durations and packet.pts is not None:
+                durations[-1] += packet.duration or 0
+            continue
         pts = packet_pts(packet)
         if pts is not None and pts >= first.pts and not packet.is_discard:
             times.append(pts)

@@ -161,6 +161,27 @@ def test_large_pictures_that_name_no_matrix_are_taken_for_bt709_and_small_ones_f
     assert error(delivered(path)) <= TOLERANCE
 
 
+SAID_BY_THE_CONTAINER = {
+    "hevc": ("yuv420p10le", "-c:v libx265 -x265-params lossless=1:log-level=error"),
+    "vp9": ("yuv420p", "-c:v libvpx-vp9 -lossless 1"),
+    "av1": ("yuv420p10le", "-c:v libsvtav1 -svtav1-params lp=1 -preset 12 -crf 1"),
+    "h264": ("yuv420p", LOSSLESS),
+}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+@pytest.mark.parametrize("codec", SAID_BY_THE_CONTAINER)
+def test_colours_that_only_the_container_names_are_those_of_the_source(codec: str, container: str, tmp_path: Path):
+    pixel_format, options = SAID_BY_THE_CONTAINER[codec]
+    unsaid = encode(tmp_path / "unsaid.mp4", options, pixel_format, planes(enlarged(), "bt709", "tv", pixel_format))
+    path = tmp_path / f"said.{container}"
+    said = "-color_primaries bt709 -color_trc bt709 -colorspace bt709 -movflags write_colr"
+
+    ffmpeg("-i", unsaid, "-c", "copy", *said.split(), path)
+
+    assert error(delivered(path)) <= TOLERANCE < error(delivered(unsaid))
+
+
 def test_a_colour_matrix_that_cannot_be_converted_is_taken_for_the_usual_one(tmp_path: Path):
     usual = encode(tmp_path / "usual.mp4", LOSSLESS, "yuv420p", planes(enlarged(), "smpte170m", "tv", "yuv420p"))
 

@@ -6,11 +6,8 @@ LOSS = "only what a decoder marks counts as lost: no missing packet, and no pict
 PTS = "H.264 without a time in most packets is not interpolated"
 DTS = "without any times of showing, the time of decoding is taken, although pictures are reordered"
 EDIT_LIST = "libav's reading of the edit list is taken as it is"
-MISSING_PTS = "one packet after each later keyframe has no time, and is not counted"
-DOLBY = "Dolby Vision without a base layer is taken for ordinary HEVC"
 NO_KEYFRAME = "a chunk without a keyframe counts as undecodable"
 LIBAV_LOSES_ONE = "the picture that libav loses is not missed"
-FIELDS = "fields in packets of their own count as pictures"
 
 _CODECS = ("h264", "hevc", "vp9", "av1")
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -19,19 +16,16 @@ _NAMES: dict[str, tuple[str, ...]] = {
         *(f"{damage}_{codec}.mp4" for damage in ("zeros", "noise", "bits") for codec in _CODECS),
         "zeros_h264.ts", "zeros_h264.flv", "zeros_mpeg2.ts", "zeros_vp8.webm", "zeros_vp9.webm", "dropped_packets.ts",
     ),
-    PTS: ("sparse_pts_h264.ts", "sparse_pts_h264_b.ts"),
+    PTS: ("sparse_pts_h264.ts", "sparse_pts_h264_b.ts", "sei_turn.ts"),
     DTS: ("vfw_h264_b.mkv",),
     EDIT_LIST: (
         "empty_edit_middle.mp4", "empty_edit_middle_vp9.mp4", "rate_0_edit.mp4", "lossless_cuts_hevc.mp4",
         "lossless_cuts_hevc_open.mp4",
     ),
-    MISSING_PTS: ("sei_turn.ts",),
-    DOLBY: ("dolby_vision_5.mp4",),
     NO_KEYFRAME: (
         "one_keyframe.mp4", "one_keyframe.mkv", "one_keyframe_hevc.mp4", "intra_refresh.ts", "intra_refresh.mp4",
     ),
     LIBAV_LOSES_ONE: ("empty_unit_before.ts",),
-    FIELDS: ("fields_apart.ts",),
 }  # fmt: skip
 NOT_YET: dict[str, str] = {name: why for why, names in _NAMES.items() for name in names}
 """By the name of the input."""

@@ -30,6 +30,8 @@ class ReferenceInfo:
     which are decoded after it and shown before it, may do so, and no picture but they references them."""
     frames: tuple[ReferenceInfo, ...] = ()
     """For a packet of several frames that can be dropped one by one: theirs, in decoding order."""
+    is_second_field: bool = False
+    """It completes the picture of the packet before it, whose time is the picture's."""
     may_hide: bool = False
     """Pictures near it that are decoded may never be shown."""
     has_header: bool = False
@@ -49,6 +51,11 @@ class BitstreamParser:
     @property
     def remembers(self) -> bool:
         """Whether libav shows a picture in a way that depends on pictures before it that it is not decoded from."""
+        return False
+
+    @property
+    def may_have_fields(self) -> bool:
+        """Whether a packet may hold one field of a picture."""
         return False
 
     def parse(self, _packet: bytes, /) -> ReferenceInfo:

@@ -32,6 +32,8 @@ class H264(NalParser):
     SEI, SPS, PPS = 6, 7, 8
     RECOVERY_POINT = 6
     IDR_SLICE, SLICES = 5, (1, 5)
+    SLICE_HEADER_BYTES = 32
+    """More than a slice's header has up to its fields."""
     RECORD_BYTES = 6
     """Size of a configuration record up to its parameter sets, ISO/IEC 14496-15, 5.3.3.1."""
     HIGH_PROFILES = frozenset([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135])
@@ -39,7 +41,15 @@ class H264(NalParser):
 
     def __init__(self, extradata: bytes = b"") -> None:
         self._may_have_fields = self._says_how_shown = False
+        self._frame_num_bits: set[int] = set()
+        self._first_field: tuple[int, int] | None = None
+        """frame_num and parity of the field before, if that was a picture's first one."""
         super().__init__(extradata)
+
+    @property
+    def may_have_fields(self) -> bool:
+        """Whether a sequence parameter set allows coded fields, or could not be read."""
+        return self._may_have_fields
 
     @property
     def remembers(self) -> bool:
@@ -64,7 +74,8 @@ class H264(NalParser):
         """nal_ref_idc tells whether the picture is referenced; an IDR picture is a closed RAP."""
         messages = [message for other in preceding if self.unit_type(other) == self.SEI for message in _messages(other)]
         if self._may_have_fields:
-            return ReferenceInfo()
+            is_second = self._is_second_field(unit)
+            return ReferenceInfo(is_output=None if is_second else True, is_second_field=is_second)
         # At a recovery point, D.1.8, all pictures from this one on may be exact.
         recovers = any(
             payload_type == self.RECOVERY_POINT and first_byte & EXACT_AT_ONCE == EXACT_AT_ONCE
@@ -75,6 +86,25 @@ class H264(NalParser):
             is_closed_rap=self.unit_type(unit) == self.IDR_SLICE,
             is_open_rap=recovers and not self.remembers,
         )
+
+    def _is_second_field(self, unit: bytes) -> bool:
+        """Read a slice header, 7.3.3, as far as bottom_field_flag: a second field has the frame_num of the first."""
+        first, self._first_field = self._first_field, None
+        if len(self._frame_num_bits) != 1:
+            return False
+        bits = BitReader(without_emulation_prevention(unit[1 : self.SLICE_HEADER_BYTES]))
+        try:
+            bits.unsigned(), bits.unsigned(), bits.unsigned()  # first_mb_in_slice, slice_type, pic_parameter_set_id
+            frame_num = bits.read(*self._frame_num_bits)
+            if not bits.read(1):  # field_pic_flag
+                return False
+            parity = bits.read(1)
+        except EOFError:
+            return False
+        if first == (frame_num, 1 - parity):
+            return True
+        self._first_field = frame_num, parity
+        return False
 
     def parse_sps(self, unit: bytes) -> None:
         """Look for coded fields, and for pic_struct; a set that cannot be read may allow them."""
@@ -102,7 +132,7 @@ class H264(NalParser):
         bits.unsigned()  # seq_parameter_set_id
         if profile_idc in self.HIGH_PROFILES:
             self._skip_chroma_and_scaling(bits)
-        bits.unsigned()  # log2_max_frame_num_minus4
+        self._frame_num_bits.add(bits.unsigned() + 4)
         pic_order_cnt_type = bits.unsigned()
         if pic_order_cnt_type == 0:
             bits.unsigned()  # log2_max_pic_order_cnt_lsb_minus4
@@ -117,8 +147,8 @@ class H264(NalParser):
     def _skip_chroma_and_scaling(self, bits: BitReader) -> None:
         """Read from chroma_format_idc to the scaling lists."""
         chroma_format_idc = bits.unsigned()
-        if chroma_format_idc == CHROMA_444:
-            bits.read(1)  # separate_colour_plane_flag
+        if chroma_format_idc == CHROMA_444 and bits.read(1):  # separate_colour_plane_flag
+            self._frame_num_bits.add(0)  # slice headers have another field before it
         bits.unsigned(), bits.unsigned(), bits.read(1)  # bit depths, qpprime_y_zero_transform_bypass_flag
         if bits.read(1):  # seq_scaling_matrix_present_flag
             for index in range(12 if chroma_format_idc == CHROMA_444 else 8):

@@ -9,6 +9,8 @@ from typing import Literal
 from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.frame import VideoFrame
 
+from records import VideoInfo
+
 DISPLAY_MATRIX = struct.Struct("=5i")
 """The first five of nine numbers, row by row: a, b, u, c, d."""
 
@@ -43,27 +45,30 @@ class Turns:
 
     libav gives the display matrix of such a message to one picture alone: the first that is decoded after it, or none
     if it comes after the keyframe to which it belongs. By ITU-T H.264, D.2.27, it holds until the next keyframe, and
-    whoever writes it repeats it there. So a keyframe of the same size as the first one, with which none is found, is
-    turned as that one was. A container's matrix comes with every picture.
+    whoever writes it repeats it there. So a keyframe with which none is found is turned as the video is, unless it has
+    another size than its first picture. A container's matrix comes with every picture.
 
     Args:
-        first: the first picture of the stream, if it was decoded before.
+        info: of the video, as far as it is known.
     """
 
-    def __init__(self, first: VideoFrame | None = None) -> None:
-        self._first_size: tuple[int, int] | None = None
-        self._first = self._last = UPRIGHT
-        if first is not None:
-            self.of(first)
+    def __init__(self, info: VideoInfo | None = None) -> None:
+        self._video, self._coded_size = UPRIGHT, None if info is None else (info.width_px, info.height_px)
+        if info is not None:
+            self._video = ORIENTATIONS[TURNS[info.rotation_deg // 90]]
+            if info.pixel_aspect != 1:
+                self._coded_size = None
+            elif info.rotation_deg in (90, 270):
+                self._coded_size = (info.height_px, info.width_px)
+        self._last = self._video
 
     def of(self, frame: VideoFrame) -> Orientation:
         """The orientation of the next picture."""
-        orientation, size = _own_orientation(frame), (frame.width, frame.height)
+        orientation = _own_orientation(frame)
         if orientation is None and frame.key_frame:
-            orientation = self._first if size == self._first_size else UPRIGHT
+            has_first_size = self._coded_size in (None, (frame.width, frame.height))
+            orientation = self._video if has_first_size else UPRIGHT
         self._last = orientation or self._last
-        if self._first_size is None:
-            self._first_size, self._first = size, self._last
         return self._last
 
 

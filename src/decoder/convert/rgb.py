@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 
 from decoder.container.frames import is_single_field
 from decoder.container.orientation import Orientation, orientation_of
-from decoder.convert import tone_map
+from decoder.convert import dolby, tone_map
 from protocol import DecodeOrder
 
 # Without these, swscale halves the chroma resolution and rounds coarsely: 39 dB instead of 52 dB
@@ -57,16 +57,20 @@ class PictureConverter:
         width_px: width of the converted pictures.
         codec: as protocol.CODECS names it.
         shape: of the video; None if every picture is to fill the converted one.
+        is_dolby: the pictures have Dolby Vision's own colours.
 
     Attributes:
         has_bars: whether the picture that was converted last has bars.
     """
 
-    def __init__(self, height_px: int, width_px: int, codec: str, shape: Shape | None = None) -> None:
+    def __init__(
+        self, height_px: int, width_px: int, codec: str, shape: Shape | None = None, *, is_dolby: bool = False
+    ) -> None:
         self._height_px = height_px
         self._width_px = width_px
         self._codec = codec
         self._shape = shape
+        self._is_dolby = is_dolby
         self._graph: Graph | None = None
         self._built_for: tuple[object, ...] = ()
         self.has_bars = False
@@ -76,7 +80,8 @@ class PictureConverter:
         """A converter for what an order asks for."""
         info = order.info
         shape = Shape(Fraction(info.width_px, info.height_px), info.pixel_aspect)
-        return cls(order.grid.height_px, order.grid.width_px, info.codec, shape)
+        is_dolby = "dolby_vision" in info.notices
+        return cls(order.grid.height_px, order.grid.width_px, info.codec, shape, is_dolby=is_dolby)
 
     def convert(self, frame: VideoFrame, orientation: Orientation | None = None) -> npt.NDArray[np.uint8]:
         """Return contiguous uint8 (height_px, width_px, 3) RGB in display orientation.
@@ -93,7 +98,9 @@ class PictureConverter:
             self._graph, self._built_for = self._build(frame, orientation), key
         self._graph.vpush(frame)
         pixels = self._graph.vpull().to_ndarray()
-        if tone_map.is_hdr(transfer):
+        if self._is_dolby:
+            pixels = tone_map.to_sdr(dolby.to_pq(np.asarray(pixels, np.uint16)), tone_map.PQ, tone_map.BT2020)
+        elif tone_map.is_hdr(transfer):
             pixels = tone_map.to_sdr(np.asarray(pixels, np.uint16), transfer, primaries)
         if self.has_bars:
             pixels = _with_bars(pixels, self._height_px, self._width_px)
@@ -118,13 +125,17 @@ class PictureConverter:
         if orientation.turn_deg in (90, 270):  # the picture is turned after it was resized, which is cheaper
             height_px, width_px = width_px, height_px
         scale = f"scale={width_px}:{height_px}:flags={SCALE_FLAGS}"
-        if frame.colorspace not in CONVERTIBLE_MATRICES and not frame.format.is_rgb:
+        if self._is_dolby:
+            scale += ":out_range=full"
+        elif frame.colorspace not in CONVERTIBLE_MATRICES and not frame.format.is_rgb:
             scale += f":in_color_matrix={_likely_matrix(frame)}"
         graph = Graph()
         last = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
         )
         pixel_format = "rgb48le" if tone_map.is_hdr(int(frame.color_trc)) else "rgb24"
+        if self._is_dolby:
+            pixel_format = "yuv444p16le"
         passed_over = PASSED_OVER if frame.color_range in KNOWN_RANGES else f"{PASSED_OVER}:range=unknown"
         fields = _first_field(frame, self._codec)
         for spec in (passed_over, *fields, scale, f"format={pixel_format}", *orientation.filters, "buffersink"):

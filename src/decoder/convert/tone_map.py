@@ -53,7 +53,7 @@ def _linear(transfer: int) -> npt.NDArray[np.float32]:
     """Linear light for every code: for PQ in units of diffuse white, for HLG that of the scene, from 0 to 1."""
     signal = np.arange(CODES) / (CODES - 1)
     if transfer == PQ:
-        light = _nits(signal) / WHITE_NITS
+        light = pq_to_nits(signal) / WHITE_NITS
     else:
         light = np.where(signal <= MIDDLE, signal**2 / 3, (np.exp((signal - C) / A) + B) / 12)
     return light.astype(np.float32)
@@ -63,14 +63,14 @@ def _linear(transfer: int) -> npt.NDArray[np.float32]:
 def _compression() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Levels of light, and the factor for pixels whose strongest channel has that level, ITU-R BT.2390-11, 5.4.1."""
     levels = np.linspace(0, 1, 1024)[1:] ** 2 * PEAK_NITS / WHITE_NITS
-    peak = _signal(np.array(PEAK_NITS))
-    source = _signal(levels * WHITE_NITS) / peak
-    white = _signal(np.array(WHITE_NITS)) / peak
+    peak = nits_to_pq(np.array(PEAK_NITS))
+    source = nits_to_pq(levels * WHITE_NITS) / peak
+    white = nits_to_pq(np.array(WHITE_NITS)) / peak
     knee = 1.5 * white - 0.5
     t = (source - knee) / (1 - knee)
     curve = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * white
     target = np.where(source < knee, source, curve)
-    return levels, _nits(target * peak) / WHITE_NITS / levels
+    return levels, pq_to_nits(target * peak) / WHITE_NITS / levels
 
 
 @cache
@@ -81,11 +81,13 @@ def _display_codes() -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint(255 * signal), np.uint8)
 
 
-def _nits(signal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    root = signal ** (1 / M2)
+def pq_to_nits(code: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Light for a signal coded in PQ, from 0 to 1."""
+    root = code ** (1 / M2)
     return np.asarray(10_000 * (np.maximum(root - C1, 0) / (C2 - C3 * root)) ** (1 / M1))
 
 
-def _signal(nits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    power = (nits / 10_000) ** M1
+def nits_to_pq(light_nits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The signal in PQ, from 0 to 1, for light."""
+    power = (light_nits / 10_000) ** M1
     return np.asarray(((C1 + C2 * power) / (1 + C3 * power)) ** M2)

@@ -21,11 +21,11 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from decoder.container.colours import DeclaredColours
 from decoder.container.film import film_stream
-from decoder.container.frames import FLUSH, TimedFrame, decode_packet, decode_untimed
+from decoder.container.frames import FLUSH, TimedFrame, decode_packet
 from decoder.container.open import open_video
 from decoder.container.orientation import Turns
 from decoder.container.packets import Packets
@@ -102,17 +102,12 @@ def first_packet(path: str, order: DecodeOrder) -> bytes | None:
         return None if packet is None else bytes(packet)
 
 
-def show_first(decoder: VideoCodecContext, first: bytes | None) -> VideoFrame | None:
-    """Let a decoder see the first packet of its stream; it then knows what one knows that began there.
-
-    Returns:
-        The first picture, if there is one.
-    """
-    if first is None:
-        return None
-    pictures = [*decode_untimed(decoder, _shown_before(first)), *decode_untimed(decoder, None)]
-    decoder.flush_buffers()
-    return pictures[0] if pictures else None
+def show_first(decoder: VideoCodecContext, first: bytes | None) -> None:
+    """Let a decoder see the first packet of its stream; it then knows what one knows that began there."""
+    if first is not None:
+        for _ in chain(decode_packet(decoder, _shown_before(first)), decode_packet(decoder, None)):
+            pass
+        decoder.flush_buffers()
 
 
 def _shown_before(content: bytes) -> Packet[VideoStream]:
@@ -148,7 +143,9 @@ class Decoder:
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
             self._decoder = prepared_stream(container, order, threads, thread_type).codec_context
         self._decoder.copy_opaque = beginning.is_forgotten
-        self._turns = Turns(show_first(self._decoder, beginning.packet))
+        self._colours = DeclaredColours(self._decoder)
+        show_first(self._decoder, beginning.packet)
+        self._turns = Turns(order.info)
         self._beginning, self._is_flushed = beginning, True
         self._on_gpu = on_gpu
         self._converter = PictureConverter.for_order(order)
@@ -169,14 +166,19 @@ class Decoder:
                     raise GpuUnused
                 if timed.frame.opaque == SHOWN_BEFORE:
                     continue
-                yield replace(timed, orientation=self._turns.of(timed.frame))
+                yield self._completed(timed)
         if segment.ends_gop:
             self._decoder.flush_buffers()
 
     def drain(self) -> Iterator[TimedFrame]:
         """The pictures that the decoder still holds."""
         for timed in decode_packet(self._decoder, None):
-            yield replace(timed, orientation=self._turns.of(timed.frame))
+            yield self._completed(timed)
+
+    def _completed(self, timed: TimedFrame) -> TimedFrame:
+        """With what the picture itself does not say."""
+        self._colours.complete(timed.frame)
+        return replace(timed, orientation=self._turns.of(timed.frame))
 
     def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
         """Decode a closed GOP and convert its wanted pictures, or all where the packets' times were not the pictures'.
