@@ -67,10 +67,10 @@ def join_packets(sources: Sequence[Path], target: Path) -> Path:
                 copied = copied or output.add_stream_from_template(stream, opaque=True)
                 packets = [packet for packet in container.demux(stream) if packet.size]
                 period = round(1 / 25 / packets[0].time_base)
-                first = min(packet.pts for packet in packets)
+                first = min(packet.pts or 0 for packet in packets)
                 for packet in packets:
-                    packet.pts += offset - first
-                    packet.dts += offset - first
+                    packet.pts = (packet.pts or 0) + offset - first
+                    packet.dts = (packet.dts or 0) + offset - first
                     packet.stream = copied
                     output.mux(packet)
                 offset += len(packets) * period

@@ -54,12 +54,11 @@ def test_a_small_subject_counts_as_a_change_wherever_it_lies_between_the_blocks(
     assert np.flatnonzero(changing_pairs(noisy(pictures))).tolist() == [0, 1, 12, 13]
 
 
-@pytest.mark.parametrize("crf", [18, 32])
-@pytest.mark.parametrize("contrast", [SUBTLE, 60])
+@pytest.mark.parametrize(("contrast", "crf"), [(SUBTLE, 18), (SUBTLE, 32), (60, 32)])
 async def test_the_frames_of_a_small_subject_that_crosses_a_still_picture_in_less_than_a_second_are_kept(
     contrast: int, crf: int, tmp_path: Path
 ):
-    pictures = noisy(np.broadcast_to(room()[..., None], (20, 720, 1280, 3)).copy(), camera_noise=3)
+    pictures = noisy(np.repeat(room()[None, ..., None], 20, axis=0), camera_noise=3).repeat(3, axis=-1)
     for index, left_px in zip(CROSSING, range(100, 1200, 310), strict=True):
         pictures[index, 440:530, left_px : left_px + 40] += np.uint8(contrast)
     options = f"-vf setpts=N/{PICTURES_PER_S}/TB -r {PICTURES_PER_S} -c:v libx264 -preset veryfast -crf {crf}"

@@ -26,7 +26,7 @@ XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 def zipped() -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("film.mp4", b"film")
+        archive.writestr(zipfile.ZipInfo("film.mp4"), b"film")
     return packed.getvalue()
 
 
