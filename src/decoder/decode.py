@@ -7,34 +7,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from decoder.bitstream.base import BitstreamParser, ReferenceInfo
 from decoder.bitstream.registry import parser_for
-from decoder.container.frames import decode_frames
+from decoder.container.frames import TimedFrame, decode_frames
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
-from decoder.container.pts import lacks_pts
+from decoder.container.pts import has_dts_only, lacks_pts, packet_pts
 from decoder.convert.rgb import PictureConverter
+from decoder.gop.access_unit import AccessUnit
+from decoder.gop.account import LostPicture, PictureAccount, facts_of
+from decoder.gop.inspection import InspectedPacket, inspected
 from decoder.gop.pool import ConvertedPicture, DecodedPicture, DecoderPool, parallel_decoders, prepared_stream
 from decoder.gop.select import GopSegment
 from decoder.gop.split import needed_segments
 from decoder.grid import Grid
 from protocol import SEEK_RETREATS_S, DecodeOrder, DecodeStats, PictureHeader
+from records import UnseenReason
 
 
 @dataclass(frozen=True, slots=True)
 class OnScreen:
     """A picture and the instants [first, stop) at which it is on screen."""
 
-    picture: DecodedPicture
+    picture: TimedFrame | ConvertedPicture
     first: int
     stop: int
+    unseen: UnseenReason | None = None
+    """Why this is not what should be on screen."""
 
 
 class StreamReader:
@@ -87,7 +95,7 @@ class StreamReader:
                 key_pts = picture.pts if key_pts is None else key_pts
                 yield picture
                 continue
-            if key_pts is None and picture.frame.key_frame:
+            if key_pts is None and isinstance(picture, TimedFrame) and picture.frame.key_frame:
                 key_pts = picture.pts
             if key_pts is not None and picture.pts >= key_pts:
                 yield picture
@@ -97,71 +105,105 @@ class StreamReader:
         order = self._order
         stream = prepared_stream(container, order, order.threads)
         context = stream.codec_context
-        if lacks_pts(stream):
-            yield from decode_frames(container, stream)
-        elif order.keyframes_only:
+        packets = inspected(Packets(container, stream), stream)
+        if order.keyframes_only and not lacks_pts(stream):
             context.skip_frame = "NONKEY"
-            yield from decode_frames(container, stream)
+        if lacks_pts(stream) or order.keyframes_only:
+            yield from decode_all(container, stream, packets, order.threads)
         else:
-            parser = parser_for(context.codec.canonical_name, context.extradata or b"")
-            segments = needed_segments(self._count_read(Packets(container, stream)), self.grid, parser)
+            new_parser = partial(parser_for, context.codec.canonical_name, context.extradata or b"")
+            segments = needed_segments(self._count_read(packets), self.grid, new_parser)
             parallel = parallel_decoders(order.threads, context.height, context.width)
             pool = DecoderPool(self._path, order, parallel, on_gpu=self._on_gpu)
             yield from pool.decode(self._count_decoded(segments))
 
-    def _count_read(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+    def _count_read(self, packets: Iterable[InspectedPacket]) -> Iterator[InspectedPacket]:
         for packet in packets:
             self.stats.packets_read += 1
             yield packet
 
     def _count_decoded(self, segments: Iterable[GopSegment]) -> Iterator[GopSegment]:
         for segment in segments:
-            self.stats.packets_decoded += len(segment.packets)
+            self.stats.packets_decoded += len(segment.units)
             self.stats.closed_gops += segment.is_closed_gop
             yield segment
+
+
+def decode_all(
+    container: InputContainer, stream: VideoStream, packets: Iterable[InspectedPacket], threads: int
+) -> Iterator[TimedFrame | LostPicture]:
+    """Decode every packet with one decoder, or those that it does not skip."""
+    has_times = not lacks_pts(stream)
+    account = PictureAccount[TimedFrame](is_sorted=has_times, delay=threads)
+    stream.codec_context.copy_opaque = True
+
+    def note(one: InspectedPacket) -> Packet[VideoStream]:
+        packet = one.packet
+        info = ReferenceInfo(is_output=False if packet.is_discard else None)
+        unit = AccessUnit(packet, packet_pts(packet), info, BitstreamParser(), one.is_damaged, one.follows_loss)
+        packet.opaque = account.add_packet(unit, packet.dts if has_dts_only(stream) else None)
+        return packet
+
+    for timed in decode_frames(container, stream, map(note, packets), account.add_error):
+        yield from account.add_picture(timed.frame.opaque, facts_of(timed), timed)
+    yield from account.drain()
 
 
 def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
     """Pair pictures with the instants at which they are on screen.
 
-    A picture stays on screen until the next one's time. The last one stays for its own duration, but at least for the
-    mean time between pictures: libav guesses the durations that a container does not have.
+    A picture stays on screen until the next one's time, or until that of a lost one; after that it stays as far as can
+    be told. The last one stays for its own duration, but at least for the mean time between pictures: libav guesses
+    the durations that a container does not have.
     """
-    held: DecodedPicture | None = None
-    next_index = grid.start
+    held: OnScreen | None = None
+    shown_pts, next_index = 0, grid.start
     for picture in pictures:
-        if held is not None and picture.pts <= held.pts:
+        if picture.pts <= shown_pts if held else isinstance(picture, LostPicture):
             continue
         end_index = min(grid.first_index_from(picture.pts), grid.stop)
         if held is not None and end_index > next_index:
-            yield OnScreen(held, next_index, end_index)
+            yield replace(held, first=next_index, stop=end_index)
         next_index = max(next_index, end_index)
-        held = picture
+        if not isinstance(picture, LostPicture):
+            held = OnScreen(picture, 0, 0, UnseenReason.DAMAGED if picture.is_damaged else None)
+        elif held is not None:
+            held = replace(held, unseen=UnseenReason.MISSING)
+        shown_pts = picture.pts
         if next_index >= grid.stop:
             return
     if held is not None:
-        duration_ticks = max(held.duration, grid.mean_interval_ticks)
-        end_index = min(grid.first_index_from(held.pts + duration_ticks), grid.stop)
+        duration_ticks = grid.mean_interval_ticks
+        if held.unseen is not UnseenReason.MISSING:
+            duration_ticks = max(held.picture.duration, duration_ticks)
+        end_index = min(grid.first_index_from(shown_pts + duration_ticks), grid.stop)
         if end_index > next_index:
-            yield OnScreen(held, next_index, end_index)
+            yield replace(held, first=next_index, stop=end_index)
 
 
 def first_keyframes(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
     """Pair the first intra picture that starts between two instants with all instants until the next such picture."""
-    held: DecodedPicture | None = None
+    held: OnScreen | None = None
     first = grid.start
     for picture in pictures:
-        if isinstance(picture, ConvertedPicture) or not picture.frame.key_frame:
+        is_lost = isinstance(picture, LostPicture)
+        if not is_lost and not (isinstance(picture, TimedFrame) and picture.frame.key_frame):
             continue
         interval = grid.last_index_until(picture.pts)
         if interval >= grid.stop:
             break
+        if is_lost and (held is None or held.unseen is UnseenReason.MISSING):
+            continue
         if interval >= first + (held is not None):
             if held is not None:
-                yield OnScreen(held, first, interval)
-            held, first = picture, interval
+                yield replace(held, first=first, stop=interval)
+            first = interval
+            if isinstance(picture, TimedFrame):
+                held = OnScreen(picture, 0, 0, UnseenReason.DAMAGED if picture.is_damaged else None)
+            elif held is not None:
+                held = replace(held, unseen=UnseenReason.MISSING)
     if held is not None:
-        yield OnScreen(held, first, grid.stop)
+        yield replace(held, first=first, stop=grid.stop)
 
 
 def main(video: str, message: str, *, on_gpu: bool) -> None:
@@ -173,9 +215,9 @@ def main(video: str, message: str, *, on_gpu: bool) -> None:
         picture = shown.picture
         pixels = picture.pixels if isinstance(picture, ConvertedPicture) else converter.convert(picture.frame)
         time_s = reader.grid.seconds(picture.pts)
-        _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, picture.is_damaged).to_bytes())
+        _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, shown.unseen).to_bytes())
         _write(pixels.data.cast("B"))
-    _write(PictureHeader(order.stop, 0, 0.0, is_damaged=False).to_bytes() + reader.stats.to_bytes())
+    _write(PictureHeader(order.stop, 0, 0.0, None).to_bytes() + reader.stats.to_bytes())
 
 
 def _write(part: bytes | memoryview) -> None:

@@ -10,10 +10,13 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from decoder.container.continuity import Continuity
 from decoder.container.pts import ContinuousClock
 
 NEW_CONFIGURATION: Final = "new_extradata"
 """libav's name for the side data of a packet that changes the stream's configuration."""
+MAX_STANDSTILLS = 100_000
+"""How often in a row libav may find nothing where it looks next; in a transport stream it looks at 64 KiB at a time."""
 
 
 class Packets:
@@ -26,6 +29,8 @@ class Packets:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container, self._stream = container, stream
         self._clock = ContinuousClock(stream)
+        self._continuity = Continuity(container.name.removeprefix("file:"), stream)
+        self._after_losses: set[int | None] = set()
         self._is_reconfigured = False
         self.is_cut_off = False
         """Whether the file ended too early; known once all packets are read. Not all containers tell."""
@@ -35,22 +40,52 @@ class Packets:
         """Whether clock and configuration have stayed the same so far."""
         return not (self._clock.has_restarted or self._is_reconfigured)
 
+    def follows_loss(self, packet: Packet[VideoStream]) -> bool:
+        """Whether packets of the stream are missing before one of them."""
+        return packet.pos in self._after_losses
+
     def __iter__(self) -> Iterator[Packet[VideoStream]]:
         held: Packet[VideoStream] | None = None
+        is_interrupted = False
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size:  # libavcodec takes an empty packet for the end of the stream
-                    self._clock.adjust(packet)
-                    self._is_reconfigured |= is_reconfiguring(packet)
-                    if held is not None:
-                        yield held
-                    held = packet
+            for packet in self._all_packets():
+                is_interrupted |= self._continuity.is_interrupted_before(packet)
+                if packet.stream_index != self._stream.index:
+                    continue
+                self._clock.adjust(packet)
+                self._is_reconfigured |= is_reconfiguring(packet)
+                if is_interrupted:
+                    self._after_losses.add(packet.pos)
+                    is_interrupted = False
+                if held is not None:
+                    yield held
+                held = packet
         except av.error.FFmpegError:
             self.is_cut_off = True
         if held is not None and held.is_corrupt:
             self.is_cut_off = True
         elif held is not None:
             yield held
+
+    def _all_packets(self) -> Iterator[Packet[VideoStream]]:
+        """The packets of all streams, on across places at which libav finds none.
+
+        Raises:
+            av.error.FFmpegError: the file cannot be read any further.
+        """
+        standstills = 0
+        while True:
+            try:
+                for packet in self._container.demux():
+                    if packet.size:  # libavcodec takes an empty packet for the end of the stream
+                        standstills = 0
+                        yield packet
+            except av.error.BlockingIOError:
+                standstills += 1
+                if standstills > MAX_STANDSTILLS:
+                    raise
+            else:
+                return
 
 
 def is_reconfiguring(packet: Packet[VideoStream]) -> bool:

@@ -19,6 +19,12 @@ class AccessUnit:
     """When its picture is shown, in ticks; None if unknown."""
     info: ReferenceInfo
     parser: BitstreamParser
+    is_damaged: bool = False
+    """It is not what the encoder wrote, as its structure or its container shows; or it may not be."""
+    follows_loss: bool = False
+    """Packets are missing before it."""
+    is_hidden: bool = False
+    """An edit list hides its picture."""
 
     @property
     def output_pts(self) -> int | None:
@@ -34,8 +40,7 @@ class AccessUnit:
         """What can be dropped one by one: the frames in the packet, or the packet as a whole."""
         return self.info.frames or (self.info,)
 
-    def drop_frames(self, frames: set[int]) -> Packet[VideoStream]:
-        """Return the packet, changed in place, without some of its frames."""
+    def drop_frames(self, frames: set[int]) -> None:
+        """Take some of its frames out of the packet."""
         if frames:
             self.packet.update(self.parser.drop_frames(bytes(self.packet), frames))
-        return self.packet

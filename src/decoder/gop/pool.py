@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
-from decoder.container.frames import FLUSH, TimedFrame, decode_packet
+from decoder.container.frames import TimedFrame, decode_packet
 from decoder.container.open import open_video
 from decoder.convert.rgb import PictureConverter
+from decoder.gop.account import LostPicture, PictureAccount, facts_of
 from decoder.gop.select import GopSegment
 from protocol import DecodeOrder
 
@@ -47,8 +48,15 @@ class ConvertedPicture:
     is_damaged: bool
     pixels: npt.NDArray[np.uint8]
 
+    def damaged(self) -> ConvertedPicture:
+        """The same picture, marked as damaged."""
+        return replace(self, is_damaged=True)
 
-DecodedPicture: TypeAlias = TimedFrame | ConvertedPicture
+
+DecodedPicture: TypeAlias = TimedFrame | ConvertedPicture | LostPicture
+
+
+Picture = TypeVar("Picture", TimedFrame, ConvertedPicture)
 
 
 class GpuUnused(RuntimeError):
@@ -80,41 +88,70 @@ class Decoder:
         hwaccel = HWAccel("cuda", options={"primary_ctx": "1"}) if on_gpu else None
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
             self._decoder = prepared_stream(container, order, threads).codec_context
-        self._on_gpu = on_gpu
+        self._decoder.copy_opaque = True
+        self._threads, self._on_gpu = threads, on_gpu
+        self._account = self._new_account()
         self._converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
 
-    def decode(self, segment: GopSegment) -> Iterator[TimedFrame]:
+    def decode(self, segment: GopSegment) -> Iterator[TimedFrame | LostPicture]:
         """Decode the next segment; a decoder with several threads returns some of its pictures with later segments.
 
         Raises:
             GpuUnused: libav decodes on the CPU what the GPU should decode.
         """
-        for packet in chain(segment.packets, FLUSH if segment.ends_gop else ()):
-            for timed in decode_packet(self._decoder, packet):
-                if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
-                    raise GpuUnused
-                yield timed
-        if segment.ends_gop:
-            self._decoder.flush_buffers()
+        return self._decode(segment, self._account, lambda timed: timed)
 
-    def drain(self) -> Iterator[TimedFrame]:
+    def drain(self) -> Iterator[TimedFrame | LostPicture]:
         """The pictures that the decoder still holds."""
-        yield from decode_packet(self._decoder, None)
+        return self._drain(self._account, lambda timed: timed)
 
-    def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
+    def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture | LostPicture]:
         """Decode a closed GOP and convert its wanted pictures, or all where the packets' times were not the pictures'.
 
         Raises:
             GpuUnused: see decode.
         """
-        if not segment.packets:
+        if not segment.units:
             return []
         wanted_pts = segment.wanted_pts
-        timed_frames = self.decode(segment)
-        found = [self._convert(timed) for timed in timed_frames if wanted_pts is None or timed.pts in wanted_pts]
-        if wanted_pts is None or len(found) == len(wanted_pts):
+
+        def convert_wanted(timed: TimedFrame) -> ConvertedPicture | None:
+            return self._convert(timed) if wanted_pts is None or timed.pts in wanted_pts else None
+
+        found = list(self._decode(segment, self._new_account(), convert_wanted))
+        if wanted_pts is None or len(found) >= len(wanted_pts):
             return found
-        return [self._convert(timed) for timed in self.decode(segment)]
+        return list(self._decode(segment, self._new_account(), self._convert))
+
+    def _new_account(self) -> PictureAccount[Any]:
+        return PictureAccount(is_sorted=True, delay=self._threads)
+
+    def _decode(
+        self, segment: GopSegment, account: PictureAccount[Picture], make: Callable[[TimedFrame], Picture | None]
+    ) -> Iterator[Picture | LostPicture]:
+        for unit in segment.units:
+            unit.packet.opaque = account.add_packet(unit)
+            yield from self._decode_packet(unit.packet, account, make)
+        if segment.ends_gop:
+            yield from self._drain(account, make)
+            self._decoder.flush_buffers()
+
+    def _drain(
+        self, account: PictureAccount[Picture], make: Callable[[TimedFrame], Picture | None]
+    ) -> Iterator[Picture | LostPicture]:
+        yield from self._decode_packet(None, account, make)
+        yield from account.drain()
+
+    def _decode_packet(
+        self,
+        packet: Packet[VideoStream] | None,
+        account: PictureAccount[Picture],
+        make: Callable[[TimedFrame], Picture | None],
+    ) -> Iterator[Picture | LostPicture]:
+        for timed in decode_packet(self._decoder, packet, account.add_error):
+            if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
+                raise GpuUnused
+            yield from account.add_picture(timed.frame.opaque, facts_of(timed), make(timed))
 
     def _convert(self, timed: TimedFrame) -> ConvertedPicture:
         return ConvertedPicture(timed.pts, timed.duration, timed.is_damaged, self._converter.convert(timed.frame))
@@ -125,7 +162,7 @@ class ReadAheadQueue:
 
     def __init__(self, parallel: int) -> None:
         self._parallel = parallel
-        self._gops: deque[tuple[Future[list[ConvertedPicture]], int]] = deque()
+        self._gops: deque[tuple[Future[list[ConvertedPicture | LostPicture]], int]] = deque()
 
     def __len__(self) -> int:
         return len(self._gops)
@@ -136,11 +173,11 @@ class ReadAheadQueue:
         budget_bytes = self._parallel * READ_AHEAD_BYTES_PER_DECODER
         return len(self._gops) <= self._parallel and queued_bytes + size_bytes <= budget_bytes
 
-    def put(self, gop: Future[list[ConvertedPicture]], size_bytes: int) -> None:
+    def put(self, gop: Future[list[ConvertedPicture | LostPicture]], size_bytes: int) -> None:
         """Add a GOP at the end."""
         self._gops.append((gop, size_bytes))
 
-    def take(self) -> Iterator[ConvertedPicture]:
+    def take(self) -> Iterator[ConvertedPicture | LostPicture]:
         """Wait for the first GOP; each of its pictures is released as the next one is taken."""
         pictures = self._gops.popleft()[0].result()[::-1]
         while pictures:
@@ -184,7 +221,7 @@ class DecoderPool:
         if in_sequence is not None:
             yield from in_sequence.drain()
 
-    def _decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
+    def _decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture | LostPicture]:
         if not hasattr(self._of_thread, "decoder"):
             self._of_thread.decoder = self._new_decoder(threads=1)
         decoder: Decoder = self._of_thread.decoder
