@@ -70,7 +70,7 @@ def _converted(pictures: Iterator[OnScreen], order: DecodeOrder) -> Decoded:
     for one in pictures:
         picture = one.picture
         shown.append((one.first, one.stop, picture.pts))
-        damaged += picture.is_damaged
+        damaged += one.unseen is not None
         pixels.append(picture.pixels if isinstance(picture, ConvertedPicture) else converter.convert(picture.frame))
     return Decoded(shown, pixels, damaged)
 

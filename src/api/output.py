@@ -163,7 +163,7 @@ def _unseen_in(answer: Answer) -> Sequence[UnseenSpan]:
     """What an answer does not speak of in its chunk."""
     if answer.is_answered:
         return answer.watched.unseen
-    failed = answer.watched.fault or answer.watched.decode_s and not answer.watched.num_frames
+    failed = answer.watched.fault or (answer.watched.decode_s and not answer.watched.num_frames)
     reason = UnseenReason.NOT_DECODED if failed else UnseenReason.NOT_ANSWERED
     return [UnseenSpan(answer.chunk.start_s, answer.chunk.end_s, reason)]
 

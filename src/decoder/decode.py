@@ -135,17 +135,17 @@ def decode_all(
     """Decode every packet with one decoder, or those that it does not skip."""
     has_times = not lacks_pts(stream)
     account = PictureAccount[TimedFrame](is_sorted=has_times, delay=threads)
-    stream.codec_context.copy_opaque = True
 
     def note(one: InspectedPacket) -> Packet[VideoStream]:
         packet = one.packet
         info = ReferenceInfo(is_output=False if packet.is_discard else None)
         unit = AccessUnit(packet, packet_pts(packet), info, BitstreamParser(), one.is_damaged, one.follows_loss)
-        packet.opaque = account.add_packet(unit, packet.dts if has_dts_only(stream) else None)
+        account.add_packet(unit, unit.pts)
         return packet
 
     for timed in decode_frames(container, stream, map(note, packets), account.add_error):
-        yield from account.add_picture(timed.frame.opaque, facts_of(timed), timed)
+        time = timed.frame.opaque if has_dts_only(stream) else timed.frame.pts
+        yield from account.add_picture(time, facts_of(timed), timed)
     yield from account.drain()
 
 

@@ -52,6 +52,8 @@ class PacketTimes:
     is_cut_off: bool
     is_uniform: bool
     """Clock and configuration stay the same throughout."""
+    has_losses: bool
+    """Packets are missing in between."""
 
 
 def probe(path: str) -> VideoInfo | Refusal:
@@ -129,7 +131,7 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
         count = 1 + round((ordered[-1] - ordered[0]) / period_ticks) + trailing_without_pts
         end_pts = int(ordered[-1]) + (1 + trailing_without_pts) * period_ticks
         count = min(count, len(times) + without_pts)
-        return PacketTimes(count, end_pts, False, packets.is_cut_off, packets.is_uniform)
+        return PacketTimes(count, end_pts, False, packets.is_cut_off, packets.is_uniform, packets.has_losses)
     last_ticks = durations[int(np.argmax(times))]
     span_ticks = int(ordered[-1] - ordered[0])
     are_guessed = abs(sum(durations) - last_ticks - span_ticks) > span_ticks * DURATION_TOLERANCE
@@ -138,7 +140,9 @@ def _packet_times(container: InputContainer, stream: VideoStream, first: TimedFr
     shortest_ticks = math.ceil(SHORTEST_PICTURE_S / _tick_s(stream))
     is_variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
     end_pts = int(ordered[-1]) + max(last_ticks, shortest_ticks)
-    return PacketTimes(len(ordered), end_pts, bool(is_variable), packets.is_cut_off, packets.is_uniform)
+    return PacketTimes(
+        len(ordered), end_pts, bool(is_variable), packets.is_cut_off, packets.is_uniform, packets.has_losses
+    )
 
 
 def _constant_period_ticks(intervals: npt.NDArray[np.int64], durations: Sequence[int]) -> int:
@@ -209,7 +213,10 @@ def _missing_s(container: InputContainer, stream: VideoStream, duration_s: Fract
         hours, minutes, seconds = map(float, tag.groups())
         missing_s = 3600 * hours + 60 * minutes + seconds - float(times.end_pts * _tick_s(stream))
         return missing_s if missing_s > TAG_TOLERANCE_S else 0.0
-    if not times.is_cut_off or container.format.name == AVI:  # libav derives an AVI's duration from what is left of it
+    if container.format.name == AVI:  # its pictures are counted: what is missing in between is missing at the end
+        lost_s = (stream.duration or 0) * _tick_s(stream) - duration_s if times.has_losses else Fraction(0)
+        return max(0.0, float(lost_s))
+    if not times.is_cut_off:
         return 0.0
     promised_s = (
         stream.duration * _tick_s(stream) if stream.duration else Fraction(container.duration or 0, av.time_base)

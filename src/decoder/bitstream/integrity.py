@@ -105,8 +105,11 @@ def _is_obu_header(header: int) -> bool:
 def _is_vp9(packet: bytes) -> bool:
     if not packet or packet[0] >> 6 != Vp9.FRAME_MARKER or ZEROS in packet:
         return False
-    is_keyframe = Vp9().parse(packet).is_closed_rap and packet[0] >> 4 & 3 != Vp9.RESERVED_BIT_PROFILE
-    return not is_keyframe or packet[1:4] == VP9_SYNC
+    if not Vp9().parse(packet).is_closed_rap:
+        return True
+    has_reserved_bit = packet[0] >> 4 & 3 == Vp9.RESERVED_BIT_PROFILE
+    start = int.from_bytes(packet[1:5], "big") << has_reserved_bit & 0xFFFF_FFFF
+    return start >> 8 == int.from_bytes(VP9_SYNC, "big")
 
 
 def _is_vp8(packet: bytes) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from decoder.container.continuity import Continuity
+from decoder.container.continuity import MP4, Continuity, has_lost_fragments
 from decoder.container.pts import ContinuousClock
 
 NEW_CONFIGURATION: Final = "new_extradata"
@@ -29,16 +29,28 @@ class Packets:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container, self._stream = container, stream
         self._clock = ContinuousClock(stream)
-        self._continuity = Continuity(container.name.removeprefix("file:"), stream)
+        self._path = container.name.removeprefix("file:")
+        self._continuity = Continuity(self._path, stream)
         self._after_losses: set[int | None] = set()
+        self._at_joints: set[int | None] = set()
+        self._shift_ticks = 0
         self._is_reconfigured = False
-        self.is_cut_off = False
+        self.is_interrupted_at_end = self.is_cut_off = False
         """Whether the file ended too early; known once all packets are read. Not all containers tell."""
 
     @property
     def is_uniform(self) -> bool:
         """Whether clock and configuration have stayed the same so far."""
         return not (self._clock.has_restarted or self._is_reconfigured)
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether packets are missing between those so far."""
+        return bool(self._after_losses)
+
+    def is_at_joint(self, packet: Packet[VideoStream]) -> bool:
+        """Whether another clock begins with a packet: files were joined there."""
+        return packet.pos in self._at_joints
 
     def follows_loss(self, packet: Packet[VideoStream]) -> bool:
         """Whether packets of the stream are missing before one of them."""
@@ -52,7 +64,7 @@ class Packets:
                 is_interrupted |= self._continuity.is_interrupted_before(packet)
                 if packet.stream_index != self._stream.index:
                     continue
-                self._clock.adjust(packet)
+                self._adjust_clock(packet)
                 self._is_reconfigured |= is_reconfiguring(packet)
                 if is_interrupted:
                     self._after_losses.add(packet.pos)
@@ -62,12 +74,22 @@ class Packets:
                 held = packet
         except av.error.FFmpegError:
             self.is_cut_off = True
+        self.is_cut_off |= MP4 in self._container.format.name and has_lost_fragments(self._path)
+        self.is_interrupted_at_end = self._continuity.is_interrupted_at_end()
+        self.is_cut_off |= self.is_interrupted_at_end
         if held is not None and held.is_corrupt:
             self.is_cut_off = True
         elif held is not None:
             yield held
 
-    def _all_packets(self) -> Iterator[Packet[VideoStream]]:
+    def _adjust_clock(self, packet: Packet[VideoStream]) -> None:
+        own_dts = packet.dts
+        self._clock.adjust(packet)
+        if own_dts is not None and packet.dts is not None and packet.dts - own_dts != self._shift_ticks:
+            self._shift_ticks = packet.dts - own_dts
+            self._at_joints.add(packet.pos)
+
+    def _all_packets(self) -> Iterator[Packet[Any]]:
         """The packets of all streams, on across places at which libav finds none.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -40,7 +40,11 @@ class AccessUnit:
         """What can be dropped one by one: the frames in the packet, or the packet as a whole."""
         return self.info.frames or (self.info,)
 
-    def drop_frames(self, frames: set[int]) -> None:
-        """Take some of its frames out of the packet."""
-        if frames:
-            self.packet.update(self.parser.drop_frames(bytes(self.packet), frames))
+    def without_frames(self, frames: set[int]) -> AccessUnit:
+        """Take some of its frames out of the packet, which is changed in place; return what is left."""
+        if not frames:
+            return self
+        self.packet.update(self.parser.drop_frames(bytes(self.packet), frames))
+        if any(frame.is_output is not False for index, frame in enumerate(self.frames) if index not in frames):
+            return self
+        return replace(self, info=replace(self.info, is_output=False))

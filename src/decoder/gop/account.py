@@ -110,8 +110,8 @@ class PictureAccount(Generic[Picture]):
     def __init__(self, *, is_sorted: bool, delay: int = 1) -> None:
         self._is_sorted, self._delay = is_sorted, delay
         self._packets = 0
-        self._by_key: dict[int, _Packet] = {}
-        """Those of which a picture may still come, by what the picture carries."""
+        self._by_key: dict[tuple[int, bool], _Packet] = {}
+        """Those of which a picture may still come, by the time that it carries and True; the others by their number."""
         self._open: deque[_Packet] = deque()
         """Those without a verdict, in decoding order."""
         self._waiting: deque[tuple[_Packet | None, Picture | LostPicture | None]] = deque()
@@ -121,30 +121,41 @@ class PictureAccount(Generic[Picture]):
         """The same for the leading pictures of the last random access point."""
         self._rap_pts: int | None = None
 
-    def add_packet(self, unit: AccessUnit, key: int | None = None) -> int:
-        """Note the next packet in decoding order; return what its picture will carry: `key`, if that is given."""
+    def add_packet(self, unit: AccessUnit, time: int | None) -> None:
+        """Note the next packet in decoding order.
+
+        Args:
+            unit: its access unit.
+            time: what its picture will carry; None if that is not known.
+        """
         self._packets += 1
-        packet, key = _Packet(unit, self._packets), self._packets if key is None else key
+        packet = _Packet(unit, self._packets)
         self._open.append(packet)
-        self._by_key[key] = packet
-        return key
+        is_first = time is not None and unit.info.is_output is not False and (time, True) not in self._by_key
+        self._by_key[(time, True) if time is not None and is_first else (self._packets, False)] = packet
 
     def add_error(self) -> None:
         """The decoder failed at the last packet, or at one of those before it that may still be in work."""
         for packet in list(self._by_key.values())[-self._delay :]:
             packet.is_suspect = True
 
-    def add_picture(self, key: object, facts: DecodedFacts, picture: Picture | None) -> Iterator[Picture | LostPicture]:
+    def add_picture(
+        self, time: object, facts: DecodedFacts, picture: Picture | None
+    ) -> Iterator[Picture | LostPicture]:
         """Note the next picture of the decoder; return those that can be passed on.
 
         Args:
-            key: what the picture carries.
+            time: what the picture carries.
             facts: what the decoder says of it.
             picture: what is passed on; None if nobody wants it.
         """
-        packet = self._by_key.pop(key, None) if isinstance(key, int) else None
+        packet = self._by_key.pop((time, True), None) if isinstance(time, int) else None
         if packet is not None:
             packet.facts = facts
+        elif facts.is_corrupt:
+            self._tainted_slots = ALL_SLOTS
+        elif facts.is_rap:
+            self._tainted_slots = 0
         self._end_before(facts, packet)
         self._waiting.append((packet, picture))
         if len(self._waiting) > MAX_WAITING_PICTURES and self._open:
@@ -167,7 +178,7 @@ class PictureAccount(Generic[Picture]):
             ended = []
         self._end(ended)
 
-    def _end(self, ended: list[tuple[int, _Packet]]) -> None:
+    def _end(self, ended: list[tuple[tuple[int, bool], _Packet]]) -> None:
         lost: list[_Packet] = []
         for key, packet in ended:
             del self._by_key[key]
@@ -199,7 +210,9 @@ class PictureAccount(Generic[Picture]):
         if unit.follows_loss:
             self._tainted_slots = self._leading_slots = ALL_SLOTS
         is_bad = packet.has_own_damage
-        is_rap = info.is_closed_rap or info.is_open_rap or bool(packet.facts and packet.facts.is_rap)
+        is_rap = info.is_closed_rap or info.is_open_rap
+        if not info.is_certain and packet.facts is not None:  # a frame that is shown again may say so as well
+            is_rap |= packet.facts.is_rap
         if is_rap and not is_bad:
             self._leading_slots = 0 if info.is_closed_rap else self._tainted_slots
             self._tainted_slots, self._rap_pts = 0, unit.pts

@@ -88,7 +88,6 @@ class Decoder:
         hwaccel = HWAccel("cuda", options={"primary_ctx": "1"}) if on_gpu else None
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
             self._decoder = prepared_stream(container, order, threads).codec_context
-        self._decoder.copy_opaque = True
         self._threads, self._on_gpu = threads, on_gpu
         self._account = self._new_account()
         self._converter = PictureConverter(order.grid.height_px, order.grid.width_px, order.info.codec)
@@ -130,7 +129,7 @@ class Decoder:
         self, segment: GopSegment, account: PictureAccount[Picture], make: Callable[[TimedFrame], Picture | None]
     ) -> Iterator[Picture | LostPicture]:
         for unit in segment.units:
-            unit.packet.opaque = account.add_packet(unit)
+            account.add_packet(unit, unit.pts)
             yield from self._decode_packet(unit.packet, account, make)
         if segment.ends_gop:
             yield from self._drain(account, make)
@@ -151,7 +150,7 @@ class Decoder:
         for timed in decode_packet(self._decoder, packet, account.add_error):
             if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
                 raise GpuUnused
-            yield from account.add_picture(timed.frame.opaque, facts_of(timed), make(timed))
+            yield from account.add_picture(timed.pts, facts_of(timed), make(timed))
 
     def _convert(self, timed: TimedFrame) -> ConvertedPicture:
         return ConvertedPicture(timed.pts, timed.duration, timed.is_damaged, self._converter.convert(timed.frame))

@@ -88,8 +88,7 @@ def select_needed(
             else:
                 dropped.add(index)
         if len(dropped) < len(unit.frames):
-            unit.drop_frames(dropped)
-            needed.append(unit)
+            needed.append(unit.without_frames(dropped))
     wanted_pts = [unit.pts for unit, is_wanted in zip(units, wanted, strict=True) if is_wanted]
     known_pts = frozenset(pts for pts in wanted_pts if pts is not None)
     all_pts = known_pts if len(known_pts) == len(wanted_pts) else None
