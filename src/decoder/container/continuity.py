@@ -66,12 +66,14 @@ class Continuity:
         self._last_place: int | None = None
         self._last_dts: int | None = None
         self._intervals: deque[int] = deque(maxlen=USUAL_INTERVALS)
-        self._is_long = False
+        self.is_after_pause = False
+        """Whether more time than usual lies before the last packet of the stream."""
 
     def is_interrupted_before(self, packet: Packet[Any]) -> bool:
         """Whether packets of the stream may be lost between the packet before and this one; asked once for each."""
         is_video = packet.stream_index == self._stream.index
         is_long = is_video and self._notes_long_interval(packet)
+        self.is_after_pause = is_long if is_video else self.is_after_pause
         last, self._last = self._last, packet
         if self._overhead_bytes is None or last is None or last.pos is None or packet.pos is None:
             return False
@@ -80,13 +82,16 @@ class Continuity:
             return is_long and last_place is not None and not self._is_transport_stream(last_place, packet.pos)
         if packet.pos - last.pos - last.size <= self._overhead_bytes:
             return False
-        if self._container == MATROSKA:
-            return not self._is_matroska(last.pos, packet.pos)
-        if self._container == AVI:
-            return not self._is_avi(last.pos + last.size, packet.pos)
-        if self._container == FLV:
-            return not self._is_flv(last.pos, packet.pos)
-        return is_long
+        match self._container:
+            case "matroska,webm":
+                is_contiguous = self._is_matroska(last.pos, packet.pos)
+            case "avi":
+                is_contiguous = self._is_avi(last.pos + last.size, packet.pos)
+            case "flv":
+                is_contiguous = self._is_flv(last.pos, packet.pos)
+            case _:
+                is_contiguous = not is_long
+        return not is_contiguous
 
     def is_interrupted_at_end(self) -> bool:
         """Whether the file goes on after its last packet with what is none of its elements; Matroska alone tells."""

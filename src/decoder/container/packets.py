@@ -49,7 +49,7 @@ class Packets:
         return bool(self._after_losses)
 
     def is_at_joint(self, packet: Packet[VideoStream]) -> bool:
-        """Whether another clock begins with a packet: files were joined there."""
+        """Whether files may have been joined before a packet: another clock begins, or a keyframe after a pause."""
         return packet.pos in self._at_joints
 
     def follows_loss(self, packet: Packet[VideoStream]) -> bool:
@@ -66,6 +66,8 @@ class Packets:
                     continue
                 self._adjust_clock(packet)
                 self._is_reconfigured |= is_reconfiguring(packet)
+                if self._continuity.is_after_pause and packet.is_keyframe and not is_interrupted:
+                    self._at_joints.add(packet.pos)
                 if is_interrupted:
                     self._after_losses.add(packet.pos)
                     is_interrupted = False

@@ -14,6 +14,8 @@ from decoder.bitstream.integrity import integrity_check
 from decoder.container.packets import Packets
 from decoder.container.pts import AVI
 
+PACKETS_BEFORE_JOINT = 3
+"""So many packets before the first one of the next file libav may mark as damaged for it: it notices late."""
 MAX_REORDERED = 20
 """How far a picture may be decoded before one that is shown next to it."""
 
@@ -36,6 +38,7 @@ def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket
     Damage does not begin with a packet. So the packet before a damaged one counts as damaged too. Before a loss all
     those do that may have been on screen last: the last ones in decoding order, as many as are reordered, and those
     that are shown before these. In a container that only counts pictures no time after a loss is known.
+    Where files were joined nothing is missing, although the counters of transport packets do not match.
     """
     context = stream.codec_context
     is_whole = integrity_check(context.codec.canonical_name, context.extradata or b"")
@@ -45,6 +48,10 @@ def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket
     for packet in packets:
         content = bytes(packet)
         follows_loss = packets.follows_loss(packet)
+        is_at_joint = packets.is_at_joint(packet)
+        follows_loss &= not is_at_joint
+        for other in list(before)[-PACKETS_BEFORE_JOINT:] if is_at_joint else ():
+            other.is_damaged = not is_whole(other.content)
         is_out_of_step |= counts_pictures and follows_loss
         is_damaged = is_out_of_step or packet.is_corrupt or not is_whole(content)
         one = InspectedPacket(packet, content, is_damaged, follows_loss)
