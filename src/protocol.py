@@ -22,7 +22,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar, Literal, Self, cast, get_args
 
-from records import Notice, OtherStream, Part, SampleGrid, VideoInfo
+from records import Notice, OtherStream, Part, SampleGrid, UnseenReason, VideoInfo
 from strict_json import INT64_MAX, CheckedFields, InvalidMessage, parse_object
 
 
@@ -171,11 +171,15 @@ class DecodeOrder:
         )
 
 
+REASONS = (None, UnseenReason.DAMAGED, UnseenReason.MISSING)
+"""The reasons that a decoder gives, by their numbers in the header of a picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
     """Precedes the pixels of one delivered picture."""
 
-    FORMAT: ClassVar = struct.Struct("<qqd?")
+    FORMAT: ClassVar = struct.Struct("<qqdB")
     SIZE_BYTES: ClassVar = FORMAT.size
 
     first: int
@@ -184,12 +188,12 @@ class PictureHeader:
     """How many instants it serves; 0 after the last picture, where no pixels follow."""
     time_s: float
     """The picture's own presentation time, counted from the first instant of the grid."""
-    is_damaged: bool
-    """The decoder made up a part of it."""
+    unseen: UnseenReason | None
+    """Why the picture does not show what was to be seen at these instants."""
 
     def to_bytes(self) -> bytes:
         """The header as SIZE_BYTES bytes."""
-        return self.FORMAT.pack(self.first, self.count, self.time_s, self.is_damaged)
+        return self.FORMAT.pack(self.first, self.count, self.time_s, REASONS.index(self.unseen))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -198,10 +202,10 @@ class PictureHeader:
         Raises:
             InvalidMessage: they are not a header.
         """
-        header = cls(*cls.FORMAT.unpack(content))
-        if header.count < 0 or not math.isfinite(header.time_s):
+        first, count, time_s, reason = cls.FORMAT.unpack(content)
+        if count < 0 or not math.isfinite(time_s) or reason >= len(REASONS):
             raise InvalidMessage("not the header of a picture")
-        return header
+        return cls(first, count, time_s, REASONS[reason])
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -62,6 +62,11 @@ class Part:
     def size_bytes(self) -> int:
         """Of the file inside the file."""
         return self.stop_byte - self.start_byte
+
+    def is_whole(self, file_bytes: int) -> bool:
+        """Whether it is one stream of a whole file, all of whose streams a demuxer finds as it opens the file."""
+        is_all = self.start_byte == self.first_byte == 0 and min(self.stop_byte, self.end_byte) >= file_bytes
+        return is_all and not self.has_late_streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,44 @@ class Decoding:
         return Decoding(other.strategy, *counts, self.with_bars + other.with_bars)
 
 
+class UnseenReason(StrEnum):
+    """Why a part of the video was not seen."""
+
+    DAMAGED = "damaged"
+    """Its pictures are damaged, or are decoded from pictures that are damaged or missing."""
+    MISSING = "missing"
+    """Its pictures are not in the file any more, or give nothing when they are decoded."""
+    NOT_DECODED = "not_decoded"
+    """The decoder failed, or found no picture there."""
+    NOT_ANSWERED = "not_answered"
+    """Its chunk has no answer."""
+    TRUNCATED = "truncated"
+    """The file ends before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnseenSpan:
+    """A part of the video, [start_s, end_s), that was not seen as it is."""
+
+    start_s: float
+    end_s: float
+    reason: UnseenReason
+
+    def then(self, other: UnseenSpan) -> tuple[UnseenSpan, ...]:
+        """Join it with the next span if they touch and have one reason."""
+        if other.reason == self.reason and other.start_s <= self.end_s:
+            return (replace(self, end_s=max(self.end_s, other.end_s)),)
+        return (self, other)
+
+
+def joined(spans: Iterable[UnseenSpan]) -> tuple[UnseenSpan, ...]:
+    """Join the spans that touch and have one reason; they are in the order of time."""
+    result: tuple[UnseenSpan, ...] = ()
+    for span in spans:
+        result = (*result[:-1], *result[-1].then(span)) if result else (span,)
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What was seen of one chunk: the facts about its frames, without their pixels."""
@@ -214,7 +257,9 @@ class Watched:
     grid: SampleGrid
     num_frames: int = 0
     damaged_frames: int = 0
-    """How many of num_frames the decoder had to make up in part."""
+    """How many of num_frames do not show what was to be seen."""
+    unseen: tuple[UnseenSpan, ...] = ()
+    """The parts of the chunk's own span that its frames do not show as they are, in the order of time."""
     seen_until_s: float = 0.0
     """The end of what the frames show; nothing before chunk.start_s counts as seen."""
     decode_s: float = 0.0
@@ -225,13 +270,6 @@ class Watched:
     """Why there are no frames although the chunk was asked for, as `CODE: sentence`."""
     decoding: Decoding | None = None
     """Set on the last chunk that a decoder delivered."""
-
-    @property
-    def unseen_s(self) -> float:
-        """Seconds of the chunk's own span that no undamaged frame shows."""
-        chunk = self.chunk
-        seen_s = max(0.0, min(chunk.end_s, self.seen_until_s) - chunk.start_s)
-        return chunk.end_s - chunk.start_s - seen_s * (1 - self.damaged_frames / max(1, self.num_frames))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,7 +284,7 @@ class FrameBatch:
     pixels: npt.NDArray[np.uint8]
     times_s: npt.NDArray[np.float64]
     is_damaged: npt.NDArray[np.bool_]
-    """Whether the decoder made up a part of the frame."""
+    """Whether the frame does not show what was to be seen at its time."""
 
     def __post_init__(self) -> None:
         frames = {len(self.pixels), len(self.times_s), len(self.is_damaged), self.watched.num_frames}

@@ -70,7 +70,7 @@ def _converted(pictures: Iterator[OnScreen], order: DecodeOrder) -> Decoded:
     for one in pictures:
         picture = one.picture
         shown.append((one.first, one.stop, picture.pts))
-        damaged += picture.is_damaged
+        damaged += one.unseen is not None
         if isinstance(picture, ConvertedPicture):
             pixels.append(picture.pixels)
         else:

@@ -30,7 +30,7 @@ CHUNK_KEYS = {
 async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
     output = await answer(job_input(twelve_seconds))
     assert output.keys() == {
-        "success", "worker_version", "status", "coverage", "video_info", "num_chunks", "chunk_results",
+        "success", "worker_version", "status", "coverage", "unseen", "video_info", "num_chunks", "chunk_results",
         "aggregated_response", "aggregation_error", "aggregation_finish_reason", "total_processing_time",
         "sample_fps", "frame_size", "concessions", "decoding", "timings", "usage",
     }  # fmt: skip

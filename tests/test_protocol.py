@@ -13,8 +13,18 @@ from av.codec import Codec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import CODECS, DECODERS, GPU_CODECS, DecodeOrder, DecodeStats, PictureHeader, ProbeReply, Refusal
-from records import OtherStream, Part, SampleGrid, VideoInfo
+from protocol import (
+    CODECS,
+    DECODERS,
+    GPU_CODECS,
+    REASONS,
+    DecodeOrder,
+    DecodeStats,
+    PictureHeader,
+    ProbeReply,
+    Refusal,
+)
+from records import OtherStream, Part, SampleGrid, UnseenReason, VideoInfo
 from strict_json import INT64_MAX, MAX_MESSAGE_LENGTH, InvalidMessage
 
 SECONDS = st.floats(0, 1e9)
@@ -187,19 +197,21 @@ def test_whatever_the_child_writes_is_a_reply_or_refused(text: bytes):
     assert "refused" in json.loads(text)
 
 
-@given(st.integers(-INT64_MAX, INT64_MAX), st.integers(0, INT64_MAX), st.floats(-1e9, 1e9), st.booleans())
-def test_the_header_of_a_picture_arrives_as_it_was_sent(first: int, count: int, time_s: float, is_damaged: bool):  # noqa: FBT001
-    header = PictureHeader(first, count, time_s, is_damaged)
+@given(st.integers(-INT64_MAX, INT64_MAX), st.integers(0, INT64_MAX), st.floats(-1e9, 1e9), st.sampled_from(REASONS))
+def test_the_header_of_a_picture_arrives_as_it_was_sent(
+    first: int, count: int, time_s: float, unseen: UnseenReason | None
+):
+    header = PictureHeader(first, count, time_s, unseen)
     content = header.to_bytes()
 
     assert len(content) == PictureHeader.SIZE_BYTES
     assert PictureHeader.from_bytes(content) == header
 
 
-@pytest.mark.parametrize("fields", [(0, -1, 0.0, False), (0, 1, math.nan, False), (0, 1, math.inf, True)])
+@pytest.mark.parametrize("fields", [(0, -1, 0.0, 0), (0, 1, math.nan, 0), (0, 1, math.inf, 1), (0, 1, 0.0, 3)])
 def test_the_header_of_an_impossible_picture_is_refused(fields: tuple[int, int, float, bool]):
     with pytest.raises(InvalidMessage):
-        PictureHeader.from_bytes(struct.pack("<qqd?", *fields))
+        PictureHeader.from_bytes(struct.pack("<qqdB", *fields))
 
 
 def test_the_counts_of_a_decoder_arrive_as_they_were_sent_and_are_never_negative():

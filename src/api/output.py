@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from records import Answer, Conclusion, Decoding, JobResult, VideoInfo
+from records import Answer, Conclusion, Decoding, JobResult, UnseenReason, UnseenSpan, VideoInfo, joined
 from version import __version__
 
 
@@ -45,11 +45,20 @@ class ChunkOutput(BaseModel):
     finish_reason: str | None
     num_frames: int
     damaged_frames: int
-    """How many of num_frames the decoder had to make up in part."""
+    """How many of num_frames do not show what was to be seen."""
     sample_fps: float
     prompt_tokens: int
     completion_tokens: int
     timings: dict[str, float]
+
+
+class UnseenOutput(BaseModel):
+    """A part of the video that was not seen as it is; the spans are in the order of time and do not overlap."""
+
+    start_s: float
+    end_s: float | None
+    """Null where a file is cut off and does not say how long it was."""
+    reason: UnseenReason
 
 
 class DecodingOutput(BaseModel):
@@ -76,7 +85,8 @@ class JobOutput(BaseModel):
     worker_version: str = __version__
     status: Literal["complete", "partial"]
     coverage: float
-    """Fraction of the video's duration, 0 to 1, that the answered chunks saw."""
+    """Fraction of the video's duration, 0 to 1, that is in no span of `unseen`."""
+    unseen: list[UnseenOutput]
     video_info: VideoInfoOutput
     num_chunks: int
     chunk_results: list[ChunkOutput]
@@ -97,13 +107,14 @@ class JobOutput(BaseModel):
 def job_output(result: JobResult) -> JobOutput:
     """Arrange a result as documented; seconds are rounded to milliseconds."""
     info, plan = result.info, result.plan
-    coverage = covered_share(result.answers, info.duration_s, info.missing_s)
+    unseen = unseen_spans(result.answers, info)
     conclusion = result.conclusions[0] if result.conclusions else None
     aggregation_error = conclusion.error if conclusion else None
     is_cut = any(answer.is_cut for answer in result.answers) or bool(conclusion and conclusion.is_cut)
     return JobOutput(
-        status="partial" if coverage < 1 or info.truncated or aggregation_error or is_cut else "complete",
-        coverage=coverage,
+        status="partial" if unseen or aggregation_error or is_cut else "complete",
+        coverage=covered_share(unseen, info.duration_s + info.missing_s),
+        unseen=[_unseen_output(span) for span in unseen],
         video_info=VideoInfoOutput(
             duration=round(info.duration_s, 3),
             fps=round(float(info.fps), 3),
@@ -140,19 +151,34 @@ def job_output(result: JobResult) -> JobOutput:
     )
 
 
-def covered_share(answers: Sequence[Answer], duration_s: float, missing_s: float) -> float:
-    """Return the fraction of a video, 0 to 1, that the answered chunks saw; 1 only if none of it is unseen.
+def unseen_spans(answers: Sequence[Answer], info: VideoInfo) -> tuple[UnseenSpan, ...]:
+    """Return what was not seen of a video, in the order of time; the last span is empty if its end is not known."""
+    spans = [span for answer in answers for span in _unseen_in(answer)]
+    if info.truncated or info.missing_s:
+        spans.append(UnseenSpan(info.end_s, info.end_s + info.missing_s, UnseenReason.TRUNCATED))
+    return joined(spans)
 
-    Args:
-        answers: one for every chunk.
-        duration_s: of what the file holds.
-        missing_s: what the file promises beyond that.
-    """
-    unseen_s = missing_s + sum(
-        answer.watched.unseen_s if answer.is_answered else answer.chunk.end_s - answer.chunk.start_s
-        for answer in answers
+
+def covered_share(unseen: Sequence[UnseenSpan], duration_s: float) -> float:
+    """Return the fraction of a video, 0 to 1, that is in no span; 1 only if there is none with a length."""
+    unseen_s = sum(span.end_s - span.start_s for span in unseen)
+    return 1.0 if unseen_s <= 0 else min(0.9999, max(0.0, round(1 - unseen_s / duration_s, 4)))
+
+
+def _unseen_in(answer: Answer) -> Sequence[UnseenSpan]:
+    """What an answer does not speak of in its chunk."""
+    if answer.is_answered:
+        return answer.watched.unseen
+    failed = answer.watched.fault or (answer.watched.decode_s and not answer.watched.num_frames)
+    reason = UnseenReason.NOT_DECODED if failed else UnseenReason.NOT_ANSWERED
+    return [UnseenSpan(answer.chunk.start_s, answer.chunk.end_s, reason)]
+
+
+def _unseen_output(span: UnseenSpan) -> UnseenOutput:
+    is_open = span.end_s == span.start_s
+    return UnseenOutput(
+        start_s=round(span.start_s, 3), end_s=None if is_open else round(span.end_s, 3), reason=span.reason
     )
-    return 1.0 if unseen_s <= 0 else min(0.9999, round(1 - unseen_s / (duration_s + missing_s), 4))
 
 
 def _chunk_output(answer: Answer) -> ChunkOutput:

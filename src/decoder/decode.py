@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 import av
 from av.container import InputContainer
@@ -16,14 +17,17 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from decoder.bitstream.av1 import Av1
-from decoder.bitstream.base import BitstreamParser
+from decoder.bitstream.base import BitstreamParser, ReferenceInfo
 from decoder.bitstream.registry import parser_for
 from decoder.container.film import FilmPackets
 from decoder.container.frames import TimedFrame, decode_film, decode_frames
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
-from decoder.container.pts import lacks_pts
+from decoder.container.pts import has_dts_only, lacks_pts, packet_pts
 from decoder.convert.rgb import PictureConverter
+from decoder.gop.access_unit import AccessUnit
+from decoder.gop.account import LostPicture, PictureAccount, facts_of
+from decoder.gop.inspection import InspectedPacket, inspected
 from decoder.gop.pool import (
     Beginning,
     ConvertedPicture,
@@ -39,6 +43,7 @@ from decoder.gop.select import GopSegment
 from decoder.gop.split import needed_segments
 from decoder.grid import Grid
 from protocol import SEEK_RETREATS_S, DecodeOrder, DecodeStats, PictureHeader
+from records import UnseenReason
 
 LAYERED_CODECS = frozenset(["vp9", "av1"])
 """A keyframe may share its packet with the higher layers of its picture, which are decoded from it."""
@@ -48,9 +53,11 @@ LAYERED_CODECS = frozenset(["vp9", "av1"])
 class OnScreen:
     """A picture and the instants [first, stop) at which it is on screen."""
 
-    picture: DecodedPicture
+    picture: TimedFrame | ConvertedPicture
     first: int
     stop: int
+    unseen: UnseenReason | None = None
+    """Why this is not what should be on screen."""
 
 
 class StreamReader:
@@ -108,9 +115,13 @@ class StreamReader:
         packets = FilmPackets(container, self._path, order.info.parts, prepare)
         yield from self._asked_for(decode_film(packets, order.info))
 
-    def _asked_for(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+    def _asked_for(self, pictures: Iterable[TimedFrame | LostPicture]) -> Iterator[TimedFrame | LostPicture]:
         """Without the pictures that an order for keyframes does not ask for: not every decoder skips them all."""
-        return (timed for timed in frames if timed.frame.key_frame or not self._order.keyframes_only)
+        return (
+            picture
+            for picture in pictures
+            if isinstance(picture, LostPicture) or picture.frame.key_frame or not self._order.keyframes_only
+        )
 
     def _pictures_after_seek(self, container: InputContainer, pts: int) -> Iterator[DecodedPicture]:
         """Seek, and decode from the first keyframe found; its leading pictures are dropped, they lack references."""
@@ -124,7 +135,8 @@ class StreamReader:
                 key_pts = picture.pts if key_pts is None else key_pts
                 yield picture
                 continue
-            if key_pts is None and (picture.frame.key_frame or self._order.keyframes_only):
+            is_key = isinstance(picture, TimedFrame) and (picture.frame.key_frame or self._order.keyframes_only)
+            if key_pts is None and is_key:
                 key_pts = picture.pts
             if key_pts is not None and picture.pts >= key_pts:
                 yield picture
@@ -134,76 +146,112 @@ class StreamReader:
         order = self._order
         stream = prepared_stream(container, order, order.threads)
         context = stream.codec_context
+        parts = order.info.parts
+        packets = inspected(Packets(container, stream, part=parts[0] if parts else None), stream)
         if lacks_pts(stream):
-            yield from self._asked_for(decode_frames(container, stream, order.info))
+            yield from self._asked_for(decode_all(container, stream, packets, order))
             return
-        parser = parser_for(context.codec.canonical_name, context.extradata or b"", self._first_packet)
+        new_parser = partial(parser_for, context.codec.canonical_name, context.extradata or b"", self._first_packet)
         if order.keyframes_only and order.info.codec in LAYERED_CODECS:
-            packets = keyframe_packets(Packets(container, stream), parser)
-            yield from decode_frames(container, stream, order.info, packets)
+            yield from decode_all(container, stream, keyframe_packets(packets, new_parser()), order)
         elif order.keyframes_only:
             context.skip_frame = "NONKEY"
             show_first(context, self._first_packet)
-            yield from self._asked_for(decode_frames(container, stream, order.info))
+            yield from self._asked_for(decode_all(container, stream, packets, order))
         else:
-            beginning = Beginning(self._first_packet, parser.remembers)
-            segments = needed_segments(self._count_read(Packets(container, stream)), self.grid, parser)
+            beginning = Beginning(self._first_packet, new_parser().remembers)
+            segments = needed_segments(self._count_read(packets), self.grid, new_parser)
             parallel = parallel_decoders(order.threads, context.height, context.width)
             pool = DecoderPool(self._path, order, parallel, beginning, on_gpu=self._on_gpu)
             yield from pool.decode(self._count_decoded(segments))
 
-    def _count_read(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+    def _count_read(self, packets: Iterable[InspectedPacket]) -> Iterator[InspectedPacket]:
         for packet in packets:
             self.stats.packets_read += 1
             yield packet
 
     def _count_decoded(self, segments: Iterable[GopSegment]) -> Iterator[GopSegment]:
         for segment in segments:
-            self.stats.packets_decoded += len(segment.packets)
+            self.stats.packets_decoded += len(segment.units)
             self.stats.closed_gops += segment.is_closed_gop
             yield segment
 
 
-def keyframe_packets(packets: Iterable[Packet[VideoStream]], parser: BitstreamParser) -> Iterator[Packet[VideoStream]]:
+def keyframe_packets(packets: Iterable[InspectedPacket], parser: BitstreamParser) -> Iterator[InspectedPacket]:
     """The packets that begin with a keyframe; of AV1 those that the container takes for one, where not parsed."""
-    for packet in packets:
-        info = parser.parse(bytes(packet))
-        if info.is_closed_rap or (isinstance(parser, Av1) and packet.is_keyframe and not info.frames):
-            yield packet
+    for one in packets:
+        info = parser.parse(one.content)
+        is_unparsed = isinstance(parser, Av1) and not info.frames
+        if info.is_closed_rap or (one.packet.is_keyframe and (is_unparsed or one.is_damaged)):
+            yield one
+
+
+def decode_all(
+    container: InputContainer, stream: VideoStream, packets: Iterable[InspectedPacket], order: DecodeOrder
+) -> Iterator[TimedFrame | LostPicture]:
+    """Decode every packet with one decoder, or those that it does not skip."""
+    has_times = not lacks_pts(stream)
+    account = PictureAccount[TimedFrame](is_sorted=has_times, delay=order.threads)
+
+    def note(one: InspectedPacket) -> Packet[VideoStream]:
+        packet = one.packet
+        info = ReferenceInfo(is_output=False if packet.is_discard else None)
+        unit = AccessUnit(packet, packet_pts(packet), info, BitstreamParser(), one.is_damaged, one.follows_loss)
+        account.add_packet(unit, unit.pts)
+        return packet
+
+    for timed in decode_frames(container, stream, map(note, packets), account.add_error, order.info):
+        time = timed.frame.opaque if has_dts_only(stream) else timed.frame.pts
+        yield from account.add_picture(time, facts_of(timed), timed)
+    yield from account.drain()
 
 
 def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
     """Pair pictures with the instants at which they are on screen.
 
     Of pictures at one time, which are layers of a scalable stream, the last one has the highest quality. A picture
-    stays on screen until the next one's time. The last one that is decoded stays for its own duration, but at
-    least for the mean time between pictures: libav guesses the durations that a container does not have. The last one
-    of the film stays until the end.
+    stays on screen until the next one's time, or until that of a lost one; after that it stays as far as can be told.
+    The last one that is decoded stays for its own duration, but at least for the mean time between pictures: libav
+    guesses the durations that a container does not have. The last one of the film stays until the end.
     """
-    held: DecodedPicture | None = None
-    next_index = grid.start
+    held: OnScreen | None = None
+    shown_pts, next_index = 0, grid.start
     for picture in pictures:
-        if held is not None and picture.pts < held.pts:
+        is_late = held is not None and picture.pts < shown_pts
+        if is_late or (isinstance(picture, LostPicture) and (held is None or picture.pts == shown_pts)):
             continue
         end_index = min(grid.first_index_from(picture.pts), grid.stop)
         if held is not None and end_index > next_index:
-            yield OnScreen(held, next_index, end_index)
+            yield replace(held, first=next_index, stop=end_index)
         next_index = max(next_index, end_index)
-        held = picture
+        held = _missing(held) if isinstance(picture, LostPicture) else _shown(picture)
+        shown_pts = picture.pts
         if next_index >= grid.stop:
             return
     if held is not None:
-        end_pts = held.pts + max(held.duration, grid.mean_interval_ticks)
-        if held.pts >= grid.last_pts:
+        end_pts = shown_pts + grid.mean_interval_ticks
+        if held.unseen is not UnseenReason.MISSING:
+            end_pts = max(end_pts, shown_pts + held.picture.duration)
+        if shown_pts >= grid.last_pts:
             end_pts = max(end_pts, grid.end_pts)
         end_index = min(grid.first_index_from(end_pts), grid.stop)
         if end_index > next_index:
-            yield OnScreen(held, next_index, end_index)
+            yield replace(held, first=next_index, stop=end_index)
+
+
+def _shown(picture: TimedFrame | ConvertedPicture) -> OnScreen:
+    """A picture that appears; at which instants is not known yet."""
+    return OnScreen(picture, 0, 0, UnseenReason.DAMAGED if picture.is_damaged else None)
+
+
+def _missing(held: OnScreen | None) -> OnScreen | None:
+    """What stays on screen in place of a lost picture."""
+    return None if held is None else replace(held, unseen=UnseenReason.MISSING)
 
 
 def first_keyframes(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
     """Pair the first intra picture that starts between two instants with all instants until the next such picture."""
-    held: DecodedPicture | None = None
+    held: OnScreen | None = None
     first = grid.start
     for picture in pictures:
         if isinstance(picture, ConvertedPicture):
@@ -211,14 +259,17 @@ def first_keyframes(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[
         interval = grid.last_index_until(picture.pts)
         if interval >= grid.stop:
             break
+        if isinstance(picture, LostPicture) and (held is None or held.unseen is UnseenReason.MISSING):
+            continue
         if interval >= first + (held is not None):
             if held is not None:
-                yield OnScreen(held, first, interval)
-            held, first = picture, interval
-        elif held is not None and picture.pts == held.pts:
-            held = picture
+                yield replace(held, first=first, stop=interval)
+            first = interval
+            held = _shown(picture) if isinstance(picture, TimedFrame) else _missing(held)
+        elif held is not None and isinstance(picture, TimedFrame) and picture.pts == held.picture.pts:
+            held = _shown(picture)
     if held is not None:
-        yield OnScreen(held, first, grid.stop)
+        yield replace(held, first=first, stop=grid.stop)
 
 
 def main(video: str, message: str, *, on_gpu: bool) -> None:
@@ -234,9 +285,9 @@ def main(video: str, message: str, *, on_gpu: bool) -> None:
             pixels, has_bars = converter.convert(picture.frame, picture.orientation), converter.has_bars
         reader.stats.with_bars += has_bars
         time_s = reader.grid.seconds(picture.pts)
-        _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, picture.is_damaged).to_bytes())
+        _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, shown.unseen).to_bytes())
         _write(pixels.data.cast("B"))
-    _write(PictureHeader(order.stop, 0, 0.0, is_damaged=False).to_bytes() + reader.stats.to_bytes())
+    _write(PictureHeader(order.stop, 0, 0.0, None).to_bytes() + reader.stats.to_bytes())
 
 
 def _write(part: bytes | memoryview) -> None:

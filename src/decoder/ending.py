@@ -59,6 +59,10 @@ def ending(container: InputContainer, stream: VideoStream, times: PacketTimes, d
     end_s = times.end_pts * tick_s(stream)
     is_matroska = container.format.name == MATROSKA
     is_cut_off = times.is_cut_off or (is_matroska and is_cut_matroska(place_of(container)[0]))
+    if container.format.name == AVI and times.has_losses:
+        # Its pictures are counted: what is missing in between is missing at the end.
+        lost_s = (stream.duration or 0) * tick_s(stream) - duration_s
+        return Ending(end_s, max(0.0, float(lost_s)), is_cut_off, 0.0)
     if is_cut_off:
         promised_s = _promised_s(container, stream, duration_s)
         missing_s = max(Fraction(0), promised_s - (end_s if is_matroska else duration_s))

@@ -40,6 +40,8 @@ class PacketTimes:
     is_cut_off: bool
     is_uniform: bool
     """Clock and configuration stay the same throughout."""
+    has_losses: bool
+    """Packets are missing in between."""
 
 
 def read_times(packets: FilmPackets, stream: VideoStream, first: TimedFrame) -> PacketTimes | None:
@@ -80,7 +82,9 @@ def read_times(packets: FilmPackets, stream: VideoStream, first: TimedFrame) -> 
         count = 1 + round((ordered[-1] - ordered[0]) / period_ticks) + trailing_without_pts
         end_pts = int(ordered[-1]) + (1 + trailing_without_pts) * period_ticks
         count = min(count, len(times) + without_pts)
-        return PacketTimes(count, int(ordered[-1]), end_pts, False, packets.is_cut_off, packets.is_uniform)
+        return PacketTimes(
+            count, int(ordered[-1]), end_pts, False, packets.is_cut_off, packets.is_uniform, packets.has_losses
+        )
     last_ticks = durations[int(np.argmax(times))]
     span_ticks = int(ordered[-1] - ordered[0])
     are_guessed = abs(sum(durations) - last_ticks - span_ticks) > span_ticks * DURATION_TOLERANCE
@@ -90,7 +94,13 @@ def read_times(packets: FilmPackets, stream: VideoStream, first: TimedFrame) -> 
     is_variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
     end_pts = int(ordered[-1]) + max(last_ticks, shortest_ticks)
     return PacketTimes(
-        len(ordered), int(ordered[-1]), end_pts, bool(is_variable), packets.is_cut_off, packets.is_uniform
+        len(ordered),
+        int(ordered[-1]),
+        end_pts,
+        bool(is_variable),
+        packets.is_cut_off,
+        packets.is_uniform,
+        packets.has_losses,
     )
 
 

@@ -12,9 +12,22 @@ import numpy.typing as npt
 
 from frames.pictures import PictureQueue, QueuedPicture
 from frames.selection import SELECTORS
-from records import Chunk, Decoding, FrameBatch, FrameSelection, SampleGrid, Watched
+from records import (
+    Chunk,
+    Decoding,
+    FrameBatch,
+    FrameSelection,
+    SampleGrid,
+    UnseenReason,
+    UnseenSpan,
+    Watched,
+    joined,
+)
 
 log = logging.getLogger(__name__)
+
+SHORTEST_SPAN_S = 1e-6
+"""A shorter one comes from sums of floats."""
 
 
 class FrameBuffer:
@@ -56,6 +69,33 @@ class FrameBuffer:
         return FrameBatch(watched, pixels, times_s, is_damaged)
 
 
+class ShownSpans:
+    """Adds up what pictures show of a chunk, in the order of time; the rest of it is unseen."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._chunk = chunk
+        self._until_s = chunk.start_s
+        self._unseen: list[UnseenSpan] = []
+
+    def add(self, start_s: float, end_s: float, unseen: UnseenReason | None) -> None:
+        """A picture is on screen for a time; `unseen` says why it is not what was to be seen."""
+        self._add_unseen(self._until_s, start_s, UnseenReason.NOT_DECODED)
+        if unseen is not None:
+            self._add_unseen(max(start_s, self._until_s), end_s, unseen)
+        self._until_s = max(self._until_s, end_s)
+
+    def unseen(self) -> tuple[UnseenSpan, ...]:
+        """What was not shown of the chunk's own span."""
+        self._add_unseen(self._until_s, self._chunk.end_s, UnseenReason.NOT_DECODED)
+        self._until_s = self._chunk.end_s
+        return joined(self._unseen)
+
+    def _add_unseen(self, start_s: float, end_s: float, reason: UnseenReason) -> None:
+        end_s = min(end_s, self._chunk.end_s)
+        if end_s - start_s > SHORTEST_SPAN_S:
+            self._unseen.append(UnseenSpan(start_s, end_s, reason))
+
+
 class BatchAssembler:
     """Makes the batches of the chunks that one decoder delivers; keeps the pictures that the next chunk sees again.
 
@@ -86,20 +126,26 @@ class BatchAssembler:
         shared_from = self._grid.indices(following).start if following else math.inf
         frames = FrameBuffer(len(wanted) * self._selector.frames_per_instant, self._grid)
         shared: list[QueuedPicture] = []
+        shown = ShownSpans(chunk)
         seen_until_s = chunk.start_s
         while picture := self._queue.take_before(wanted.stop):
             visible = range(max(picture.first, wanted.start), min(picture.stop, wanted.stop))
             times_s = self._selector.frame_times_s(picture, visible, self._grid)
             pixels = frames.next_pixels() if times_s else frames.spare_pixels()
             self._queue.read_pixels(picture, pixels)
-            frames.add(times_s, is_damaged=picture.is_damaged)
+            frames.add(times_s, is_damaged=picture.unseen is not None)
+            start_s = chunk.start_s if visible.start == wanted.start else self._grid.instant_s(visible.start)
+            shown.add(start_s, self._grid.instant_s(visible.stop), picture.unseen)
             if frames.num_frames:
                 seen_until_s = self._grid.instant_s(visible.stop)
             if picture.stop > shared_from:
                 shared.append(replace(picture, pixels=pixels.copy()))
         self._queue.put_back(shared)
         decode_s = time.monotonic() - started_s
-        watched = Watched(chunk, self._grid, seen_until_s=seen_until_s, decode_s=decode_s, decoding=self._decoding())
+        unseen = shown.unseen() if frames.num_frames else ShownSpans(chunk).unseen()
+        watched = Watched(
+            chunk, self._grid, unseen=unseen, seen_until_s=seen_until_s, decode_s=decode_s, decoding=self._decoding()
+        )
         return self._selector.drop_frames(frames.batch(watched))
 
     def _decoding(self) -> Decoding | None:

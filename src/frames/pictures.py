@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from errors import MediaError
 from protocol import DecodeStats, PictureHeader
+from records import UnseenReason
 from strict_json import InvalidMessage
 
 
@@ -20,7 +21,8 @@ class QueuedPicture:
     stop: int
     time_s: float
     """The picture's own presentation time in the source video."""
-    is_damaged: bool
+    unseen: UnseenReason | None = None
+    """Why it does not show what was to be seen at these instants."""
     pixels: npt.NDArray[np.uint8] | None = None
     """uint8 (H, W, 3) RGB; None while they are still in the pipe."""
 
@@ -78,7 +80,7 @@ class PictureQueue:
             if header.count:
                 time_s = self._origin_s + header.time_s
                 stop = header.first + header.count
-                self._waiting.append(QueuedPicture(header.first, stop, time_s, header.is_damaged))
+                self._waiting.append(QueuedPicture(header.first, stop, time_s, header.unseen))
             else:
                 self.stats = DecodeStats.from_bytes(self._read(DecodeStats.SIZE_BYTES))
         except InvalidMessage as exc:

@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol
 
 from frames.pictures import QueuedPicture
 from frames.static import changing_pairs
-from records import FrameBatch, FrameSelection, SampleGrid
+from records import FrameBatch, FrameSelection, SampleGrid, UnseenReason
 from vision import FRAMES_PER_PAIR
 
 
@@ -69,7 +69,8 @@ class Keyframes:
 
     def frame_times_s(self, picture: QueuedPicture, visible: range, _grid: SampleGrid) -> list[float]:
         """Return the picture's own time for each frame of a pair."""
-        return [picture.time_s] * FRAMES_PER_PAIR if picture.first in visible else []
+        is_given = picture.first in visible and picture.unseen is not UnseenReason.MISSING
+        return [picture.time_s] * FRAMES_PER_PAIR if is_given else []
 
     def drop_frames(self, batch: FrameBatch) -> FrameBatch:
         """Return all frames."""

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from api.output import JobOutput, covered_share, job_output
+from api.output import JobOutput, job_output
 from records import (
     Answer,
     Chunk,
@@ -13,6 +13,8 @@ from records import (
     Generation,
     JobResult,
     SampleGrid,
+    UnseenReason,
+    UnseenSpan,
     VideoInfo,
     VideoPlan,
     Watched,
@@ -32,12 +34,18 @@ LOOP = replace(WHOLE, finish_reason="repetition")
 
 
 def output_of(generations: list[Generation], merged: Conclusion | None) -> JobOutput:
-    answers = tuple(
-        Answer(watched, 0, "text", one.text, generations=(one,))
-        for watched, one in zip(WATCHED, generations, strict=True)
+    return output_of_answers(
+        [
+            Answer(watched, 0, "text", one.text, generations=(one,))
+            for watched, one in zip(WATCHED, generations, strict=True)
+        ],
+        merged,
     )
+
+
+def output_of_answers(answers: list[Answer], merged: Conclusion | None, info: VideoInfo = INFO) -> JobOutput:
     plan = VideoPlan(CHUNKS, GRID, "uniform", ())
-    return job_output(JobResult(INFO, plan, WATCHED, answers, (merged,) if merged else (), {}, 1.0))
+    return job_output(JobResult(info, plan, WATCHED, tuple(answers), (merged,) if merged else (), {}, 1.0))
 
 
 def test_a_job_of_whole_answers_is_complete() -> None:
@@ -69,10 +77,23 @@ def test_the_answer_about_a_single_chunk_was_not_merged() -> None:
 
 def test_coverage_counts_what_answered_chunks_saw_undamaged() -> None:
     seen, damaged, unanswered = WATCHED
+    chunk = damaged.chunk
+    span = UnseenSpan(chunk.start_s, chunk.start_s + 2, UnseenReason.DAMAGED)
     answers = [
         Answer(seen, 0, "text", "a"),
-        Answer(replace(damaged, damaged_frames=4), 0, "text", "b"),
+        Answer(replace(damaged, unseen=(span,)), 0, "text", "b"),
         Answer(unanswered, 0, "text", error="X: y"),
     ]
-    assert covered_share(answers, 12, missing_s=0) == pytest.approx((4 + 2) / 12)
-    assert covered_share(answers, 12, missing_s=12) == pytest.approx((4 + 2) / 24)
+    whole, cut_off = (output_of_answers(answers, None, info) for info in (INFO, replace(INFO, missing_s=12)))
+    assert whole.status == cut_off.status == "partial"
+    assert [(one.start_s, one.end_s, one.reason) for one in cut_off.unseen] == [
+        (4, 6, "damaged"), (8, 12, "not_answered"), (12, 24, "truncated"),
+    ]  # fmt: skip
+    assert whole.coverage == pytest.approx((4 + 2) / 12)
+    assert cut_off.coverage == pytest.approx((4 + 2) / 24)
+
+
+def test_a_file_that_is_cut_off_ends_with_a_span_of_unknown_length() -> None:
+    output = output_of_answers([Answer(one, 0, "text", "a") for one in WATCHED], None, replace(INFO, truncated=True))
+    assert (output.status, output.coverage) == ("partial", 1)
+    assert [(one.start_s, one.end_s, one.reason) for one in output.unseen] == [(12, None, "truncated")]

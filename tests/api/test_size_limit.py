@@ -30,7 +30,7 @@ def output_of(texts: list[str | None]) -> dict[str, Any]:
         for index, text in enumerate(texts)
     ]  # fmt: skip
     return JobOutput(
-        status="complete", coverage=1, video_info=INFO, num_chunks=len(chunks), chunk_results=chunks,
+        status="complete", coverage=1, unseen=[], video_info=INFO, num_chunks=len(chunks), chunk_results=chunks,
         aggregated_response="merged", aggregation_error=None, aggregation_finish_reason="stop", total_processing_time=1,
         sample_fps=2, frame_size=(64, 64), concessions=["one"], decoding=None, timings={},
         usage=Usage(prompt_tokens=1, completion_tokens=1),

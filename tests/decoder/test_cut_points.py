@@ -149,6 +149,6 @@ def records(lengths: list[int]) -> bytes:
     """What the decoder writes for pictures of one colour, each on screen for so many instants."""
     output, first = b"", 0
     for number, length in enumerate(lengths):
-        output += PictureHeader(first, length, 0.0, is_damaged=False).to_bytes() + bytes([number]) * PICTURE_BYTES
+        output += PictureHeader(first, length, 0.0, None).to_bytes() + bytes([number]) * PICTURE_BYTES
         first += length
-    return output + PictureHeader(first, 0, 0.0, is_damaged=False).to_bytes() + DecodeStats().to_bytes()
+    return output + PictureHeader(first, 0, 0.0, None).to_bytes() + DecodeStats().to_bytes()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.output import covered_share
+from api.output import covered_share, unseen_spans
 from clips import CONSTANT_RATE, H264, HEVC, VP8, ClipStore, ffmpeg, number_in, numbered_pictures
 from decoding import decode_needed_packets, order_for, probed
 from records import VideoInfo
@@ -154,7 +154,7 @@ def test_a_second_file_of_which_nothing_but_the_header_is_left_is_told(
 
     assert (info.num_frames, info.unread_parts) == (COUNT, 1)
     assert info.missing_s > 0.5
-    assert covered_share([], info.duration_s, info.missing_s) < 1
+    assert covered_share(unseen_spans([], info), info.duration_s + info.missing_s) < 1
     assert shown_numbers(path) == [*range(COUNT)]
 
 

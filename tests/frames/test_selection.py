@@ -18,13 +18,13 @@ def test_every_selection_has_a_selector():
 
 @pytest.mark.parametrize("selection", ["uniform", "adaptive"])
 def test_a_picture_gives_a_frame_for_every_instant_of_the_chunk_at_which_it_is_on_screen(selection: FrameSelection):
-    picture = QueuedPicture(first=2, stop=6, time_s=10.9, is_damaged=False)
+    picture = QueuedPicture(first=2, stop=6, time_s=10.9)
 
     assert SELECTORS[selection].frame_times_s(picture, range(4, 6), GRID) == [12.0, 12.5]
 
 
 def test_a_keyframe_gives_a_pair_at_its_own_time_to_the_chunks_that_see_its_first_instant():
-    picture = QueuedPicture(first=2, stop=6, time_s=10.9, is_damaged=False)
+    picture = QueuedPicture(first=2, stop=6, time_s=10.9)
 
     assert SELECTORS["keyframes"].frame_times_s(picture, range(2, 4), GRID) == [10.9, 10.9]
     assert SELECTORS["keyframes"].frame_times_s(picture, range(4, 6), GRID) == []

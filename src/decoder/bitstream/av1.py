@@ -95,6 +95,7 @@ class Av1(BitstreamParser):
             ref_slots=ref_slots,
             refresh_slots=refresh_slots,
             is_closed_rap=is_closed_rap and has_sequence_header,
+            is_certain=any(frame.is_output for frame in frames),
             frames=tuple(frames),
             has_header=has_sequence_header,
         )

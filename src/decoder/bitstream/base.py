@@ -6,7 +6,7 @@ picture is shown, is decoded from all pictures before it, and is needed by all p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ALL_SLOTS = 0b1111_1111
 """A bit for each slot of the decoded picture buffer. AV1 has 8 slots, and its parser tells them apart; the parsers of
@@ -28,6 +28,8 @@ class ReferenceInfo:
     is_open_rap: bool = False
     """Open random access point: the pictures shown after this one reference nothing before it. Its leading pictures,
     which are decoded after it and shown before it, may do so, and no picture but they references them."""
+    is_certain: bool = field(default=False, compare=False)
+    """The headers were understood: with is_output the packet gives one picture, and without it none."""
     frames: tuple[ReferenceInfo, ...] = ()
     """For a packet of several frames that can be dropped one by one: theirs, in decoding order."""
     is_second_field: bool = False

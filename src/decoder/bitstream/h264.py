@@ -85,6 +85,7 @@ class H264(NalParser):
             refresh_slots=ALL_SLOTS if unit[0] >> 5 else 0,
             is_closed_rap=self.unit_type(unit) == self.IDR_SLICE,
             is_open_rap=recovers and not self.remembers,
+            is_certain=True,
         )
 
     def _is_second_field(self, unit: bytes) -> bool:

@@ -61,6 +61,7 @@ class Hevc(NalParser):
             refresh_slots=0 if is_disposable else ALL_SLOTS,
             is_closed_rap=unit_type in self.IDR,
             is_open_rap=unit_type == self.CRA,
+            is_certain=True,
         )
 
     def parse_sps(self, unit: bytes) -> None:

@@ -29,7 +29,7 @@ class NalParser(BitstreamParser):
     """nal_unit_type of a picture parameter set."""
 
     def __init__(self, extradata: bytes = b"") -> None:
-        self._length_bytes, units = self._configuration(extradata)
+        self.length_bytes, units = self._configuration(extradata)
         self._parameter_sets: set[bytes] = set()
         self._have_sets_changed = False
         for unit in units:
@@ -41,7 +41,7 @@ class NalParser(BitstreamParser):
         first_slice = None
         preceding: list[bytes] = []
         is_first = not self._parameter_sets
-        for unit in nal_units(packet, self._length_bytes):
+        for unit in nal_units(packet, self.length_bytes):
             if self.is_slice(unit):
                 first_slice = unit
                 break

@@ -11,7 +11,7 @@ class Vp8(BitstreamParser):
         """Read the frame tag, RFC 6386, 9.1."""
         if not packet:
             return ReferenceInfo(is_output=False)
-        return ReferenceInfo(is_output=bool(packet[0] & 16), is_closed_rap=packet[0] & 1 == 0)
+        return ReferenceInfo(is_output=bool(packet[0] & 16), is_closed_rap=packet[0] & 1 == 0, is_certain=True)
 
 
 class Vp9(BitstreamParser):
@@ -32,4 +32,5 @@ class Vp9(BitstreamParser):
         return ReferenceInfo(
             is_output=bool(is_superframe or shows_existing or is_shown),
             is_closed_rap=not (shows_existing or is_predicted),
+            is_certain=True,
         )

@@ -124,6 +124,7 @@ class FilmPackets:
 
     Attributes:
         is_cut_off: some part ended too early; known once all packets are read.
+        has_losses: packets are missing between those of some part.
         is_uniform: clock, stream and configuration have stayed the same so far.
         empty: the parts without a packet, among those that were read.
     """
@@ -136,7 +137,7 @@ class FilmPackets:
         prepare: Callable[[VideoStream], None] = lambda _: None,
     ) -> None:
         self._container, self._path, self._parts, self._prepare = container, path, parts, prepare
-        self.is_cut_off = False
+        self.is_cut_off = self.has_losses = False
         self.is_uniform = len(parts) == 1
         self.empty: list[Part] = []
 
@@ -161,6 +162,7 @@ class FilmPackets:
             clock = packets.clock
             yield stream, iter(packets)
             self.is_cut_off |= packets.is_cut_off
+            self.has_losses |= packets.has_losses
             self.is_uniform &= packets.is_uniform
             if not packets.has_begun:
                 self.empty.append(part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, starmap
@@ -34,6 +34,8 @@ class TimedFrame:
     pts: int
     orientation: Orientation | None = None
     """How it is turned, as far as that depends on the pictures before it."""
+    is_marked: bool = False
+    """A picture that it is decoded from is damaged or missing, or its packet is."""
 
     @property
     def duration(self) -> int:
@@ -42,8 +44,12 @@ class TimedFrame:
 
     @property
     def is_damaged(self) -> bool:
-        """The decoder made up a part of it, or a picture that it references is missing."""
-        return self.frame.is_corrupt
+        """It may not look as it was encoded."""
+        return self.is_marked or self.frame.is_corrupt
+
+    def damaged(self) -> TimedFrame:
+        """The same picture, marked as damaged."""
+        return replace(self, is_marked=True)
 
 
 def is_single_field(frame: VideoFrame, codec: str) -> bool:
@@ -54,15 +60,24 @@ def is_single_field(frame: VideoFrame, codec: str) -> bool:
 def decode_frames(
     container: InputContainer,
     stream: VideoStream,
-    info: VideoInfo | None = None,
     packets: Iterable[Packet[VideoStream]] | None = None,
+    on_error: Callable[[], None] | None = None,
+    info: VideoInfo | None = None,
 ) -> Iterator[TimedFrame]:
     """Decode every packet, in presentation order; damaged packets are passed over.
+
+    Args:
+        container: an open file.
+        stream: of that file.
+        packets: those of the stream, if they have to pass through other hands first.
+        on_error: called when the decoder fails at a packet.
+        info: of the video, if it is known; it says how the first picture is turned.
 
     A frame without a presentation time gets its decoding time. Where containers give each packet a time, a frame
     without either is left out.
     """
-    yield from _decode_run(stream, packets or Packets(container, stream), Turns(info))
+    packets = Packets(container, stream) if packets is None else packets
+    yield from _decode_run(stream, packets, Turns(info), on_error)
 
 
 def decode_film(packets: FilmPackets, info: VideoInfo | None = None) -> Iterator[TimedFrame]:
@@ -72,36 +87,50 @@ def decode_film(packets: FilmPackets, info: VideoInfo | None = None) -> Iterator
         stream.codec_context.flush_buffers()
 
 
-def _decode_run(stream: VideoStream, run: Iterable[Packet[VideoStream]], turns: Turns) -> Iterator[TimedFrame]:
+def _decode_run(
+    stream: VideoStream,
+    run: Iterable[Packet[VideoStream]],
+    turns: Turns,
+    on_error: Callable[[], None] | None = None,
+) -> Iterator[TimedFrame]:
     colours = DeclaredColours(stream.codec_context)
-    for timed in _decode_upright(stream, run):
+    for timed in _decode_upright(stream, run, on_error):
         colours.complete(timed.frame)
         yield replace(timed, orientation=turns.of(timed.frame))
 
 
-def _decode_upright(stream: VideoStream, run: Iterable[Packet[VideoStream]]) -> Iterator[TimedFrame]:
-    packets = chain(run, FLUSH)
-    decode = partial(_decode, stream.codec_context)
+def _decode_upright(
+    stream: VideoStream, run: Iterable[Packet[VideoStream]], on_error: Callable[[], None] | None
+) -> Iterator[TimedFrame]:
+    given = chain(run, FLUSH)
+    decode = partial(decode_untimed, stream.codec_context, on_error=on_error)
     if has_dts_only(stream):
-        yield from starmap(TimedFrame, pts_from_sorted_dts(packets, stream.codec_context, decode))
+        yield from starmap(TimedFrame, pts_from_sorted_dts(given, stream.codec_context, decode))
     elif lacks_pts(stream):
-        yield from starmap(TimedFrame, interpolate_missing_pts(chain.from_iterable(map(decode, packets))))
+        yield from starmap(TimedFrame, interpolate_missing_pts(chain.from_iterable(map(decode, given))))
     else:
-        yield from chain.from_iterable(decode_packet(stream.codec_context, packet) for packet in packets)
+        yield from chain.from_iterable(decode_packet(stream.codec_context, packet, on_error) for packet in given)
 
 
-def decode_packet(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> Iterator[TimedFrame]:
+def decode_packet(
+    decoder: VideoCodecContext, packet: Packet[VideoStream] | None, on_error: Callable[[], None] | None = None
+) -> Iterator[TimedFrame]:
     """The pictures that a decoder returns for a packet, or for None those that it still holds."""
-    for frame in _decode(decoder, packet):
+    for frame in decode_untimed(decoder, packet, on_error):
         pts = frame.dts if frame.pts is None else frame.pts
         if pts is not None:
             yield TimedFrame(frame, pts)
 
 
-def _decode(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+def decode_untimed(
+    decoder: VideoCodecContext, packet: Packet[VideoStream] | None, on_error: Callable[[], None] | None = None
+) -> list[VideoFrame]:
+    """The pictures that a decoder returns for a packet, or for None those that it still holds; some have no time."""
     try:
         return decoder.decode(packet)
     except av.error.FFmpegError as exc:
         if decoder.is_hwaccel and not isinstance(exc, av.error.InvalidDataError):
             raise  # not the file's fault
+        if on_error is not None:
+            on_error()
         return []

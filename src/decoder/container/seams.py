@@ -25,6 +25,8 @@ BYTES_BEFORE = 2**18
 SYNC_BYTE: Final = 0x47
 TS_PACKET_BYTES = (188, 192, 204)
 NULL_PID = 0x1FFF
+TABLE_PIDS = range(0x20)
+"""Reserved for tables, ISO/IEC 13818-1, table 2-3, and ETSI EN 300 468, 5.1.3."""
 CLOCK_HZ, CLOCK_BITS = 90_000, 33
 """Of PTS, DTS and the base of PCR in MPEG systems: ISO/IEC 13818-1, 2.4.2 and 2.4.3.6."""
 PES_WITH_PTS = re.compile(rb"\x00\x00\x01[\xbd\xc0-\xef]..[\x80-\xbf][\x80-\xff].(.{5})", re.DOTALL)
@@ -68,6 +70,24 @@ class Seams:
         if any(inside_s[0] < (time_s - from_s) % wrap_s < inside_s[1] for time_s in times_s):
             return False
         return begins_anew or to_s - from_s > LONGEST_STANDSTILL_S
+
+    def is_another_file(self, from_byte: int | None, to_byte: int | None) -> bool:
+        """Whether a transport stream is another one from a packet on: the tables in front of it are counted anew.
+
+        Args:
+            from_byte: where the packet before begins; None if unknown.
+            to_byte: where it begins.
+        """
+        before, gap = self._between(from_byte, to_byte)
+        last: dict[int, bytes] = {}
+        for at_byte, packet in _transport_packets(before + gap):
+            pid = (packet[1] & 0x1F) << 8 | packet[2]
+            if pid not in TABLE_PIDS or not packet[3] & 0x10:
+                continue
+            if at_byte >= len(before) and not _continues(last.get(pid, packet), packet):
+                return True
+            last[pid] = packet
+        return False
 
     def _between(self, from_byte: int | None, to_byte: int | None) -> tuple[bytes, bytes]:
         """What stands before a packet, and the bytes from its start to behind the start of the other."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -19,6 +19,12 @@ class AccessUnit:
     """When its picture is shown, in ticks; None if unknown."""
     info: ReferenceInfo
     parser: BitstreamParser
+    is_damaged: bool = False
+    """It is not what the encoder wrote, as its structure or its container shows; or it may not be."""
+    follows_loss: bool = False
+    """Packets are missing before it."""
+    is_hidden: bool = False
+    """An edit list hides its picture."""
 
     @property
     def output_pts(self) -> int | None:
@@ -34,8 +40,15 @@ class AccessUnit:
         """What can be dropped one by one: the frames in the packet, or the packet as a whole."""
         return self.info.frames or (self.info,)
 
-    def drop_frames(self, frames: set[int]) -> Packet[VideoStream]:
-        """Return the packet, changed in place, without some of its frames."""
-        if frames:
-            self.packet.update(self.parser.drop_frames(bytes(self.packet), frames))
-        return self.packet
+    def without_frames(self, frames: set[int]) -> AccessUnit:
+        """Take some of its frames out of the packet, which is changed in place; return what is left."""
+        if not frames:
+            return self
+        self.packet.update(self.parser.drop_frames(bytes(self.packet), frames))
+        if any(frame.is_output is not False for index, frame in enumerate(self.frames) if index not in frames):
+            return self
+        return replace(self, info=replace(self.info, is_output=False))
+
+    def as_uncertain(self) -> AccessUnit:
+        """The same packet, of which no picture is missed if none comes."""
+        return replace(self, info=replace(self.info, is_certain=False))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,12 @@ from av.video.stream import VideoStream
 
 from decoder.container.colours import DeclaredColours
 from decoder.container.film import film_stream
-from decoder.container.frames import FLUSH, TimedFrame, decode_packet
+from decoder.container.frames import TimedFrame, decode_packet
 from decoder.container.open import open_video
 from decoder.container.orientation import Turns
 from decoder.container.packets import Packets
 from decoder.convert.rgb import PictureConverter
+from decoder.gop.account import LostPicture, PictureAccount, facts_of
 from decoder.gop.select import GopSegment
 from protocol import DecodeOrder
 
@@ -61,8 +62,15 @@ class ConvertedPicture:
     has_bars: bool
     """It has another shape than the first picture of the video, and bars beside it."""
 
+    def damaged(self) -> ConvertedPicture:
+        """The same picture, marked as damaged."""
+        return replace(self, is_damaged=True)
 
-DecodedPicture: TypeAlias = TimedFrame | ConvertedPicture
+
+DecodedPicture: TypeAlias = TimedFrame | ConvertedPicture | LostPicture
+
+
+Picture = TypeVar("Picture", TimedFrame, ConvertedPicture)
 
 
 class GpuUnused(RuntimeError):
@@ -147,53 +155,81 @@ class Decoder:
         show_first(self._decoder, beginning.packet)
         self._turns = Turns(order.info)
         self._beginning, self._is_flushed = beginning, True
-        self._on_gpu = on_gpu
+        self._threads, self._on_gpu = threads, on_gpu
+        self._account = self._new_account()
         self._converter = PictureConverter.for_order(order)
 
-    def decode(self, segment: GopSegment) -> Iterator[TimedFrame]:
+    def decode(self, segment: GopSegment) -> Iterator[TimedFrame | LostPicture]:
         """Decode the next segment; a decoder with several threads returns some of its pictures with later segments.
 
         Raises:
             GpuUnused: libav decodes on the CPU what the GPU should decode.
         """
-        first = self._beginning.packet
-        is_forgotten = self._beginning.is_forgotten and (self._is_flushed or segment.starts_gop)
-        again = [_shown_before(first)] if first is not None and is_forgotten else []
-        self._is_flushed = segment.ends_gop
-        for packet in chain(again, segment.packets, FLUSH if segment.ends_gop else ()):
-            for timed in decode_packet(self._decoder, packet):
-                if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
-                    raise GpuUnused
-                if timed.frame.opaque == SHOWN_BEFORE:
-                    continue
-                yield self._completed(timed)
-        if segment.ends_gop:
-            self._decoder.flush_buffers()
+        return self._decode(segment, self._account, lambda timed: timed)
 
-    def drain(self) -> Iterator[TimedFrame]:
+    def drain(self) -> Iterator[TimedFrame | LostPicture]:
         """The pictures that the decoder still holds."""
-        for timed in decode_packet(self._decoder, None):
-            yield self._completed(timed)
+        return self._drain(self._account, lambda timed: timed)
 
     def _completed(self, timed: TimedFrame) -> TimedFrame:
         """With what the picture itself does not say."""
         self._colours.complete(timed.frame)
         return replace(timed, orientation=self._turns.of(timed.frame))
 
-    def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
+    def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture | LostPicture]:
         """Decode a closed GOP and convert its wanted pictures, or all where the packets' times were not the pictures'.
 
         Raises:
             GpuUnused: see decode.
         """
-        if not segment.packets:
+        if not segment.units:
             return []
         wanted_pts = segment.wanted_pts
-        timed_frames = self.decode(segment)
-        found = [self._convert(timed) for timed in timed_frames if wanted_pts is None or timed.pts in wanted_pts]
-        if wanted_pts is None or len({picture.pts for picture in found}) == len(wanted_pts):
+
+        def convert_wanted(timed: TimedFrame) -> ConvertedPicture | None:
+            return self._convert(timed) if wanted_pts is None or timed.pts in wanted_pts else None
+
+        found = list(self._decode(segment, self._new_account(), convert_wanted))
+        if wanted_pts is None or wanted_pts <= {picture.pts for picture in found}:
             return found
-        return [self._convert(timed) for timed in self.decode(segment)]
+        return list(self._decode(segment, self._new_account(), self._convert))
+
+    def _new_account(self) -> PictureAccount[Any]:
+        return PictureAccount(is_sorted=True, delay=self._threads)
+
+    def _decode(
+        self, segment: GopSegment, account: PictureAccount[Picture], make: Callable[[TimedFrame], Picture | None]
+    ) -> Iterator[Picture | LostPicture]:
+        first = self._beginning.packet
+        is_forgotten = self._beginning.is_forgotten and (self._is_flushed or segment.starts_gop)
+        if first is not None and is_forgotten:
+            yield from self._decode_packet(_shown_before(first), account, make)
+        self._is_flushed = segment.ends_gop
+        for unit in segment.units:
+            account.add_packet(unit, unit.pts)
+            yield from self._decode_packet(unit.packet, account, make)
+        if segment.ends_gop:
+            yield from self._drain(account, make)
+            self._decoder.flush_buffers()
+
+    def _drain(
+        self, account: PictureAccount[Picture], make: Callable[[TimedFrame], Picture | None]
+    ) -> Iterator[Picture | LostPicture]:
+        yield from self._decode_packet(None, account, make)
+        yield from account.drain()
+
+    def _decode_packet(
+        self,
+        packet: Packet[VideoStream] | None,
+        account: PictureAccount[Picture],
+        make: Callable[[TimedFrame], Picture | None],
+    ) -> Iterator[Picture | LostPicture]:
+        for timed in decode_packet(self._decoder, packet, account.add_error):
+            if self._on_gpu and self._decoder.pix_fmt != GPU_PIXEL_FORMAT:
+                raise GpuUnused
+            if timed.frame.opaque == SHOWN_BEFORE:
+                continue
+            yield from account.add_picture(timed.pts, facts_of(timed), make(self._completed(timed)))
 
     def _convert(self, timed: TimedFrame) -> ConvertedPicture:
         pixels = self._converter.convert(timed.frame, timed.orientation)
@@ -205,7 +241,7 @@ class ReadAheadQueue:
 
     def __init__(self, parallel: int) -> None:
         self._parallel = parallel
-        self._gops: deque[tuple[Future[list[ConvertedPicture]], int]] = deque()
+        self._gops: deque[tuple[Future[list[ConvertedPicture | LostPicture]], int]] = deque()
 
     def __len__(self) -> int:
         return len(self._gops)
@@ -216,11 +252,11 @@ class ReadAheadQueue:
         budget_bytes = self._parallel * READ_AHEAD_BYTES_PER_DECODER
         return len(self._gops) <= self._parallel and queued_bytes + size_bytes <= budget_bytes
 
-    def put(self, gop: Future[list[ConvertedPicture]], size_bytes: int) -> None:
+    def put(self, gop: Future[list[ConvertedPicture | LostPicture]], size_bytes: int) -> None:
         """Add a GOP at the end."""
         self._gops.append((gop, size_bytes))
 
-    def take(self) -> Iterator[ConvertedPicture]:
+    def take(self) -> Iterator[ConvertedPicture | LostPicture]:
         """Wait for the first GOP; each of its pictures is released as the next one is taken."""
         pictures = self._gops.popleft()[0].result()[::-1]
         while pictures:
@@ -266,7 +302,7 @@ class DecoderPool:
         if in_sequence is not None:
             yield from in_sequence.drain()
 
-    def _decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture]:
+    def _decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture | LostPicture]:
         if not hasattr(self._of_thread, "decoder"):
             self._of_thread.decoder = self._new_decoder(threads=1)
         decoder: Decoder = self._of_thread.decoder

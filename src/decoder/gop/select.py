@@ -10,9 +10,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from av.packet import Packet
-from av.video.stream import VideoStream
-
 from decoder.bitstream.base import ALL_SLOTS
 from decoder.gop.access_unit import AccessUnit
 from decoder.grid import Grid
@@ -20,9 +17,9 @@ from decoder.grid import Grid
 
 @dataclass(frozen=True, slots=True)
 class GopSegment:
-    """The needed packets, in decoding order, of a GOP or of a part of a GOP that is too long to be held."""
+    """The needed access units, in decoding order, of a GOP or of a part of a GOP that is too long to be held."""
 
-    packets: list[Packet[VideoStream]]
+    units: list[AccessUnit]
     wanted_pts: frozenset[int] | None
     """The presentation times of the wanted pictures; None if they are not all known."""
     starts_gop: bool
@@ -38,7 +35,7 @@ class GopSegment:
     @property
     def expected_pictures(self) -> int:
         """How many pictures will be taken from it, if the times of its packets are right."""
-        return len(self.packets if self.wanted_pts is None else self.wanted_pts)
+        return len(self.units if self.wanted_pts is None else self.wanted_pts)
 
 
 class DisplayIntervals:
@@ -52,6 +49,8 @@ class DisplayIntervals:
 
     def is_wanted(self, unit: AccessUnit) -> bool:
         """Whether one of these pictures covers an instant, might cover one, or is the first after the last instant."""
+        if unit.is_damaged:
+            return True
         if unit.info.is_output is False:
             return False
         if unit.output_pts is None:
@@ -79,19 +78,19 @@ def select_needed(
     """
     intervals = DisplayIntervals([*units, *following], grid)
     if any(unit.info.may_hide for unit in (*units, *following)):
-        return GopSegment([unit.packet for unit in units], None, starts_gop, ends_gop), False
+        return GopSegment([unit.as_uncertain() for unit in units], None, starts_gop, ends_gop), False
     wanted = [intervals.is_wanted(unit) for unit in units]
-    needed: list[Packet[VideoStream]] = []
+    needed: list[AccessUnit] = []
     needed_slots = 0 if ends_gop else ALL_SLOTS
     for unit, is_wanted in zip(reversed(units), reversed(wanted), strict=True):
         dropped: set[int] = set()
         for index, frame in reversed(list(enumerate(unit.frames))):
-            if (is_wanted and frame.is_output is not False) or frame.refresh_slots & needed_slots:
+            if (is_wanted and (frame.is_output is not False or unit.is_damaged)) or frame.refresh_slots & needed_slots:
                 needed_slots = needed_slots & ~frame.refresh_slots | frame.ref_slots
             else:
                 dropped.add(index)
         if len(dropped) < len(unit.frames) or (needed and unit.info.has_header):
-            needed.append(unit.drop_frames(dropped))
+            needed.append(unit.without_frames(dropped))
     wanted_pts = [unit.pts for unit, is_wanted in zip(units, wanted, strict=True) if is_wanted]
     known_pts = frozenset(pts for pts in wanted_pts if pts is not None)
     all_pts = known_pts if len(known_pts) == len(wanted_pts) else None

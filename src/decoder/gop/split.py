@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from av.packet import Packet
-from av.video.stream import VideoStream
-
-from decoder.bitstream.base import BitstreamParser
+from decoder.bitstream.base import BitstreamParser, ReferenceInfo
 from decoder.container.packets import is_reconfiguring
 from decoder.container.pts import packet_pts
 from decoder.gop.access_unit import AccessUnit
+from decoder.gop.inspection import InspectedPacket
 from decoder.gop.select import DisplayIntervals, GopSegment, select_needed
 from decoder.grid import Grid
 
@@ -21,37 +19,66 @@ MAX_HELD_BYTES = 32 * 2**20
 
 
 def needed_segments(
-    packets: Iterator[Packet[VideoStream]], grid: Grid, parser: BitstreamParser
+    packets: Iterator[InspectedPacket], grid: Grid, new_parser: Callable[[], BitstreamParser]
 ) -> Iterator[GopSegment]:
     """Choose what to decode for the pictures on screen at the instants, and for the first picture after the last one.
 
     That picture ends the display interval of the one before it.
     """
-    splitter, last_dts = _GopSplitter(grid), None
-    for packet in packets:
-        if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
+    splitter, reader, last_dts = _GopSplitter(grid), _UnitReader(new_parser), None
+    for one in packets:
+        dts = one.packet.dts
+        if last_dts is not None and dts is not None and dts < last_dts:
             yield splitter.flush_undecided()
-            yield _undecided(packet)
+            yield _undecided(one)
             yield from map(_undecided, packets)
             return
-        last_dts = packet.dts if packet.dts is not None else last_dts
-        if is_reconfiguring(packet):  # the packets from here on are for the decoder that decodes everything
-            parser = BitstreamParser()
-        yield from splitter.add(_access_unit(packet, parser))
+        last_dts = dts if dts is not None else last_dts
+        yield from splitter.add(reader.access_unit(one))
         if splitter.is_complete:
             return
     yield from splitter.drain()
 
 
-def _undecided(packet: Packet[VideoStream]) -> GopSegment:
+def _undecided(one: InspectedPacket) -> GopSegment:
     """A packet of a stream whose clock jumps: no time tells any more what it is shown next to."""
-    return GopSegment([packet], None, starts_gop=False, ends_gop=False)
+    unit = AccessUnit(
+        one.packet, packet_pts(one.packet), ReferenceInfo(), BitstreamParser(), one.is_damaged, one.follows_loss
+    )
+    return GopSegment([unit], None, starts_gop=False, ends_gop=False)
 
 
-def _access_unit(packet: Packet[VideoStream], parser: BitstreamParser) -> AccessUnit:
-    info = parser.parse(bytes(packet))
-    info = replace(info, is_output=False) if packet.is_discard else info
-    return AccessUnit(packet, packet_pts(packet), info, parser)
+class _UnitReader:
+    """Makes access units of packets. What a damaged packet says is not believed.
+
+    A parser that has read a damaged header may take all that follows for needed. So after damage, each packet is also
+    shown to a new parser; the first random access point that this one finds makes it the parser.
+    """
+
+    def __init__(self, new_parser: Callable[[], BitstreamParser]) -> None:
+        self._new_parser = new_parser
+        self._parser = new_parser()
+        self._is_in_doubt = self._is_reconfigured = False
+
+    def access_unit(self, one: InspectedPacket) -> AccessUnit:
+        """Parse the next packet."""
+        packet = one.packet
+        if is_reconfiguring(packet):  # the packets from here on are for the decoder that decodes everything
+            self._parser, self._is_reconfigured = BitstreamParser(), True
+        self._is_in_doubt |= one.is_damaged or one.follows_loss
+        info = ReferenceInfo() if one.is_damaged else self._parser.parse(one.content)
+        if self._is_in_doubt and not one.is_damaged and not self._is_reconfigured:
+            info = self._after_damage(one, info)
+        info = replace(info, is_output=False) if packet.is_discard else info
+        return AccessUnit(packet, packet_pts(packet), info, self._parser, one.is_damaged, one.follows_loss)
+
+    def _after_damage(self, one: InspectedPacket, info: ReferenceInfo) -> ReferenceInfo:
+        parser = self._new_parser()
+        fresh = parser.parse(one.content)
+        if fresh.is_closed_rap or fresh.is_open_rap:
+            self._parser, self._is_in_doubt = parser, False
+            return fresh
+        return info
 
 
 class _GopSplitter:
@@ -96,7 +123,7 @@ class _GopSplitter:
 
     def flush_undecided(self) -> GopSegment:
         """All packets of the current GOP, without a choice among them."""
-        return GopSegment([unit.packet for unit in self._units], None, self._starts_gop, ends_gop=False)
+        return GopSegment(self._units, None, self._starts_gop, ends_gop=False)
 
     def _split_at_open_rap(self, index: int, following: AccessUnit) -> Iterator[GopSegment]:
         """End the GOP before an open random access point, if only unwanted pictures are lost by that.

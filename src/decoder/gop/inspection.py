@@ -1,0 +1,75 @@
+"""Looks at each packet before it is decoded: whether it is whole, and whether those before it are there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from decoder.bitstream.integrity import integrity_check
+from decoder.container.formats import AVI
+from decoder.container.packets import PACKETS_BEFORE_JOINT, Packets
+
+MAX_REORDERED = 20
+"""How far a picture may be decoded before one that is shown next to it."""
+
+
+@dataclass(slots=True)
+class InspectedPacket:
+    """A packet and what can be told from its outside."""
+
+    packet: Packet[VideoStream]
+    content: bytes
+    is_damaged: bool
+    """It is not what the encoder wrote, or may not be."""
+    follows_loss: bool
+    """Packets are missing before it."""
+
+
+def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket]:
+    """Inspect a stream's packets.
+
+    Damage does not begin with a packet. So the packet before a damaged one counts as damaged too. Before a loss all
+    those do that may have been on screen last: the last ones in decoding order, as many as are reordered, and those
+    that are shown before these. In a container that only counts pictures no time after a loss is known.
+    Where files were joined nothing is missing, although the counters of transport packets do not match.
+    """
+    context = stream.codec_context
+    is_whole = integrity_check(context.codec.canonical_name, context.extradata or b"")
+    before: deque[InspectedPacket] = deque()
+    reordered = max(0, context.reorder_depth)
+    counts_pictures, is_out_of_step = stream.container.format.name == AVI, False
+    for packet in packets:
+        content = bytes(packet)
+        follows_loss = packets.follows_loss(packet)
+        is_at_joint = packets.is_at_joint(packet)
+        follows_loss &= not is_at_joint
+        for other in list(before)[-PACKETS_BEFORE_JOINT:] if is_at_joint else ():
+            other.is_damaged = not is_whole(other.content)
+        is_out_of_step |= counts_pictures and follows_loss
+        is_damaged = is_out_of_step or packet.is_corrupt or not is_whole(content)
+        one = InspectedPacket(packet, content, is_damaged, follows_loss)
+        if follows_loss:
+            _mark_last_on_screen(before, 1 + reordered)
+        if one.is_damaged and before:
+            before[-1].is_damaged = True
+        before.append(one)
+        if len(before) > (MAX_REORDERED if reordered else 1):
+            yield before.popleft()
+    if packets.is_interrupted_at_end:
+        _mark_last_on_screen(before, 1 + reordered)
+    yield from before
+
+
+def _mark_last_on_screen(before: Sequence[InspectedPacket], count: int) -> None:
+    """Mark the last `count` packets in decoding order, and the one that is shown before each."""
+    shown = sorted((one for one in before if one.packet.pts is not None), key=lambda one: one.packet.pts or 0)
+    last = list(before)[-count:]
+    for one in last:
+        one.is_damaged = True
+    for one, following in pairwise(shown):
+        one.is_damaged |= any(following is other for other in last)
