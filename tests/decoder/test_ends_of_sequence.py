@@ -53,7 +53,12 @@ def test_after_an_end_of_sequence_pictures_are_shown_as_a_decoder_shows_them(
     """It throws away what it has not shown yet, and leaves out the leading pictures of the CRA picture that follows."""
     source = clips.encode("open-hevc.mp4", HEVC, numbered_pictures())
     packets: list[list[bytes]] = []
-    copy_packets(source, tmp_path / "seen.mp4", lambda _, packet: packets.append(split_units(packet)) or packet)
+
+    def note(_number: int, packet: bytes) -> bytes:
+        packets.append(split_units(packet))
+        return packet
+
+    copy_packets(source, tmp_path / "seen.mp4", note)
     begins = [any(unit[0] >> 1 & 63 == CRA for unit in units) for units in packets]
     assert sum(begins) > 2
 

@@ -52,7 +52,7 @@ def configuration_of(path: Path) -> bytes:
 @pytest.fixture(scope="module", params=STREAMS)
 def stream(request: pytest.FixtureRequest, clips: ClipStore) -> tuple[str, bytes, list[bytes]]:
     codec, container, options = STREAMS[request.param]
-    path = clips.encode(f"{request.param}.{container}".replace(" ", "-"), options, numbered_pictures(16))
+    path = clips.encode(f"mutated {request.param}.{container}".replace(" ", "-"), options, numbered_pictures(16))
     return codec, configuration_of(path), packets_of(path)
 
 
