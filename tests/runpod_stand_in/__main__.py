@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -47,7 +47,8 @@ def main() -> None:
         say(f"For a worker, {python()} src/handler.py:\n")
         say(exports(platform.worker_environment() | worker_settings()))
         say(f"\n{how_to_ask(platform)}")
-        threading.Event().wait()
+        while True:  # one long wait would miss a signal that comes in the instant before it
+            time.sleep(POLL_INTERVAL_S)
 
 
 def serve_with_worker(platform: RunPodStandIn) -> NoReturn:
