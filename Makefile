@@ -26,7 +26,7 @@ endef
 export HELP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup local serve test test-fast test-all check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model clean
+.PHONY: help setup local serve test test-fast test-all check format bench bench-worker bench-ingest bench-gpu bench-download bench-soak bench-tiny-model tiny-model foreign clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' -v width="$${COLUMNS:-$$(stty size 2>/dev/null </dev/tty | cut -d ' ' -f 2)}" "$$HELP"

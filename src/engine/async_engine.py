@@ -43,7 +43,7 @@ class AsyncEngine:
         self._watchdog = watchdog
         self.max_model_len: int = min(max_model_len, engine.model_config.max_model_len)
         self.guard: Guard | None = None
-        """Ends with the engine's processes; see engine.guard."""
+        """See engine.guard."""
 
     async def generate_on_frames(self, message: Message, batch: FrameBatch, options: GenerationOptions) -> Generation:
         """Answer a message about the frames of a chunk.
@@ -90,7 +90,8 @@ class AsyncEngine:
     def shutdown(self) -> None:
         """Stop the engine's process, blocking; running requests fail. Call it on the engine's event loop."""
         self._engine.shutdown(timeout=SHUTDOWN_TIMEOUT_S)
-        if self.guard:
+        if self.guard:  # not left to end by itself: it guards the SDK's process too, which lives on
+            self.guard.terminate()
             self.guard.wait()
         gc.unfreeze()  # else the interpreter's end finds leaks and lists them
         self._engine = None  # vLLM's finaliser fails when the interpreter is already going down
