@@ -141,9 +141,9 @@ def test_the_command_line_prints_what_a_client_needs_and_ends_on_an_interrupt() 
         assert process.stdout is not None
         exported: dict[str, str] = {}
         while "RUNPOD_ENDPOINT_BASE_URL" not in exported:
-            words = shlex.split(process.stdout.readline())
-            if words[:1] == ["export"]:
-                exported |= dict(word.split("=", 1) for word in words[1:])
+            line = process.stdout.readline()
+            if line.startswith("export "):
+                exported |= dict(word.split("=", 1) for word in shlex.split(line)[1:])
         health = requests.get(
             f"{exported['RUNPOD_ENDPOINT_BASE_URL']}/{exported['RUNPOD_ENDPOINT_ID']}/health",
             headers={"Authorization": f"Bearer {exported['RUNPOD_API_KEY']}"},
