@@ -12,7 +12,7 @@ from decoder.container.frames import decode_frames
 from decoder.container.open import open_video
 from decoder.convert.rgb import PictureConverter
 from decoder.decode import OnScreen, StreamReader, on_screen_at_instants
-from decoder.gop.pool import ConvertedPicture, prepared_stream
+from decoder.gop.decoder import ConvertedPicture, prepared_stream
 from decoder.grid import Grid
 from decoder.probe import probe
 from protocol import DecodeOrder

@@ -27,18 +27,9 @@ from decoder.container.pts import has_dts_only, lacks_pts, packet_pts
 from decoder.convert.rgb import PictureConverter
 from decoder.gop.access_unit import AccessUnit
 from decoder.gop.account import LostPicture, PictureAccount, facts_of
+from decoder.gop.decoder import Beginning, ConvertedPicture, first_packet, prepare_decoder, prepared_stream, show_first
 from decoder.gop.inspection import InspectedPacket, inspected
-from decoder.gop.pool import (
-    Beginning,
-    ConvertedPicture,
-    DecodedPicture,
-    DecoderPool,
-    first_packet,
-    parallel_decoders,
-    prepare_decoder,
-    prepared_stream,
-    show_first,
-)
+from decoder.gop.pool import DecodedPicture, DecoderPool, parallel_decoders
 from decoder.gop.select import GopSegment
 from decoder.gop.split import needed_segments
 from decoder.grid import Grid

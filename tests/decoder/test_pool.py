@@ -8,8 +8,9 @@ import pytest
 from clips import H264, ClipStore, numbered_pictures
 from decoder import decode
 from decoder.decode import StreamReader
-from decoder.gop import pool
-from decoder.gop.pool import GpuUnused, ReadAheadQueue, parallel_decoders
+from decoder.gop import decoder, pool
+from decoder.gop.decoder import GpuUnused
+from decoder.gop.pool import ReadAheadQueue, parallel_decoders
 from decoding import assert_same, decode_needed_packets, order_for
 
 
@@ -53,7 +54,7 @@ def test_gops_are_not_decoded_further_ahead_than_the_memory_budget_allows(
 
 def test_an_order_for_the_gpu_fails_where_libav_decodes_on_the_cpu(closed_gops: Path, monkeypatch: pytest.MonkeyPatch):
     """What libav does without a word for streams that the GPU does not support."""
-    monkeypatch.setattr(pool, "HWAccel", lambda *_, **__: None)
+    monkeypatch.setattr(decoder, "HWAccel", lambda *_, **__: None)
     order = order_for(closed_gops, Fraction(2))
 
     with pytest.raises(GpuUnused):
