@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clips import HEIGHT_PX, WIDTH_PX
+from clips import HEIGHT_PX, WIDTH_PX, number_in
 from decoder.container.frames import decode_frames
 from decoder.container.open import open_video
 from decoder.convert.rgb import PictureConverter
@@ -60,6 +60,17 @@ def decode_needed_packets(path: Path, order: DecodeOrder) -> Decoded:
     reader = StreamReader(str(path), order)
     decoded = _converted(reader.on_screen(), order)
     return replace(decoded, packets_read=reader.stats.packets_read, packets_decoded=reader.stats.packets_decoded)
+
+
+def shown_numbers(path: Path, first_index: int = 0) -> list[int]:
+    """The number of the picture on screen at every instant, 25 a second, decoded as the worker does; none damaged."""
+    decoded = decode_needed_packets(path, order_for(path, Fraction(25), first_index))
+    assert not decoded.damaged
+    return [
+        number_in(pixels)
+        for (first, stop, _), pixels in zip(decoded.shown, decoded.pixels, strict=True)
+        for _ in range(first, stop)
+    ]
 
 
 def _converted(pictures: Iterator[OnScreen], order: DecodeOrder) -> Decoded:

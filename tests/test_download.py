@@ -6,18 +6,13 @@ import logging
 import random
 import shutil
 import stat
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from canary import CANARY
-from config import Settings
-from download import download
+from downloading import fetch, num_connections_to
 from errors import DownloadError
 from media_server import Exchange, chunked, cut, dripping, raw, status, unannounced, whole
-from records import LocalVideo
 
 FILM = random.Random(0).randbytes(1_000_000)
 SIGNED = f"X-Amz-Signature={CANARY}"
@@ -25,16 +20,6 @@ DEADLINE_S = 0.3
 
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
-
-
-async def fetch(url: str, directory: Path, **settings: Any) -> LocalVideo:
-    return await download(url, directory, Settings(download_allow_private="127.0.0.1,localhost", **settings))
-
-
-def num_connections_to(url: str) -> int:
-    port = int(url.split(":")[2].partition("/")[0])
-    sockets = psutil.Process().net_connections("tcp")
-    return sum(1 for opened in sockets if opened.fd >= 0 and opened.raddr and opened.raddr.port == port)
 
 
 @pytest.mark.parametrize(

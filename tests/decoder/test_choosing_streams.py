@@ -1,28 +1,17 @@
 """Of several streams of pictures the one is shown that a viewer shows, and the others are named."""
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 
-from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, ffmpeg, number_in, numbered_pictures
+from clips import H264, HEIGHT_PX, WIDTH_PX, ClipStore, ffmpeg, numbered_pictures
 from decoder.probe import probe
-from decoding import decode_needed_packets, order_for, probed
+from decoding import probed, shown_numbers
 from protocol import MAX_PICTURE_PIXELS, Refusal
 
 FILM = "h264.mp4"
 SUBTITLES = "".join(f"{n + 1}\n00:00:0{n},500 --> 00:00:0{n},900\nline {n}\n\n" for n in range(3))
-
-
-def shown_numbers(path: Path) -> list[int]:
-    """The number of the picture on screen at every instant, 25 a second."""
-    decoded = decode_needed_packets(path, order_for(path, Fraction(25)))
-    return [
-        number_in(pixels)
-        for (first, stop, _), pixels in zip(decoded.shown, decoded.pixels, strict=True)
-        for _ in range(first, stop)
-    ]
 
 
 def together(name: str, first: Path, second: Path, options: str = "") -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clips import CONSTANT_RATE, H264, HEIGHT_PX, WIDTH_PX, ClipStore, ffmpeg, number_in, numbered_pictures
-from decoding import decode_needed_packets, order_for, probed
+from decoding import probed, shown_numbers
 from frame_extractor import FrameExtractor
 from records import Chunk, SampleGrid
 
@@ -38,15 +38,6 @@ def standstill(clips: ClipStore, name: str, gap_s: int, options: str = IN_ORDER)
     return clips.encode(
         f"still-{gap_s}-{name}", f"{STANDSTILL.format(gap_ms=1000 * gap_s)} {options}", numbered_pictures(COUNT)
     )
-
-
-def shown_numbers(path: Path) -> list[int]:
-    decoded = decode_needed_packets(path, order_for(path, Fraction(25)))
-    return [
-        number_in(pixels)
-        for (first, stop, _), pixels in zip(decoded.shown, decoded.pixels, strict=True)
-        for _ in range(first, stop)
-    ]
 
 
 @pytest.mark.parametrize("jump_s", [15, 20 * HOUR_S, 25 * HOUR_S])

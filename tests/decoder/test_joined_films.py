@@ -1,13 +1,12 @@
 """Files that were put together, in every container, are one film whose times go on; what cannot be read is told."""
 
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from api.output import covered_share, unseen_spans
-from clips import CONSTANT_RATE, H264, HEVC, VP8, ClipStore, ffmpeg, number_in, numbered_pictures
-from decoding import decode_needed_packets, order_for, probed
+from clips import CONSTANT_RATE, H264, HEVC, VP8, ClipStore, ffmpeg, numbered_pictures
+from decoding import probed, shown_numbers
 from records import VideoInfo
 
 COUNT = 50
@@ -22,17 +21,6 @@ def part(clips: ClipStore, name: str, options: str, first: int = 0) -> Path:
 
 def joined(clips: ClipStore, name: str, *parts: Path) -> Path:
     return clips.write(name, b"".join(path.read_bytes() for path in parts))
-
-
-def shown_numbers(path: Path, first_index: int = 0) -> list[int]:
-    """The number of the picture on screen at every instant, 25 a second."""
-    decoded = decode_needed_packets(path, order_for(path, Fraction(25), first_index))
-    assert not decoded.damaged
-    return [
-        number_in(pixels)
-        for (first, stop, _), pixels in zip(decoded.shown, decoded.pixels, strict=True)
-        for _ in range(first, stop)
-    ]
 
 
 def assert_whole(path: Path, parts: int = 2) -> VideoInfo:

@@ -13,11 +13,9 @@ import psutil
 import pytest
 
 import download as download_module
-from config import Settings
-from download import download
+from downloading import fetch, num_connections_to
 from errors import DownloadTimeout
 from media_server import Exchange, MediaServer, dripping, status, whole
-from records import LocalVideo
 
 FILM = random.Random(0).randbytes(1_000_000)
 DEADLINE_S = 0.3
@@ -59,16 +57,6 @@ def endless(request: pytest.FixtureRequest, server: MediaServer) -> Iterator[str
         yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/video.mp4"
         for other in queued:
             other.close()
-
-
-async def fetch(url: str, directory: Path, **settings: Any) -> LocalVideo:
-    return await download(url, directory, Settings(download_allow_private="127.0.0.1,localhost", **settings))
-
-
-def num_connections_to(url: str) -> int:
-    port = int(url.split(":")[2].partition("/")[0])
-    sockets = psutil.Process().net_connections("tcp")
-    return sum(1 for opened in sockets if opened.fd >= 0 and opened.raddr and opened.raddr.port == port)
 
 
 async def test_an_endless_download_ends_at_the_timeout_and_leaves_nothing_running(endless, tmp_path):
