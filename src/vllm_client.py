@@ -144,7 +144,8 @@ class VLLMClient:
         if len(answers) == 1 and first.is_answered:
             return Conclusion(asked.index, first.value)
         engine = await self.initialize_model()
-        reserve_tokens = PROMPT_RESERVE_TOKENS + engine.count_tokens(question) + _answer_tokens(engine, options)
+        question_tokens = await asyncio.to_thread(engine.count_tokens, question)
+        reserve_tokens = PROMPT_RESERVE_TOKENS + question_tokens + _answer_tokens(engine, options)
 
         async def generate(message: Message) -> Generation:
             return await engine.generate_on_text(message, options)

@@ -45,9 +45,8 @@ def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket
     counts_pictures, is_out_of_step = stream.container.format.name == AVI, False
     for packet in packets:
         content = bytes(packet)
-        follows_loss = packets.follows_loss(packet)
         is_at_joint = packets.is_at_joint(packet)
-        follows_loss &= not is_at_joint
+        follows_loss = packets.follows_loss(packet) and not is_at_joint
         for other in list(before)[-PACKETS_BEFORE_JOINT:] if is_at_joint else ():
             other.is_damaged = not is_whole(other.content)
         is_out_of_step |= counts_pictures and follows_loss
