@@ -1,11 +1,15 @@
 """`make bench-download`: what the address guard and the sandbox cost, compared with a plain `requests` download."""
 
 import asyncio
+import multiprocessing
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,10 +33,11 @@ TARGETS = {"vs_requests": ">= 0.80", "guard_ms + sandbox_ms": "<= 60"}
 
 def main() -> None:
     """Measure in turn: the worker's download and a plain one, a sandboxed process and a plain one."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory, MediaServer() as server:
-        large, small = (of_zeros(Path(directory) / str(size), size) for size in (LARGE_BYTES, SMALL_BYTES))
-        rounds = [(own_s(server, large), plain_s(server, large)) for _ in range(ROUNDS)]
-        guards_s = [own_s(server, small) - plain_s(server, small) for _ in range(SMALL_ROUNDS)]
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
+        files = [of_zeros(Path(directory) / str(size), size) for size in (LARGE_BYTES, SMALL_BYTES)]
+        with served(files) as (large, small):
+            rounds = [(own_s(large), plain_s(large)) for _ in range(ROUNDS)]
+            guards_s = [own_s(small) - plain_s(small) for _ in range(SMALL_ROUNDS)]
     sandboxes_s = [process_s(*wrapper_argv()) - process_s() for _ in range(SMALL_ROUNDS)]
     guard_ms, sandbox_ms = 1000 * statistics.median(guards_s), 1000 * statistics.median(sandboxes_s)
     publish(
@@ -55,21 +60,41 @@ def of_zeros(path: Path, size_bytes: int) -> Path:
     return path
 
 
-def own_s(server: MediaServer, path: Path) -> float:
+@contextmanager
+def served(paths: Sequence[Path]) -> Iterator[list[str]]:
+    """Serve files from another process, as a source is: in this one it would wait for the same interpreter lock."""
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(paths, theirs))
+    server.start()
+    try:
+        yield ours.recv()
+    finally:
+        ours.send("end")
+        server.join()
+
+
+def serve(paths: Sequence[Path], asker: Connection) -> None:
+    """Tell the URLs of files, and serve them until told to end."""
+    with MediaServer() as server:
+        asker.send([server.serve(path) for path in paths])
+        asker.recv()
+
+
+def own_s(url: str) -> float:
     """Seconds that the worker's download takes."""
     settings = Settings(download_allow_private=("127.0.0.1",))
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
         started_s = time.perf_counter()
-        asyncio.run(download(server.serve(path), Path(directory), settings))
+        asyncio.run(download(url, Path(directory), settings))
         return time.perf_counter() - started_s
 
 
-def plain_s(server: MediaServer, path: Path) -> float:
+def plain_s(url: str) -> float:
     """Seconds that a download takes when written as in the documentation of requests, with the same part size."""
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
         started_s = time.perf_counter()
         with (
-            requests.get(server.serve(path), stream=True, timeout=30) as answer,
+            requests.get(url, stream=True, timeout=30) as answer,
             Path(directory, "a").open("wb") as file,
         ):
             file.writelines(answer.iter_content(READ_BYTES))
