@@ -63,11 +63,6 @@ class Part:
         """Of the file inside the file."""
         return self.stop_byte - self.start_byte
 
-    def is_whole(self, file_bytes: int) -> bool:
-        """Whether it is one stream of a whole file, all of whose streams a demuxer finds as it opens the file."""
-        is_all = self.start_byte == self.first_byte == 0 and min(self.stop_byte, self.end_byte) >= file_bytes
-        return is_all and not self.has_late_streams
-
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:

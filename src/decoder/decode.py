@@ -20,7 +20,7 @@ from decoder.bitstream.av1 import Av1
 from decoder.bitstream.base import BitstreamParser, ReferenceInfo
 from decoder.bitstream.registry import parser_for
 from decoder.container.film import FilmPackets
-from decoder.container.frames import TimedFrame, decode_film, decode_frames
+from decoder.container.frames import TimedFrame, decode_frames
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.container.pts import has_dts_only, lacks_pts, packet_pts
@@ -101,8 +101,9 @@ class StreamReader:
             if order.keyframes_only:
                 stream.codec_context.skip_frame = "NONKEY"
 
-        packets = FilmPackets(container, self._path, order.info.parts, prepare)
-        yield from self._asked_for(decode_film(packets, order.info))
+        for stream, packets in FilmPackets(container, self._path, order.info.parts, prepare).runs():
+            yield from self._asked_for(decode_all(container, stream, inspected(packets, stream), order))
+            stream.codec_context.flush_buffers()
 
     def _asked_for(self, pictures: Iterable[TimedFrame | LostPicture]) -> Iterator[TimedFrame | LostPicture]:
         """Without the pictures that an order for keyframes does not ask for: not every decoder skips them all."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from decoder.bitstream.integrity import integrity_check
+from decoder.bitstream.integrity import Check, integrity_check
 from decoder.container.formats import AVI
 from decoder.container.packets import PACKETS_BEFORE_JOINT, Packets
 
@@ -47,8 +47,8 @@ def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket
         content = bytes(packet)
         is_at_joint = packets.is_at_joint(packet)
         follows_loss = packets.follows_loss(packet) and not is_at_joint
-        for other in list(before)[-PACKETS_BEFORE_JOINT:] if is_at_joint else ():
-            other.is_damaged = not is_whole(other.content)
+        if is_at_joint:
+            _judge_by_content(before, is_whole)
         is_out_of_step |= counts_pictures and follows_loss
         is_damaged = is_out_of_step or packet.is_corrupt or not is_whole(content)
         one = InspectedPacket(packet, content, is_damaged, follows_loss)
@@ -61,7 +61,15 @@ def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket
             yield before.popleft()
     if packets.is_interrupted_at_end:
         _mark_last_on_screen(before, 1 + reordered)
+    if packets.ends_at_joint:
+        _judge_by_content(before, is_whole)
     yield from before
+
+
+def _judge_by_content(before: Sequence[InspectedPacket], is_whole: Check) -> None:
+    """Judge the packets before a joint anew: libav may have marked them for what comes after it."""
+    for one in list(before)[-PACKETS_BEFORE_JOINT:]:
+        one.is_damaged = not is_whole(one.content)
 
 
 def _mark_last_on_screen(before: Sequence[InspectedPacket], count: int) -> None:
