@@ -64,6 +64,11 @@ class Part:
         return self.stop_byte - self.start_byte
 
 
+Timing = Literal["pts", "sparse_pts", "dts"]
+"""How packets tell when their pictures are shown: each by its PTS, only some of them by a PTS, or by their DTS, which
+are the pictures' times once they are sorted."""
+
+
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """Facts about a file, from the packets of the stream, or the streams, that hold the film."""
@@ -99,6 +104,7 @@ class VideoInfo:
     seekable: bool
     """Decoding can start in the middle: every packet has a time, all on one clock, and one configuration decodes them
     all."""
+    timing: Timing = "pts"
     last_pts: int = 0
     """When the last picture appears, in ticks of time_base_s. It may stay for long: see duration_s."""
     parts: tuple[Part, ...] = ()

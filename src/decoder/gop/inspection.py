@@ -13,6 +13,8 @@ from av.video.stream import VideoStream
 from decoder.bitstream.integrity import Check, integrity_check
 from decoder.container.formats import AVI
 from decoder.container.packets import PACKETS_BEFORE_JOINT, Packets
+from decoder.container.pts import packet_pts
+from records import Timing
 
 MAX_REORDERED = 20
 """How far a picture may be decoded before one that is shown next to it."""
@@ -23,6 +25,8 @@ class InspectedPacket:
     """A packet and what can be told from its outside."""
 
     packet: Packet[VideoStream]
+    pts: int | None
+    """When its picture is shown, as far as it tells."""
     content: bytes
     is_damaged: bool
     """It is not what the encoder wrote, or may not be."""
@@ -30,7 +34,7 @@ class InspectedPacket:
     """Packets are missing before it."""
 
 
-def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket]:
+def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator[InspectedPacket]:
     """Inspect a stream's packets.
 
     Damage does not begin with a packet. So the packet before a damaged one counts as damaged too. Before a loss all
@@ -51,7 +55,7 @@ def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket
             _judge_by_content(before, is_whole)
         is_out_of_step |= counts_pictures and follows_loss
         is_damaged = is_out_of_step or packet.is_corrupt or not is_whole(content)
-        one = InspectedPacket(packet, content, is_damaged, follows_loss)
+        one = InspectedPacket(packet, packet_pts(packet, timing), content, is_damaged, follows_loss)
         if follows_loss:
             _mark_last_on_screen(before, 1 + reordered)
         if one.is_damaged and before:
