@@ -20,6 +20,9 @@ MAX_REORDERED = 20
 """How far a picture may be decoded before one that is shown next to it."""
 
 
+PACKETS_BEFORE_DAMAGE = 2
+
+
 @dataclass(slots=True)
 class InspectedPacket:
     """A packet and what can be told from its outside."""
@@ -37,9 +40,10 @@ class InspectedPacket:
 def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator[InspectedPacket]:
     """Inspect a stream's packets.
 
-    Damage does not begin with a packet. So the packet before a damaged one counts as damaged too. Before a loss all
-    those do that may have been on screen last: the last ones in decoding order, as many as are reordered, and those
-    that are shown before these. In a container that only counts pictures no time after a loss is known.
+    Damage does not begin with a packet, and a packet in it may look whole by chance. So the last packets before a
+    damaged one count as damaged too. Before a loss all those do that may have been on screen last: the last ones in
+    decoding order, as many as are reordered, and those that are shown before these. In a container that only counts
+    pictures no time after a loss is known.
     Where files were joined nothing is missing, although the counters of transport packets do not match.
     """
     context = stream.codec_context
@@ -58,10 +62,10 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
         one = InspectedPacket(packet, packet_pts(packet, timing), content, is_damaged, follows_loss)
         if follows_loss:
             _mark_last_on_screen(before, 1 + reordered)
-        if one.is_damaged and before:
-            before[-1].is_damaged = True
+        for other in list(before)[-PACKETS_BEFORE_DAMAGE:] if one.is_damaged else ():
+            other.is_damaged = True
         before.append(one)
-        if len(before) > (MAX_REORDERED if reordered else 1):
+        if len(before) > (MAX_REORDERED if reordered else PACKETS_BEFORE_DAMAGE):
             yield before.popleft()
     if packets.is_interrupted_at_end:
         _mark_last_on_screen(before, 1 + reordered)
