@@ -21,6 +21,8 @@ MAX_REORDERED = 20
 
 
 PACKETS_BEFORE_DAMAGE = 2
+"""So many packets before a damaged one count as damaged too."""
+PACKETS_JUDGED_ANEW = PACKETS_BEFORE_DAMAGE + PACKETS_BEFORE_JOINT
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
         for other in list(before)[-PACKETS_BEFORE_DAMAGE:] if one.is_damaged else ():
             other.is_damaged = True
         before.append(one)
-        if len(before) > (MAX_REORDERED if reordered else PACKETS_BEFORE_DAMAGE):
+        if len(before) > (MAX_REORDERED if reordered else PACKETS_JUDGED_ANEW):
             yield before.popleft()
     if packets.is_interrupted_at_end:
         _mark_last_on_screen(before, 1 + reordered)
@@ -76,7 +78,7 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
 
 def _judge_by_content(before: Sequence[InspectedPacket], is_whole: Check) -> None:
     """Judge the packets before a joint anew: libav may have marked them for what comes after it."""
-    for one in list(before)[-PACKETS_BEFORE_JOINT:]:
+    for one in list(before)[-PACKETS_JUDGED_ANEW:]:
         one.is_damaged = not is_whole(one.content)
 
 
