@@ -29,11 +29,13 @@ def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Ite
     """Pair pictures with the instants at which they are on screen.
 
     Of pictures at one time, which are layers of a scalable stream, the last one has the highest quality. A picture
-    stays on screen until the next one's time, or until that of a lost one; after that it stays as far as can be told.
-    The last one that is decoded stays for its own duration, but at least for the mean time between pictures: libav
-    guesses the durations that a container does not have. The last one of the film stays until the end.
+    stays on screen until the next one's time, or until that of a lost one. After that, the last one that an instant saw
+    stands in for what cannot be told. The last one that is decoded stays for its own duration, but at least for the mean
+    time between pictures: libav guesses the durations that a container does not have. The last one of the film stays
+    until the end.
     """
     held: OnScreen | None = None
+    last: OnScreen | None = None
     shown_pts, next_index = 0, grid.start
     for picture in pictures:
         is_late = held is not None and picture.pts < shown_pts
@@ -41,9 +43,11 @@ def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Ite
             continue
         end_index = min(grid.first_index_from(picture.pts), grid.stop)
         if held is not None and end_index > next_index:
-            yield replace(held, first=next_index, stop=end_index)
+            last = replace(held, first=next_index, stop=end_index)
+            yield last
         next_index = max(next_index, end_index)
-        held = _missing(held) if isinstance(picture, LostPicture) else _shown(picture)
+        # Not the one before it, which some decoders return although no instant sees it.
+        held = _missing(last) if isinstance(picture, LostPicture) else _shown(picture)
         shown_pts = picture.pts
         if next_index >= grid.stop:
             return

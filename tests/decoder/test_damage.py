@@ -105,6 +105,19 @@ def test_no_picture_that_differs_from_the_whole_file_counts_as_seen(
     assert len(unseen - differs) <= PICTURES // 4, "more than what is decoded from the next picture that may be wrong"
 
 
+@pytest.mark.parametrize("codec", CONTAINERS["mp4"])
+def test_what_is_told_of_damage_and_shown_in_its_place_does_not_depend_on_the_number_of_threads(
+    codec: str, clips: ClipStore
+):
+    path = with_hole(made(codec, "mp4", clips), "zeros")
+    order = replace(order_for(path, FPS / 7), stop=PICTURES // 7)
+
+    alone, together = (by_instant(decode_needed_packets(path, replace(order, threads=threads))) for threads in (1, 4))
+
+    assert any(is_unseen for _, is_unseen in alone.values())
+    assert together == alone
+
+
 @pytest.mark.parametrize("kind", ["zeros", "noise"])
 @pytest.mark.parametrize(
     ("codec", "container"),
