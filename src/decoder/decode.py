@@ -25,6 +25,7 @@ from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.container.pts import has_dts_only, lacks_pts, packet_pts
 from decoder.convert.rgb import PictureConverter
+from decoder.edited import EndOfEdit, edited_pictures
 from decoder.gop.access_unit import AccessUnit
 from decoder.gop.account import LostPicture, PictureAccount, facts_of
 from decoder.gop.decoder import Beginning, ConvertedPicture, first_packet, prepare_decoder, prepared_stream, show_first
@@ -58,27 +59,36 @@ class StreamReader:
         path: local file.
         order: what to deliver.
         on_gpu: decode on the GPU, or fail.
+        stats: of other orders for the file, to which this one is added.
 
     Attributes:
         grid: the instants of the order.
         stats: what was read and decoded so far.
     """
 
-    def __init__(self, path: str, order: DecodeOrder, *, on_gpu: bool = False) -> None:
+    def __init__(
+        self, path: str, order: DecodeOrder, *, on_gpu: bool = False, stats: DecodeStats | None = None
+    ) -> None:
         self._path, self._order, self._on_gpu = path, order, on_gpu
         self.grid = Grid(order)
-        self.stats = DecodeStats()
+        self.stats = stats or DecodeStats()
         self._first_packet = first_packet(path, order)
 
     def on_screen(self) -> Iterator[OnScreen]:
         """The ordered pictures with the instants that they serve, in presentation order."""
         choose = first_keyframes if self._order.keyframes_only else on_screen_at_instants
-        return choose(self.pictures(), self.grid)
+        if not self._order.info.edits:
+            return choose(self.pictures(), self.grid)
+        return choose(edited_pictures(self._order, self._pictures_of_stream), self.grid)
+
+    def _pictures_of_stream(self, order: DecodeOrder) -> Iterator[DecodedPicture]:
+        return StreamReader(self._path, order, on_gpu=self._on_gpu, stats=self.stats).pictures()
 
     def pictures(self) -> Iterator[DecodedPicture]:
         """Decode from a keyframe at or before the first ordered instant, or from the file's start if none is found."""
+        info = self._order.info
         target_pts = self.grid.pts_of(self.grid.start)
-        can_seek = self.grid.start > 0 and self._order.info.seekable
+        can_seek = (self.grid.start > 0 or bool(info.edits)) and info.seekable
         for retreat_s in SEEK_RETREATS_S if can_seek else ():
             with self._open() as container:
                 pictures = self._pictures_after_seek(container, target_pts - self.grid.ticks(Fraction(retreat_s)))
@@ -88,11 +98,11 @@ class StreamReader:
                     yield from pictures
                     return
         with self._open() as container:
-            yield from self._joined(container) if self._order.info.is_joined else self._pictures(container)
+            yield from self._joined(container) if info.is_joined else self._pictures(container)
 
     def _open(self) -> InputContainer:
-        parts = self._order.info.parts
-        return open_video(self._path, part=parts[0] if parts else None)
+        info = self._order.info
+        return open_video(self._path, part=info.parts[0] if info.parts else None, obeys_edits=not info.edits)
 
     def _joined(self, container: InputContainer) -> Iterator[DecodedPicture]:
         """Decode every picture of a film that is put together, or its keyframes."""
@@ -215,7 +225,10 @@ def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Ite
         if held is not None and end_index > next_index:
             yield replace(held, first=next_index, stop=end_index)
         next_index = max(next_index, end_index)
-        held = _missing(held) if isinstance(picture, LostPicture) else _shown(picture)
+        if isinstance(picture, EndOfEdit):
+            held = None
+        else:
+            held = _missing(held) if isinstance(picture, LostPicture) else _shown(picture)
         shown_pts = picture.pts
         if next_index >= grid.stop:
             return

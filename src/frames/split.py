@@ -47,10 +47,10 @@ class Splitter:
             UnsupportedCodec: the source is not seekable.
             MediaError: ffmpeg could not copy the stream.
         """
-        if not info.seekable:
+        if not info.seekable or info.edits:
             raise UnsupportedCodec(
-                "AVI, MPEG program streams and files whose clock or configuration changes midway cannot be cut without "
-                "encoding them again."
+                "AVI, MPEG program streams, MP4s with several edits and files whose clock or configuration changes "
+                "midway cannot be cut without encoding them again."
             )
         gate = asyncio.Semaphore(MAX_PARALLEL)
 
