@@ -35,8 +35,6 @@ from records import Notice, Part, VideoInfo
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A declared rate that is this close to the measured one is taken for its exact form."""
 DOLBY_VISION_CODECS = frozenset(["hevc", "av1"])
-SPLIT_ANEW = frozenset(["mpeg1video"])
-"""Codecs whose packets libav splits anew; in an MP4 it forgets then which of them the edit list hides."""
 PICTURES_TRIED = 8
 """How many pictures after the first one are decoded to see whether a message turns them."""
 PACKETS_TRIED = 100
@@ -104,7 +102,7 @@ def _misread_edit_list(container: InputContainer, stream: VideoStream, first: Ti
         first: its first picture.
     """
     edit_list = read_edit_list(*place_of(container), stream.id) if container.format.name == MP4 else None
-    if edit_list is None or not edit_list.is_plain or stream.codec_context.codec.canonical_name in SPLIT_ANEW:
+    if edit_list is None or not edit_list.is_plain:
         return edit_list
     start_pts = int(edit_list.start_s / tick_s(stream))
     if first is None or first.pts + max(1, first.duration) > start_pts:
