@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from clips import ClipStore, number_in
 from config import Settings
 from decoder.container.edit_list import EditList, EditListEntry
+from decoder.edited import edited_pictures
+from decoder.gop.account import LostPicture
+from decoder.gop.decoder import ConvertedPicture
 from decoder.probe import probe
 from decoder.timeline import edited_times, edits_of
 from decoder.times import PacketTimes
@@ -24,6 +27,7 @@ from foreign.media import with_edits
 from frame_extractor import FrameExtractor
 from protocol import MAX_EDITS, DecodeOrder, ProbeReply, Refusal
 from records import Chunk, Edit, LocalVideo
+from test_protocol import ORDER
 from video_processor import VideoProcessor
 
 FILMS = ("h264-open-gop.mp4", "hevc.mp4")
@@ -149,6 +153,31 @@ async def test_a_film_with_several_edits_cannot_be_split(clips: ClipStore, tmp_p
         await VideoProcessor(Settings(), extractor).split_video_into_chunks(
             LocalVideo(path, 1), info, (Chunk(0, 0.0, 1.0, 1.0),), tmp_path
         )
+
+
+def test_a_film_that_begins_late_in_its_stream_is_not_read_from_the_start(clips: ClipStore):
+    path = clips.write("late.mp4", with_edits(clips.clip("h264.mp4").path.read_bytes(), [(2.6, 0.2, 1), (2.5, 0.1, 1)]))
+
+    decoded = decode_needed_packets(path, order_for(path, Fraction(RATE_FPS)))
+
+    assert 0 < decoded.packets_read < PICTURES
+
+
+def picture(pts: int) -> ConvertedPicture:
+    return ConvertedPicture(pts, 10, is_damaged=False, pixels=np.empty((0, 0, 3), np.uint8), has_bars=False)
+
+
+@pytest.mark.parametrize(("lost_pts", "expected"), [(40, (0, True)), (45, (0, True)), (55, (0, False))])
+def test_an_edit_that_begins_while_a_lost_picture_should_be_on_screen_begins_with_a_damaged_one(
+    lost_pts: int, expected: tuple[int, bool]
+):
+    info = replace(ORDER.info, first_pts=0, time_base_s=Fraction(1, 100), edits=(Edit(0, 100, 45, 145),))
+    order = replace(ORDER, info=info, start=0, stop=1, keyframes_only=False)
+
+    first, *_ = edited_pictures(order, lambda _: iter([picture(30), LostPicture(lost_pts), picture(60)]))
+
+    assert isinstance(first, ConvertedPicture)
+    assert (first.pts, first.is_damaged) == expected
 
 
 def times_of(pts: Sequence[int], last_ticks: int) -> PacketTimes:
