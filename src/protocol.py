@@ -138,6 +138,9 @@ class DecodeOrder:
     keyframes_only: bool
     """Decode intra pictures alone: the first one that starts in each interval between two instants, if any. It serves
     until the next one."""
+    chunk_starts: tuple[int, ...] = ()
+    """With keyframes_only: from each of these instants to the next one there is a picture even if no intra picture
+    starts there: the one on screen at that instant. They are ascending."""
 
     @property
     def picture_bytes(self) -> int:
@@ -170,6 +173,7 @@ class DecodeOrder:
             threads=order.integer("threads", 1),
             skip_loop_filter=order.flag("skip_loop_filter"),
             keyframes_only=order.flag("keyframes_only"),
+            chunk_starts=order.integers("chunk_starts", -INT64_MAX),
         )
 
 

@@ -60,6 +60,13 @@ class CheckedFields:
             raise InvalidMessage(f"{name} is no integer from {least} to {most}")
         return value
 
+    def integers(self, name: str, least: int, most: int = INT64_MAX) -> tuple[int, ...]:
+        """A list of integers between two bounds, both included."""
+        values = self._message[name]
+        if not isinstance(values, list) or not all(type(value) is int and least <= value <= most for value in values):
+            raise InvalidMessage(f"{name} is no list of integers from {least} to {most}")
+        return tuple(values)
+
     def seconds(self, name: str, *, can_be_zero: bool = True) -> float:
         """A finite number that is not negative."""
         value = self._message[name]

@@ -11,9 +11,10 @@ from clips import HEIGHT_PX, WIDTH_PX, number_in
 from decoder.container.frames import decode_frames
 from decoder.container.open import open_video
 from decoder.convert.rgb import PictureConverter
-from decoder.decode import OnScreen, StreamReader, on_screen_at_instants
+from decoder.decode import StreamReader
 from decoder.gop.decoder import ConvertedPicture, prepared_stream
 from decoder.grid import Grid
+from decoder.on_screen import OnScreen, on_screen_at_instants
 from decoder.probe import probe
 from protocol import DecodeOrder
 from records import SampleGrid, VideoInfo
@@ -21,12 +22,13 @@ from records import SampleGrid, VideoInfo
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The delivered pictures with their instants and times, how many are damaged, and how many packets were decoded."""
+    """The delivered pictures with their instants and times, what is said of them, and the number of packets."""
 
     shown: list[tuple[int, int, int]]
     """First instant, the one after the last, and presentation time of each picture."""
     pixels: list[np.ndarray]
     damaged: int
+    unseen: list[bool]
     packets_read: int = 0
     packets_decoded: int = 0
 
@@ -77,16 +79,16 @@ def _converted(pictures: Iterator[OnScreen], order: DecodeOrder) -> Decoded:
     converter = PictureConverter.for_order(order)
     shown: list[tuple[int, int, int]] = []
     pixels: list[np.ndarray] = []
-    damaged = 0
+    unseen: list[bool] = []
     for one in pictures:
         picture = one.picture
         shown.append((one.first, one.stop, picture.pts))
-        damaged += one.unseen is not None
+        unseen.append(one.unseen is not None)
         if isinstance(picture, ConvertedPicture):
             pixels.append(picture.pixels)
         else:
             pixels.append(converter.convert(picture.frame, picture.orientation))
-    return Decoded(shown, pixels, damaged)
+    return Decoded(shown, pixels, sum(unseen), unseen)
 
 
 def assert_same(one: Decoded, other: Decoded) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from api.output import ChunkOutput, DecodingOutput, JobOutput, Usage, VideoInfoOutput
+from api.output import ChunkOutput, DecodingOutput, JobOutput, UnseenOutput, Usage, VideoInfoOutput
 from api.request import JobRequest
 from config import load_settings
 
@@ -75,7 +75,13 @@ def test_the_readme_names_every_field_of_a_result() -> None:
 
 @pytest.mark.parametrize(
     ("field", "record"),
-    [("video_info", VideoInfoOutput), ("chunk_results", ChunkOutput), ("decoding", DecodingOutput), ("usage", Usage)],
+    [
+        ("video_info", VideoInfoOutput),
+        ("unseen", UnseenOutput),
+        ("chunk_results", ChunkOutput),
+        ("decoding", DecodingOutput),
+        ("usage", Usage),
+    ],
 )
 def test_the_readme_lists_the_fields_within_a_field_of_a_result(field: str, record: type[BaseModel]) -> None:
     (listed, *_) = re.findall(r"`(\w+(?:, \w+)+)`", rows("Job output")[field][0])

@@ -206,7 +206,9 @@ async def test_keyframes_come_twice_at_their_own_times_and_at_most_one_for_each_
         assert batch.watched.seen_until_s >= info.end_s
 
 
-async def test_each_keyframe_belongs_to_the_chunks_that_see_its_time(clips: ClipStore, extractor: FrameExtractor):
+async def test_each_keyframe_belongs_to_the_chunks_that_see_its_time_and_a_chunk_without_one_sees_its_first_picture(
+    clips: ClipStore, extractor: FrameExtractor
+):
     path = clips.clip("h264.mp4").path
     info = await extractor.get_video_info(path)
     chunks = [Chunk(0, 0, 0.5, 0.7), Chunk(1, 0.5, 0.55, 0.6), Chunk(2, 0.55, 3, 3)]
@@ -215,11 +217,34 @@ async def test_each_keyframe_belongs_to_the_chunks_that_see_its_time(clips: Clip
     batches = [batch async for batch in stream]
 
     assert [[number_in(picture) for picture in batch.pixels[::2]] for batch in batches] == [
-        [0, 15],
-        [],
+        [0, 13, 15],
+        [13],
         [15, 30, 45, 60],
     ]
-    assert [batch.watched.seen_until_s for batch in batches] == pytest.approx([0.72, 0.5, 3.0])
+    assert [batch.watched.unseen for batch in batches] == [(), (), ()]
+    assert batches[1].times_s == pytest.approx([0.52, 0.52])
+
+
+@pytest.mark.parametrize("name", ["h264-one-keyframe.mp4", "hidden-keyframe.mp4"])
+async def test_chunks_without_keyframes_see_the_pictures_at_their_starts(
+    name: str, clips: ClipStore, extractor: FrameExtractor
+):
+    """In an intra-refresh film only the first picture is a keyframe; a cut without encoding may hide it."""
+    if name == "hidden-keyframe.mp4":
+        clip = Clip(clips.copy(name, "h264-one-keyframe.mp4", "-ss 0.9 -i {} -t 1.6 -c copy"), CONSTANT, range(23, 75))
+    else:
+        clip = clips.clip(name)
+    info = await extractor.get_video_info(clip.path)
+    chunks = [Chunk(index, index / 2, (index + 1) / 2, min((index + 2) / 2, 1.5)) for index in range(3)]
+
+    stream = extractor.stream_frames(clip.path, info, sampling_of(info, 25), chunks, selection="keyframes")
+    batches = [batch async for batch in stream]
+
+    starts = [13, 25] if name.startswith("hidden") else [0, 13, 25]
+    numbers = [[number_in(picture) for picture in batch.pixels[::2]] for batch in batches]
+    assert [of_chunk[0] for of_chunk in numbers[-len(starts) :]] == [clip.number_at(start / 25) for start in starts]
+    assert all(numbers)
+    assert [batch.watched.unseen for batch in batches] == [(), (), ()]
 
 
 async def test_a_span_without_a_picture_is_an_error_alone_and_an_empty_batch_in_a_stream(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clips import H264, ffmpeg
+from clips import H264, REPRODUCIBLE, ffmpeg
 from clock import LoopClock, comes_true
 from errors import EngineDead, GenerationFailed
 from fakes import ScriptedEngine
@@ -40,6 +40,7 @@ async def test_a_chunk_that_fails_makes_the_result_partial(twelve_seconds: Path,
     assert output["coverage"] == pytest.approx(2 / 3, abs=1e-3)
     assert output["chunk_results"][0]["text"] is None
     assert output["chunk_results"][0]["error"] == "GENERATION_FAILED: scripted"
+    assert output["unseen"] == [{"start_s": 0.0, "end_s": 4.0, "reason": "not_answered"}]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,7 @@ async def test_a_decoder_that_fails_in_the_middle_loses_one_chunk(
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["seen", None, "seen"]
     assert output["chunk_results"][1]["error"].startswith(code)
     assert output["coverage"] == pytest.approx(2 / 3, abs=1e-3)
+    assert output["unseen"] == [{"start_s": 4.0, "end_s": 8.0, "reason": "not_decoded"}]
 
 
 @pytest.mark.parametrize(("cpu_fails", "second"), [(False, "seen"), (True, None)])
@@ -140,9 +142,14 @@ async def test_a_decoder_that_fails_again_at_once_is_not_started_for_every_chunk
     }
 
 
-async def test_damage_in_the_middle_is_told_and_is_the_same_every_time(media_root: Path, serve_with: ServeWith) -> None:
+@pytest.mark.parametrize("encoder_threads", [1, 4])
+async def test_damage_in_the_middle_is_told_and_is_the_same_every_time(
+    encoder_threads: int, media_root: Path, serve_with: ServeWith
+) -> None:
+    """With the number of the encoder's threads it changes which packets of a Matroska file vanish."""
     whole, damaged = media_root / "whole.mkv", media_root / "damaged.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12", *H264.split(), whole)
+    source = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=12")
+    ffmpeg(*source, *H264.split(), *REPRODUCIBLE, "-threads", str(encoder_threads), whole)
     content = bytearray(whole.read_bytes())
     middle = slice(len(content) // 2, len(content) // 2 + len(content) // 16)
     content[middle] = np.random.default_rng(6).bytes(middle.stop - middle.start)
@@ -155,6 +162,11 @@ async def test_damage_in_the_middle_is_told_and_is_the_same_every_time(media_roo
     assert (counts[0], counts[2]) == (0, 0)
     assert 0 < counts[1] < first["chunk_results"][1]["num_frames"]
     assert 2 / 3 < first["coverage"] < 1
+    assert sum(span["end_s"] - span["start_s"] for span in first["unseen"]) / 12 == pytest.approx(
+        1 - first["coverage"], abs=1e-3
+    )
+    assert all(4 <= span["start_s"] < span["end_s"] <= 8 for span in first["unseen"])
+    assert {span["reason"] for span in first["unseen"]} <= {"damaged", "missing"}
     for output in (first, second):
         del output["timings"], output["total_processing_time"]
         for chunk in output["chunk_results"]:
@@ -218,6 +230,9 @@ async def test_a_truncated_file_makes_the_result_partial(
     assert (output["success"], output["status"], info["truncated"]) == (True, "partial", True)
     assert info["duration"] + info["missing"] == pytest.approx(12)
     assert output["coverage"] == pytest.approx(info["duration"] / 12, abs=1e-3)
+    assert output["unseen"] == [
+        {"start_s": info["duration"], "end_s": pytest.approx(12), "reason": "truncated"},
+    ]
 
 
 async def test_a_failed_synthesis_leaves_the_chunks_answers(twelve_seconds: Path, serve_with: ServeWith) -> None:

@@ -6,8 +6,8 @@ The message is a protocol.DecodeOrder. Pictures leave in presentation order, and
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
@@ -25,7 +25,7 @@ from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.container.pts import has_dts_only, lacks_pts, packet_pts
 from decoder.convert.rgb import PictureConverter
-from decoder.edited import EndOfEdit, edited_pictures
+from decoder.edited import edited_pictures
 from decoder.gop.access_unit import AccessUnit
 from decoder.gop.account import LostPicture, PictureAccount, facts_of
 from decoder.gop.decoder import Beginning, ConvertedPicture, first_packet, prepare_decoder, prepared_stream, show_first
@@ -33,23 +33,12 @@ from decoder.gop.inspection import InspectedPacket, inspected
 from decoder.gop.pool import DecodedPicture, DecoderPool, parallel_decoders
 from decoder.gop.select import GopSegment
 from decoder.gop.split import needed_segments
-from decoder.grid import Grid
+from decoder.grid import Grid, ListedInstants
+from decoder.on_screen import OnScreen, Substitutes, first_keyframes, on_screen_at_instants, with_substitutes
 from protocol import SEEK_RETREATS_S, DecodeOrder, DecodeStats, PictureHeader
-from records import UnseenReason
 
 LAYERED_CODECS = frozenset(["vp9", "av1"])
 """A keyframe may share its packet with the higher layers of its picture, which are decoded from it."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnScreen:
-    """A picture and the instants [first, stop) at which it is on screen."""
-
-    picture: TimedFrame | ConvertedPicture
-    first: int
-    stop: int
-    unseen: UnseenReason | None = None
-    """Why this is not what should be on screen."""
 
 
 class StreamReader:
@@ -59,36 +48,56 @@ class StreamReader:
         path: local file.
         order: what to deliver.
         on_gpu: decode on the GPU, or fail.
+        grid: the instants, if they are not all of the order's.
         stats: of other orders for the file, to which this one is added.
 
     Attributes:
-        grid: the instants of the order.
+        grid: the instants.
         stats: what was read and decoded so far.
     """
 
     def __init__(
-        self, path: str, order: DecodeOrder, *, on_gpu: bool = False, stats: DecodeStats | None = None
+        self,
+        path: str,
+        order: DecodeOrder,
+        *,
+        on_gpu: bool = False,
+        grid: Grid | None = None,
+        stats: DecodeStats | None = None,
     ) -> None:
         self._path, self._order, self._on_gpu = path, order, on_gpu
-        self.grid = Grid(order)
+        self.grid = grid or Grid(order)
         self.stats = stats or DecodeStats()
         self._first_packet = first_packet(path, order)
 
     def on_screen(self) -> Iterator[OnScreen]:
         """The ordered pictures with the instants that they serve, in presentation order."""
-        choose = first_keyframes if self._order.keyframes_only else on_screen_at_instants
-        if not self._order.info.edits:
-            return choose(self.pictures(), self.grid)
-        return choose(edited_pictures(self._order, self._pictures_of_stream), self.grid)
+        pictures = self._pictures_of_film()
+        if not self._order.keyframes_only:
+            return on_screen_at_instants(pictures, self.grid)
+        starts = [start for start in self._order.chunk_starts if self.grid.start <= start < self.grid.stop]
+        substitutes = Substitutes(starts, self._whatever_is_on_screen)
+        return with_substitutes(first_keyframes(pictures, self.grid), starts, self.grid.stop, substitutes)
 
-    def _pictures_of_stream(self, order: DecodeOrder) -> Iterator[DecodedPicture]:
-        return StreamReader(self._path, order, on_gpu=self._on_gpu, stats=self.stats).pictures()
+    def _whatever_is_on_screen(self, instants: Sequence[int]) -> Iterator[OnScreen]:
+        """The pictures on screen at some of the order's instants, keyframes or not, with the instants' numbers."""
+        order = replace(self._order, keyframes_only=False)
+        return StreamReader(self._path, order, grid=ListedInstants(order, instants)).on_screen()
+
+    def _pictures_of_film(self) -> Iterator[DecodedPicture]:
+        """The decoded pictures at the times at which the film shows them."""
+        if not self._order.info.edits:
+            return self.pictures()
+        return edited_pictures(self._order, self.grid, self._pictures_of_stream)
+
+    def _pictures_of_stream(self, order: DecodeOrder, grid: Grid) -> Iterator[DecodedPicture]:
+        return StreamReader(self._path, order, on_gpu=self._on_gpu, grid=grid, stats=self.stats).pictures()
 
     def pictures(self) -> Iterator[DecodedPicture]:
         """Decode from a keyframe at or before the first ordered instant, or from the file's start if none is found."""
         info = self._order.info
         target_pts = self.grid.pts_of(self.grid.start)
-        can_seek = (self.grid.start > 0 or bool(info.edits)) and info.seekable
+        can_seek = (target_pts > info.first_pts or bool(info.edits)) and info.seekable
         for retreat_s in SEEK_RETREATS_S if can_seek else ():
             with self._open() as container:
                 pictures = self._pictures_after_seek(container, target_pts - self.grid.ticks(Fraction(retreat_s)))
@@ -205,75 +214,6 @@ def decode_all(
         time = timed.frame.opaque if has_dts_only(stream) else timed.frame.pts
         yield from account.add_picture(time, facts_of(timed), timed)
     yield from account.drain()
-
-
-def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
-    """Pair pictures with the instants at which they are on screen.
-
-    Of pictures at one time, which are layers of a scalable stream, the last one has the highest quality. A picture
-    stays on screen until the next one's time, or until that of a lost one; after that it stays as far as can be told.
-    The last one that is decoded stays for its own duration, but at least for the mean time between pictures: libav
-    guesses the durations that a container does not have. The last one of the film stays until the end.
-    """
-    held: OnScreen | None = None
-    shown_pts, next_index = 0, grid.start
-    for picture in pictures:
-        is_late = held is not None and picture.pts < shown_pts
-        if is_late or (isinstance(picture, LostPicture) and (held is None or picture.pts == shown_pts)):
-            continue
-        end_index = min(grid.first_index_from(picture.pts), grid.stop)
-        if held is not None and end_index > next_index:
-            yield replace(held, first=next_index, stop=end_index)
-        next_index = max(next_index, end_index)
-        if isinstance(picture, EndOfEdit):
-            held = None
-        else:
-            held = _missing(held) if isinstance(picture, LostPicture) else _shown(picture)
-        shown_pts = picture.pts
-        if next_index >= grid.stop:
-            return
-    if held is not None:
-        end_pts = shown_pts + grid.mean_interval_ticks
-        if held.unseen is not UnseenReason.MISSING:
-            end_pts = max(end_pts, shown_pts + held.picture.duration)
-        if shown_pts >= grid.last_pts:
-            end_pts = max(end_pts, grid.end_pts)
-        end_index = min(grid.first_index_from(end_pts), grid.stop)
-        if end_index > next_index:
-            yield replace(held, first=next_index, stop=end_index)
-
-
-def _shown(picture: TimedFrame | ConvertedPicture) -> OnScreen:
-    """A picture that appears; at which instants is not known yet."""
-    return OnScreen(picture, 0, 0, UnseenReason.DAMAGED if picture.is_damaged else None)
-
-
-def _missing(held: OnScreen | None) -> OnScreen | None:
-    """What stays on screen in place of a lost picture."""
-    return None if held is None else replace(held, unseen=UnseenReason.MISSING)
-
-
-def first_keyframes(pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[OnScreen]:
-    """Pair the first intra picture that starts between two instants with all instants until the next such picture."""
-    held: OnScreen | None = None
-    first = grid.start
-    for picture in pictures:
-        if isinstance(picture, ConvertedPicture):
-            continue
-        interval = grid.last_index_until(picture.pts)
-        if interval >= grid.stop:
-            break
-        if isinstance(picture, LostPicture) and (held is None or held.unseen is UnseenReason.MISSING):
-            continue
-        if interval >= first + (held is not None):
-            if held is not None:
-                yield replace(held, first=first, stop=interval)
-            first = interval
-            held = _shown(picture) if isinstance(picture, TimedFrame) else _missing(held)
-        elif held is not None and isinstance(picture, TimedFrame) and picture.pts == held.picture.pts:
-            held = _shown(picture)
-    if held is not None:
-        yield replace(held, first=first, stop=grid.stop)
 
 
 def main(video: str, message: str, *, on_gpu: bool) -> None:

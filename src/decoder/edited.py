@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import zip_longest
 
 from decoder.container.frames import TimedFrame
@@ -20,8 +19,8 @@ from decoder.grid import Grid
 from protocol import DecodeOrder
 from records import Edit
 
-ReadStream = Callable[[DecodeOrder], Iterator[DecodedPicture]]
-"""Decodes what an order asks for, all in times of the stream."""
+ReadStream = Callable[[DecodeOrder, Grid], Iterator[DecodedPicture]]
+"""Decodes what an order asks for at some instants, all in times of the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,50 +28,44 @@ class EndOfEdit(LostPicture):
     """From its time on nothing is on screen, until a picture follows."""
 
 
-def edited_pictures(order: DecodeOrder, read: ReadStream) -> Iterator[DecodedPicture]:
+def edited_pictures(order: DecodeOrder, grid: Grid, read: ReadStream) -> Iterator[DecodedPicture]:
     """The pictures of an edited film at their times in it, and after each edit its end.
 
     Args:
         order: of a film with edits.
+        grid: the instants.
         read: decodes one edit.
     """
-    grid, edits = Grid(order), order.info.edits
+    edits = order.info.edits
     for edit, following in zip_longest(edits, edits[1:]):
-        part = _order_of(edit, order, grid)
-        if part is None:
+        # A keyframe serves the interval between two instants in which it begins, although the edit may hold neither.
+        first = grid.last_index_until(edit.start_pts) if order.keyframes_only else grid.first_index_from(edit.start_pts)
+        start, stop = max(grid.start, first), min(grid.stop, grid.first_index_from(edit.stop_pts))
+        if start >= stop:
             continue
+        part = _on_clock_of_stream(edit, order)
+        pictures = read(part, grid.part(part, start, stop))
         if not order.keyframes_only:
-            yield from _shown(edit, read(part), grid)
+            yield from _shown(edit, pictures, grid)
             continue
-        yield from _keyframes(edit, read(part))
+        yield from _keyframes(edit, pictures)
         if following and grid.last_index_until(edit.stop_pts) < grid.last_index_until(following.start_pts):
             yield EndOfEdit(edit.stop_pts)
 
 
-def _order_of(edit: Edit, order: DecodeOrder, grid: Grid) -> DecodeOrder | None:
-    """The order for an edit on the stream's clock; None if none of the instants is in it.
+def _on_clock_of_stream(edit: Edit, order: DecodeOrder) -> DecodeOrder:
+    """The order with its instants on the stream's clock as an edit has them.
 
-    The instants keep their numbers. The rate of the grid counts instants in a second of the stream; a still has them
-    all within one tick.
+    They keep their numbers. The rate of the grid counts instants in a second of the stream; a still has them all within
+    one tick.
     """
-    # A keyframe serves the interval between two instants in which it begins, although the edit may hold neither.
-    first = grid.last_index_until(edit.start_pts) if order.keyframes_only else grid.first_index_from(edit.start_pts)
-    start, stop = max(order.start, first), min(order.stop, grid.first_index_from(edit.stop_pts))
-    if start >= stop:
-        return None
     info = order.info
     if edit.is_still:
         first_pts, fps = edit.media_pts, order.grid.fps * (2 + edit.stop_pts - info.first_pts)
     else:
         first_pts = edit.media_pts + math.ceil((info.first_pts - edit.start_pts) * edit.rate)
         fps = order.grid.fps / edit.rate
-    return replace(
-        order,
-        info=replace(info, first_pts=first_pts),
-        grid=replace(order.grid, fps=Fraction(fps)),
-        start=start,
-        stop=stop,
-    )
+    return replace(order, info=replace(info, first_pts=first_pts), grid=replace(order.grid, fps=fps))
 
 
 def _shown(edit: Edit, pictures: Iterator[DecodedPicture], grid: Grid) -> Iterator[DecodedPicture]:

@@ -1,6 +1,11 @@
 """Exact arithmetic between a stream's ticks and the sampling instants of an order."""
 
+from __future__ import annotations
+
 import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from protocol import DecodeOrder
@@ -48,3 +53,37 @@ class Grid:
     def seconds(self, pts: int) -> float:
         """Seconds from the first picture of the video to a presentation time."""
         return float((pts - self._first_pts) * self._time_base_s)
+
+    def part(self, order: DecodeOrder, start: int, stop: int) -> Grid:
+        """The instants from one index to another, on the clock of another order."""
+        return Grid(replace(order, start=start, stop=stop))
+
+
+class ListedInstants(Grid):
+    """Some of an order's instants, numbered from 0.
+
+    Args:
+        order: of all instants.
+        indices: those of the chosen instants in the order, ascending.
+    """
+
+    def __init__(self, order: DecodeOrder, indices: Sequence[int]) -> None:
+        super().__init__(order)
+        self._indices = indices
+        self.start, self.stop = 0, len(indices)
+
+    def first_index_from(self, pts: int) -> int:
+        """The number of the first chosen instant at or after a presentation time."""
+        return bisect_left(self._indices, super().first_index_from(pts))
+
+    def last_index_until(self, pts: int) -> int:
+        """The number of the last chosen instant at or before a presentation time."""
+        return bisect_left(self._indices, super().last_index_until(pts) + 1) - 1
+
+    def pts_of(self, index: int) -> int:
+        """The last tick at or before a chosen instant."""
+        return super().pts_of(self._indices[index])
+
+    def part(self, order: DecodeOrder, start: int, stop: int) -> ListedInstants:
+        """Those of the chosen instants from one number to another, on the clock of another order."""
+        return ListedInstants(order, self._indices[start:stop])

@@ -61,16 +61,18 @@ class Adaptive(Uniform):
 class Keyframes:
     """At most one keyframe for each instant, at its own time; it belongs to the chunks that see its first instant.
 
+    A chunk in which no keyframe begins gets the picture that is on screen at its start.
+
     It is given twice and makes a pair by itself: two keyframes in a pair would share the mean of their times.
     """
 
     keyframes_only: ClassVar[bool] = True
     frames_per_instant: ClassVar[int] = FRAMES_PER_PAIR
 
-    def frame_times_s(self, picture: QueuedPicture, visible: range, _grid: SampleGrid) -> list[float]:
-        """Return the picture's own time for each frame of a pair."""
+    def frame_times_s(self, picture: QueuedPicture, visible: range, grid: SampleGrid) -> list[float]:
+        """Return the picture's own time for each frame of a pair; if it began earlier, the first instant's."""
         is_given = picture.first in visible and picture.unseen is not UnseenReason.MISSING
-        return [picture.time_s] * FRAMES_PER_PAIR if is_given else []
+        return [max(picture.time_s, grid.instant_s(picture.first))] * FRAMES_PER_PAIR if is_given else []
 
     def drop_frames(self, batch: FrameBatch) -> FrameBatch:
         """Return all frames."""

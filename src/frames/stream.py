@@ -117,6 +117,7 @@ class FrameStreamer:
             threads=_decoder_threads(),
             skip_loop_filter=self._skip_loop_filter,
             keyframes_only=SELECTORS[selection].keyframes_only,
+            chunk_starts=tuple(sorted({grid.indices(chunk).start for chunk in chunks})),
         )
 
     async def _decode(

@@ -18,6 +18,8 @@ from decoder.container.edit_list import EditList, EditListEntry
 from decoder.edited import edited_pictures
 from decoder.gop.account import LostPicture
 from decoder.gop.decoder import ConvertedPicture
+from decoder.gop.pool import DecodedPicture
+from decoder.grid import Grid
 from decoder.probe import probe
 from decoder.timeline import edited_times, edits_of
 from decoder.times import PacketTimes
@@ -174,7 +176,8 @@ def test_an_edit_that_begins_while_a_lost_picture_should_be_on_screen_begins_wit
     info = replace(ORDER.info, first_pts=0, time_base_s=Fraction(1, 100), edits=(Edit(0, 100, 45, 145),))
     order = replace(ORDER, info=info, start=0, stop=1, keyframes_only=False)
 
-    first, *_ = edited_pictures(order, lambda _: iter([picture(30), LostPicture(lost_pts), picture(60)]))
+    pictures: list[DecodedPicture] = [picture(30), LostPicture(lost_pts), picture(60)]
+    first, *_ = edited_pictures(order, Grid(order), lambda *_: iter(pictures))
 
     assert isinstance(first, ConvertedPicture)
     assert (first.pts, first.is_damaged) == expected

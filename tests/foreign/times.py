@@ -92,6 +92,8 @@ BACKWARDS = Right((Part(0, 2, 100), Part(2, 4, 25)), duration_s=4, num_pictures=
 BEYOND = Right((Part(0, 2, 150), Part(4, 6, 0)), "partial", (0.6, 0.7), duration_s=6, num_pictures=100)
 SLOW = Right((Part(0, 2, 0), Part(2, 6, 50, 12.5)), duration_s=6, num_pictures=100)
 BEGINNINGS = Right((Part(0, 2, 0), Part(2, 4, 100)), duration_s=4, num_pictures=100)
+NO_KEYFRAME = Right((Part(0, 4, 0), Part(4, 5.6, 55), Part(5.6, 7.2, 105)), duration_s=7.2, num_pictures=180)
+"""From 4 s on."""
 IN_FRAGMENTS = f"{H264} {FRAGMENTED}+delay_moov"
 PLAIN = whole(100)
 MISSING, BEGINS, EDITS = "missing time", "late begin", "edit list"
@@ -120,6 +122,8 @@ INPUTS = [
     Foreign("cut_fragments.mp4", EDITS, partial(edited, IN_FRAGMENTS, ((1.2, 4, 1),)), whole(100, first=30)),
     Foreign("keyframes_of_edits.mp4", EDITS, partial(edited, H264, ((0, 2, 1), (4, 2, 1)), version=1), BEGINNINGS,
             sample_fps=2, sampling="keyframes"),
+    Foreign("edits_without_keyframes.mp4", EDITS, partial(edited, H264, ((0, 4, 1), (2.2, 1.6, 1), (4.2, 1.6, 1))),
+            NO_KEYFRAME, sample_fps=2, sampling="keyframes"),
     Foreign("lossless_cuts_hevc.mp4", EDITS, partial(lossless_cuts, X265_GOP.format(0)), CUTS, (LOST,)),
     Foreign("lossless_cuts_hevc_open.mp4", EDITS, partial(lossless_cuts, X265_GOP.format(1)), CUTS, (LOST,)),
     Foreign("lossless_cuts_h264.mp4", EDITS, partial(lossless_cuts, H264), CUTS),

@@ -24,7 +24,13 @@ def test_a_picture_gives_a_frame_for_every_instant_of_the_chunk_at_which_it_is_o
 
 
 def test_a_keyframe_gives_a_pair_at_its_own_time_to_the_chunks_that_see_its_first_instant():
-    picture = QueuedPicture(first=2, stop=6, time_s=10.9)
+    picture = QueuedPicture(first=2, stop=6, time_s=11.3)
 
-    assert SELECTORS["keyframes"].frame_times_s(picture, range(2, 4), GRID) == [10.9, 10.9]
+    assert SELECTORS["keyframes"].frame_times_s(picture, range(2, 4), GRID) == [11.3, 11.3]
     assert SELECTORS["keyframes"].frame_times_s(picture, range(4, 6), GRID) == []
+
+
+def test_what_stands_in_for_a_keyframe_has_the_time_at_which_it_is_seen():
+    shown_since_before = QueuedPicture(first=2, stop=6, time_s=3.2)
+
+    assert SELECTORS["keyframes"].frame_times_s(shown_since_before, range(2, 6), GRID) == [11.0, 11.0]

@@ -65,10 +65,10 @@ def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket
 
 
 def _mark_last_on_screen(before: Sequence[InspectedPacket], count: int) -> None:
-    """Mark the last `count` packets in decoding order, and the one that is shown before each."""
+    """Mark the last `count` packets in decoding order, the one that is shown before each, and the one shown last."""
     shown = sorted((one for one in before if one.packet.pts is not None), key=lambda one: one.packet.pts or 0)
     last = list(before)[-count:]
-    for one in last:
+    for one in (*last, *shown[-1:]):
         one.is_damaged = True
     for one, following in pairwise(shown):
         one.is_damaged |= any(following is other for other in last)
