@@ -44,7 +44,7 @@ class Splitter:
         """Copy each chunk's packets into a file; see VideoProcessor.split_video_into_chunks.
 
         Raises:
-            UnsupportedCodec: the source is not seekable.
+            UnsupportedCodec: the source is not seekable, or has several edits.
             MediaError: ffmpeg could not copy the stream.
         """
         if not info.seekable or info.edits:
