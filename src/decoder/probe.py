@@ -73,6 +73,9 @@ def _has_too_many_streams(path: str) -> bool:
 
 
 def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
+    if len(layout.parts) > 1 and (misread := [part for part in layout.parts if _is_misread(path, part)]):
+        # Only a film of one part can have edits. What libav would show of the others is not what was meant.
+        return _probe_film(path, layout.without(misread[len(misread) == len(layout.parts) :]))
     part = layout.parts[0]
     with open_video(path, part=part) as container:
         stream = film_stream(container, part.stream)
@@ -93,13 +96,19 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
     return _read_film(path, layout, first, edit_list)
 
 
+def _is_misread(path: str, part: Part) -> bool:
+    """Whether libav does not read the edit list of a part as it is meant."""
+    with open_video(path, part=part) as container:
+        return _misread_edit_list(container, film_stream(container, part.stream), None) is not None
+
+
 def _misread_edit_list(container: InputContainer, stream: VideoStream, first: TimedFrame | None) -> EditList | None:
     """The edit list of a stream, if there is one that libav does not read as it is meant.
 
     Args:
         container: with libav's reading.
         stream: of it.
-        first: its first picture.
+        first: its first picture; None if there is none, or if it is not looked at.
     """
     edit_list = read_edit_list(*place_of(container), stream.id) if container.format.name == MP4 else None
     if edit_list is None or not edit_list.is_plain:

@@ -76,6 +76,12 @@ def edited_beside_sound(edits: Edits) -> bytes:
     return with_edits(remuxed("a.mp4", sound, film("a.mp4", H264, num_pictures=200)), edits, version=1)
 
 
+def edited_and_joined(count: int) -> bytes:
+    """Two MP4s, of which the last ones have several edits."""
+    files = [film("a.mp4", H264, num_pictures=200)] * 2
+    return b"".join([*files[count:], *(with_edits(content, ((4, 2, 1), (1, 2, 1))) for content in files[:count])])
+
+
 def lossless_cuts(options: str) -> bytes:
     """Three parts by an edit list; none of them begins at a keyframe."""
     return edited(options, tuple((start_s, duration_s, 1) for start_s, duration_s in SHOWN_S))
@@ -118,6 +124,9 @@ INPUTS = [
     Foreign("edit_without_end.mp4", EDITS, partial(edited, H264, ((4, 0, 1),)), whole(100, first=100)),
     Foreign("half_speed.mp4", EDITS, partial(edited, H264, ((0, 2, 1), (2, 4, 0.5))), SLOW),
     Foreign("edits_beside_sound.mp4", EDITS, partial(edited_beside_sound, ((4, 2, 1), (1, 2, 1))), BACKWARDS),
+    Foreign("edits_joined.mp4", EDITS, partial(edited_and_joined, 1), Right(whole(200).parts, "partial", (0.4, 0.6))),
+    Foreign("edits_joined_twice.mp4", EDITS, partial(edited_and_joined, 2), replace(
+        BACKWARDS, status="partial", coverage=(0.4, 0.6))),
     Foreign("edits_of_fragments.mp4", EDITS, partial(edited, IN_FRAGMENTS, EMPTY_MIDDLE), GAP, (SPAN_IS_TOLD,)),
     Foreign("cut_fragments.mp4", EDITS, partial(edited, IN_FRAGMENTS, ((1.2, 4, 1),)), whole(100, first=30)),
     Foreign("keyframes_of_edits.mp4", EDITS, partial(edited, H264, ((0, 2, 1), (4, 2, 1)), version=1), BEGINNINGS,
