@@ -50,6 +50,9 @@ def probe(path: str) -> VideoInfo | Refusal:
     try:
         with open_video(path) as container:
             layout = layout_of(path, container)
+            is_mp4 = container.format.name == MP4
+        if is_mp4 and len(layout.parts) > 1:
+            layout = _without_misread(path, layout)
         if not layout.parts:
             return Refusal.NO_VIDEO_STREAM
         return _probe_film(path, layout)
@@ -73,9 +76,6 @@ def _has_too_many_streams(path: str) -> bool:
 
 
 def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
-    if len(layout.parts) > 1 and (misread := [part for part in layout.parts if _is_misread(path, part)]):
-        # Only a film of one part can have edits. What libav would show of the others is not what was meant.
-        return _probe_film(path, layout.without(misread[len(misread) == len(layout.parts) :]))
     part = layout.parts[0]
     with open_video(path, part=part) as container:
         stream = film_stream(container, part.stream)
@@ -96,10 +96,17 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
     return _read_film(path, layout, first, edit_list)
 
 
-def _is_misread(path: str, part: Part) -> bool:
-    """Whether libav does not read the edit list of a part as it is meant."""
-    with open_video(path, part=part) as container:
-        return _misread_edit_list(container, film_stream(container, part.stream), None) is not None
+def _without_misread(path: str, layout: Layout) -> Layout:
+    """A film of several parts without those whose edit lists libav misreads: only one of a single part can have edits.
+
+    If that would be all, the first one remains.
+    """
+    misread: list[Part] = []
+    for part in layout.parts:
+        with open_video(path, part=part) as container:
+            if _misread_edit_list(container, film_stream(container, part.stream), None) is not None:
+                misread.append(part)
+    return layout.without(misread[1:] if len(misread) == len(layout.parts) else misread)
 
 
 def _misread_edit_list(container: InputContainer, stream: VideoStream, first: TimedFrame | None) -> EditList | None:
@@ -129,9 +136,8 @@ def _read_film(path: str, layout: Layout, first: TimedFrame, edit_list: EditList
         edit_list: what libav does not read rightly.
     """
     part = layout.parts[0]
-    with open_video(
-        path, part=part, obeys_edits=edit_list is None
-    ) as container:  # opened again: decoding moved the first reader
+    # Opened again: decoding moved the first reader.
+    with open_video(path, part=part, obeys_edits=edit_list is None) as container:
         stream = film_stream(container, part.stream)
         packets = FilmPackets(container, path, layout.parts)
         times = read_times(packets, stream, first)

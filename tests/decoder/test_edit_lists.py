@@ -120,6 +120,22 @@ def test_stretches_that_go_on_where_the_last_one_ended_are_one(clips: ClipStore)
     assert list(numbers_at(path, order_for(path, Fraction(RATE_FPS))).values()) == list(range(PICTURES))
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([(2.0, 0.0, 1)], range(50, 75)),
+        ([(None, 1.0, 1), (2.0, 0.0, 1)], range(50, 75)),
+        ([(0.4, 1.0, 1), (2.0, 0.0, 1)], range(10, 35)),
+    ],
+)
+def test_a_stretch_of_no_duration_lasts_to_the_end_if_it_is_the_only_one(
+    rows: list[EditRow], expected: range, clips: ClipStore
+):
+    path = clips.write("endless.mp4", with_edits(clips.clip("h264.mp4").path.read_bytes(), rows))
+
+    assert list(numbers_at(path, order_for(path, Fraction(RATE_FPS))).values()) == list(expected)
+
+
 def test_what_comes_after_too_many_edits_is_not_decoded_and_the_film_keeps_its_length(clips: ClipStore):
     rows = [(40 / RATE_FPS, 1 / RATE_FPS, 1), (4 / RATE_FPS, 1 / RATE_FPS, 1)] * MAX_EDITS
     path = clips.write("restless.mp4", with_edits(clips.clip("h264.mp4").path.read_bytes(), rows))

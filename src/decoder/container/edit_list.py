@@ -121,7 +121,10 @@ def _read_movie(file: BinaryIO, movie: _Box, track: int) -> EditList | None:
     rows = _rows(file, found) if found else []
     if not rows or not movie_hz:
         return None
-    if found and is_fragmented and _has_samples(file, found):
+    is_alone = all(row.is_empty for row in rows[:-1])
+    if rows[-1].duration == 0 and (is_alone or is_fragmented):
+        rows[-1] = replace(rows[-1], duration=None)
+    elif found and is_fragmented and _has_samples(file, found):
         rows[-1] = replace(rows[-1], duration=None)  # it may be that of the part before the fragments
     return EditList(tuple(rows), movie_hz, is_fragmented)
 
@@ -162,12 +165,11 @@ def _rows(file: BinaryIO, track: _Box) -> list[EditListEntry]:
     at = box.start + len(header)
     count = min(int.from_bytes(header[FULL_BOX_BYTES:], "big"), (box.stop - at) // row.size, MAX_EDITS_READ)
     content = _read(file, at, count * row.size)
-    rows = list(row.iter_unpack(content[: len(content) // row.size * row.size]))
-    entries = []
-    for number, (duration, media_time, rate) in enumerate(rows, 1):
-        is_unknown = duration == UNKNOWN_DURATIONS[header[0]] or (duration == 0 and number == len(rows))
-        entries.append(EditListEntry(None if is_unknown else duration, media_time, Fraction(rate, ONE)))
-    return entries
+    unknown = UNKNOWN_DURATIONS[header[0]]
+    return [
+        EditListEntry(None if duration == unknown else duration, media_time, Fraction(rate, ONE))
+        for duration, media_time, rate in row.iter_unpack(content[: len(content) // row.size * row.size])
+    ]
 
 
 def _boxes(file: BinaryIO, outer: _Box) -> Iterator[_Box]:
