@@ -22,7 +22,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar, Literal, Self, cast, get_args
 
-from records import Edit, Notice, OtherStream, Part, SampleGrid, UnseenReason, VideoInfo
+from records import Edit, Notice, OtherStream, Part, SampleGrid, Timing, UnseenReason, VideoInfo
 from strict_json import INT64_MAX, CheckedFields, InvalidMessage, parse_object
 
 
@@ -258,6 +258,8 @@ def _video_info(message: object) -> VideoInfo:
     codec, rotation_deg = info.word("codec"), info.integer("rotation_deg", 0, 270)
     if codec not in CODECS or rotation_deg % 90:
         raise InvalidMessage(f"codec {codec!r}, rotation_deg {rotation_deg}")
+    if (timing := info.word("timing")) not in get_args(Timing):
+        raise InvalidMessage(f"timing {timing!r}")
     return VideoInfo(
         start_s=info.seconds("start_s"),
         duration_s=info.seconds("duration_s", can_be_zero=False),
@@ -279,6 +281,7 @@ def _video_info(message: object) -> VideoInfo:
         time_base_s=info.fraction("time_base_s"),
         pixel_aspect=info.fraction("pixel_aspect"),
         seekable=info.flag("seekable"),
+        timing=cast("Timing", timing),
         last_pts=info.integer("last_pts", -INT64_MAX),
         parts=tuple(map(_part, info.items("parts", MAX_PARTS))),
         unread_parts=info.integer("unread_parts", 0),

@@ -63,10 +63,10 @@ class Part:
         """Of the file inside the file."""
         return self.stop_byte - self.start_byte
 
-    def is_whole(self, file_bytes: int) -> bool:
-        """Whether it is one stream of a whole file, all of whose streams a demuxer finds as it opens the file."""
-        is_all = self.start_byte == self.first_byte == 0 and min(self.stop_byte, self.end_byte) >= file_bytes
-        return is_all and not self.has_late_streams
+
+Timing = Literal["pts", "sparse_pts", "dts"]
+"""How packets tell when their pictures are shown: each by its PTS, only some of them by a PTS, or by their DTS, which
+are the pictures' times once they are sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ class VideoInfo:
     seekable: bool
     """Decoding can start in the middle: every packet has a time, all on one clock, and one configuration decodes them
     all."""
+    timing: Timing = "pts"
     last_pts: int = 0
     """When the last picture appears, in ticks of time_base_s. It may stay for long: see duration_s."""
     parts: tuple[Part, ...] = ()

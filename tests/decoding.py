@@ -10,6 +10,7 @@ import numpy as np
 from clips import HEIGHT_PX, WIDTH_PX, number_in
 from decoder.container.frames import decode_frames
 from decoder.container.open import open_video
+from decoder.container.packets import Packets
 from decoder.convert.rgb import PictureConverter
 from decoder.decode import StreamReader
 from decoder.gop.decoder import ConvertedPicture, prepared_stream
@@ -54,7 +55,10 @@ def decode_all_packets(path: Path, order: DecodeOrder) -> Decoded:
     """Decode every packet of the file."""
     with open_video(str(path)) as container:
         stream = prepared_stream(container, order, order.threads)
-        return _converted(on_screen_at_instants(decode_frames(container, stream), Grid(order)), order)
+        return _converted(
+            on_screen_at_instants(decode_frames(stream, order.info.timing, Packets(container, stream)), Grid(order)),
+            order,
+        )
 
 
 def decode_needed_packets(path: Path, order: DecodeOrder) -> Decoded:

@@ -6,7 +6,7 @@ import struct
 import time
 from dataclasses import asdict, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from av.codec import Codec
@@ -24,7 +24,7 @@ from protocol import (
     ProbeReply,
     Refusal,
 )
-from records import Edit, OtherStream, Part, SampleGrid, UnseenReason, VideoInfo
+from records import Edit, OtherStream, Part, SampleGrid, Timing, UnseenReason, VideoInfo
 from strict_json import INT64_MAX, MAX_MESSAGE_LENGTH, InvalidMessage
 
 SECONDS = st.floats(0, 1e9)
@@ -109,6 +109,7 @@ def reply_with(**changed: object) -> str:
         rotation_deg=st.sampled_from([0, 90, 180, 270]),
         first_pts=st.integers(-INT64_MAX, INT64_MAX),
         seekable=st.booleans(),
+        timing=st.sampled_from(get_args(Timing)),
     )
 )
 def test_a_description_arrives_as_it_was_sent(info: VideoInfo):

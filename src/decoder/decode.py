@@ -20,10 +20,9 @@ from decoder.bitstream.av1 import Av1
 from decoder.bitstream.base import BitstreamParser, ReferenceInfo
 from decoder.bitstream.registry import parser_for
 from decoder.container.film import FilmPackets
-from decoder.container.frames import TimedFrame, decode_film, decode_frames
+from decoder.container.frames import TimedFrame, decode_frames
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
-from decoder.container.pts import has_dts_only, lacks_pts, packet_pts
 from decoder.convert.rgb import PictureConverter
 from decoder.edited import edited_pictures
 from decoder.gop.access_unit import AccessUnit
@@ -122,8 +121,10 @@ class StreamReader:
             if order.keyframes_only:
                 stream.codec_context.skip_frame = "NONKEY"
 
-        packets = FilmPackets(container, self._path, order.info.parts, prepare)
-        yield from self._asked_for(decode_film(packets, order.info))
+        for stream, run in FilmPackets(container, self._path, order.info.parts, prepare).runs():
+            packets = inspected(run, stream, order.info.timing)
+            yield from self._asked_for(decode_all(stream, packets, order))
+            stream.codec_context.flush_buffers()
 
     def _asked_for(self, pictures: Iterable[TimedFrame | LostPicture]) -> Iterator[TimedFrame | LostPicture]:
         """Without the pictures that an order for keyframes does not ask for: not every decoder skips them all."""
@@ -157,17 +158,17 @@ class StreamReader:
         stream = prepared_stream(container, order, order.threads)
         context = stream.codec_context
         parts = order.info.parts
-        packets = inspected(Packets(container, stream, part=parts[0] if parts else None), stream)
-        if lacks_pts(stream):
-            yield from self._asked_for(decode_all(container, stream, packets, order))
+        packets = inspected(Packets(container, stream, part=parts[0] if parts else None), stream, order.info.timing)
+        if order.info.timing != "pts":
+            yield from self._asked_for(decode_all(stream, packets, order))
             return
         new_parser = partial(parser_for, context.codec.canonical_name, context.extradata or b"", self._first_packet)
         if order.keyframes_only and order.info.codec in LAYERED_CODECS:
-            yield from decode_all(container, stream, keyframe_packets(packets, new_parser()), order)
+            yield from decode_all(stream, keyframe_packets(packets, new_parser()), order)
         elif order.keyframes_only:
             context.skip_frame = "NONKEY"
             show_first(context, self._first_packet)
-            yield from self._asked_for(decode_all(container, stream, packets, order))
+            yield from self._asked_for(decode_all(stream, packets, order))
         else:
             beginning = Beginning(self._first_packet, new_parser().remembers)
             segments = needed_segments(self._count_read(packets), self.grid, new_parser)
@@ -197,21 +198,21 @@ def keyframe_packets(packets: Iterable[InspectedPacket], parser: BitstreamParser
 
 
 def decode_all(
-    container: InputContainer, stream: VideoStream, packets: Iterable[InspectedPacket], order: DecodeOrder
+    stream: VideoStream, packets: Iterable[InspectedPacket], order: DecodeOrder
 ) -> Iterator[TimedFrame | LostPicture]:
     """Decode every packet with one decoder, or those that it does not skip."""
-    has_times = not lacks_pts(stream)
-    account = PictureAccount[TimedFrame](is_sorted=has_times, delay=order.threads)
+    timing = order.info.timing
+    account = PictureAccount[TimedFrame](is_sorted=timing == "pts", delay=order.threads)
 
     def note(one: InspectedPacket) -> Packet[VideoStream]:
         packet = one.packet
         info = ReferenceInfo(is_output=False if packet.is_discard else None)
-        unit = AccessUnit(packet, packet_pts(packet), info, BitstreamParser(), one.is_damaged, one.follows_loss)
+        unit = AccessUnit(packet, one.pts, info, BitstreamParser(), one.is_damaged, one.follows_loss)
         account.add_packet(unit, unit.pts)
         return packet
 
-    for timed in decode_frames(container, stream, map(note, packets), account.add_error, order.info):
-        time = timed.frame.opaque if has_dts_only(stream) else timed.frame.pts
+    for timed in decode_frames(stream, timing, map(note, packets), account.add_error, order.info):
+        time = timed.frame.opaque if timing == "dts" else timed.frame.pts
         yield from account.add_picture(time, facts_of(timed), timed)
     yield from account.drain()
 

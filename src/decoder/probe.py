@@ -23,7 +23,7 @@ from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_pack
 from decoder.container.open import has_large_header, open_video, place_of
 from decoder.container.orientation import UPRIGHT
 from decoder.container.packets import Packets
-from decoder.container.pts import lacks_pts
+from decoder.container.pts import timing_of
 from decoder.container.streams import is_supported
 from decoder.convert.rgb import PictureConverter, has_known_colours
 from decoder.ending import ending
@@ -82,11 +82,13 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         if not is_supported(stream):
             return Refusal.UNSUPPORTED_CODEC
         is_dolby = _has_dolby_colours(container, stream)
-        first = _first_picture(decode_film(FilmPackets(container, path, layout.parts)))
+        packets = FilmPackets(container, path, layout.parts)
+        first = _first_picture(decode_film(packets, timing_of(container, stream)))
         edit_list = _misread_edit_list(container, stream, first) if len(layout.parts) == 1 else None
     if edit_list is not None:
         with open_video(path, part=part, obeys_edits=False) as container:
-            first = _first_picture(decode_film(FilmPackets(container, path, layout.parts)))
+            packets = FilmPackets(container, path, layout.parts)
+            first = _first_picture(decode_film(packets, "pts"))
     if _is_encrypted(path, part):
         return Refusal.ENCRYPTED
     if first is None:
@@ -140,7 +142,7 @@ def _read_film(path: str, layout: Layout, first: TimedFrame, edit_list: EditList
     with open_video(path, part=part, obeys_edits=edit_list is None) as container:
         stream = film_stream(container, part.stream)
         packets = FilmPackets(container, path, layout.parts)
-        times = read_times(packets, stream, first)
+        times = read_times(packets, stream, timing_of(container, stream), first)
         if times is None:
             return Refusal.TOO_MANY_PICTURES
         if part in packets.empty:
@@ -251,7 +253,8 @@ def _describe(
         time_base_s=tick_s(stream),
         pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
         notices=notices,
-        seekable=times.is_uniform and not lacks_pts(stream),
+        seekable=times.is_uniform and times.timing == "pts",
+        timing=times.timing,
         last_pts=times.last_pts,
         parts=() if layout.is_ordinary else layout.parts,
         unread_parts=layout.unread_parts,

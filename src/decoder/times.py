@@ -15,8 +15,9 @@ from av.video.stream import VideoStream
 from decoder.bitstream.registry import parser_for
 from decoder.container.film import FilmPackets
 from decoder.container.frames import TimedFrame
-from decoder.container.pts import lacks_pts, packet_pts
+from decoder.container.pts import packet_pts
 from protocol import MAX_PICTURES
+from records import Timing
 
 DURATION_TOLERANCE = Fraction(1, 10)
 """If the packets' durations add up to the time from the first picture to the last no better than this, libav guessed
@@ -37,6 +38,7 @@ class PacketTimes:
     end_pts: int
     """When it disappears, as far as the packets tell."""
     is_variable: bool
+    timing: Timing
     is_cut_off: bool
     is_uniform: bool
     """Clock and configuration stay the same throughout."""
@@ -46,12 +48,13 @@ class PacketTimes:
     """When each picture appears that has a time, ascending."""
 
 
-def read_times(packets: FilmPackets, stream: VideoStream, first: TimedFrame) -> PacketTimes | None:
+def read_times(packets: FilmPackets, stream: VideoStream, timing: Timing, first: TimedFrame) -> PacketTimes | None:
     """Read all packets, and count those that no edit list hides and that are not shown before the first picture.
 
     Args:
         packets: of the film.
         stream: its first one.
+        timing: what container and codec say of it.
         first: its first picture.
 
     Returns:
@@ -66,7 +69,7 @@ def read_times(packets: FilmPackets, stream: VideoStream, first: TimedFrame) -> 
             if durations and packet.pts is not None:
                 durations[-1] += packet.duration or 0
             continue
-        pts = packet_pts(packet)
+        pts = packet_pts(packet, timing)
         if pts is not None and pts >= first.pts and not packet.is_discard:
             times.append(pts)
             durations.append(packet.duration or 0)
@@ -79,13 +82,22 @@ def read_times(packets: FilmPackets, stream: VideoStream, first: TimedFrame) -> 
         durations.append(first.frame.duration)
     ordered = np.unique(times)
     intervals = np.diff(ordered)
-    if without_pts and lacks_pts(stream):
+    if without_pts:
+        timing = "dts" if timing == "dts" else "sparse_pts"
         period_ticks = _constant_period_ticks(intervals, durations)
         count = 1 + round((ordered[-1] - ordered[0]) / period_ticks) + trailing_without_pts
         end_pts = int(ordered[-1]) + (1 + trailing_without_pts) * period_ticks
         count = min(count, len(times) + without_pts)
         return PacketTimes(
-            count, int(ordered[-1]), end_pts, False, packets.is_cut_off, packets.is_uniform, packets.has_losses, ordered
+            count,
+            int(ordered[-1]),
+            end_pts,
+            False,
+            timing,
+            packets.is_cut_off,
+            packets.is_uniform,
+            packets.has_losses,
+            ordered,
         )
     last_ticks = durations[int(np.argmax(times))]
     span_ticks = int(ordered[-1] - ordered[0])
@@ -99,6 +111,7 @@ def read_times(packets: FilmPackets, stream: VideoStream, first: TimedFrame) -> 
         int(ordered[-1]),
         end_pts,
         is_variable(intervals),
+        timing,
         packets.is_cut_off,
         packets.is_uniform,
         packets.has_losses,

@@ -18,6 +18,8 @@ from clips import Clip, ClipStore, number_in
 from config import Settings
 from decoder.container.frames import decode_frames
 from decoder.container.open import open_video
+from decoder.container.packets import Packets
+from decoder.container.pts import timing_of
 from decoder.container.streams import moving_streams
 from decoder.convert.rgb import PictureConverter
 from decoding import decode_needed_packets, order_for
@@ -113,7 +115,10 @@ def decoded_in_sequence(path: Path, codec: str) -> list[np.ndarray]:
     with open_video(str(path)) as container:
         stream = moving_streams(container)[0]
         assert stream
-        return [converter.convert(timed.frame) for timed in decode_frames(container, stream)]
+        return [
+            converter.convert(timed.frame)
+            for timed in decode_frames(stream, timing_of(container, stream), Packets(container, stream))
+        ]
 
 
 # A failure is not shrunk: that would start a decoder hundreds of times.

@@ -65,9 +65,9 @@ def with_hole(path: Path, kind: str) -> Path:
     return damaged
 
 
-def order_of_all(path: Path) -> DecodeOrder:
+def order_of_all(path: Path, count: int = PICTURES) -> DecodeOrder:
     """All instants of the whole clip, however much of it is left."""
-    return replace(order_for(path, FPS), stop=PICTURES)
+    return replace(order_for(path, FPS), stop=count)
 
 
 def by_instant(decoded: Decoded) -> dict[int, tuple[bytes, bool]]:
@@ -99,6 +99,31 @@ def test_no_picture_that_differs_from_the_whole_file_counts_as_seen(
     assert len(differs) >= PICTURES // 6
     assert differs <= unseen
     assert len(unseen - differs) <= PICTURES // 4, "more than what is decoded from the next picture that may be wrong"
+
+
+@pytest.mark.parametrize("kind", ["zeros", "noise"])
+@pytest.mark.parametrize(
+    ("codec", "container"),
+    [("h264", "mp4"), ("hevc", "mp4"), ("h264", "mkv"), ("vp8", "mkv"), ("av1", "mkv"), ("h264", "flv")],
+)
+def test_damage_in_a_part_of_a_joined_film_is_told(codec: str, container: str, kind: str, clips: ClipStore):
+    part = made(codec, container, clips)
+    whole = clips.write(f"damage-joined-{codec}-{kind}.{container}", part.read_bytes() * 2)
+    expected = by_instant(decode_needed_packets(whole, order_of_all(whole, 2 * PICTURES)))
+    damaged = with_hole(part, kind)
+    damaged.write_bytes(part.read_bytes() + damaged.read_bytes())
+    order = order_of_all(damaged, 2 * PICTURES)
+
+    shown = by_instant(decode_needed_packets(damaged, order))
+
+    assert order.info.is_joined
+    assert len(expected) == 2 * PICTURES
+    assert not any(is_unseen for _, is_unseen in expected.values())
+    differs = {index for index, (pixels, _) in expected.items() if shown.get(index, (b"", True))[0] != pixels}
+    unseen = {index for index in expected if shown.get(index, (b"", True))[1]}
+    assert len(differs) >= PICTURES // 6
+    assert differs <= unseen
+    assert len(unseen - differs) <= PICTURES // 4
 
 
 UNTOLD = {"h264": 0.1, "mpeg4": 0.5, "mpeg2": 0.6}
@@ -151,7 +176,7 @@ def test_pauses_between_pictures_are_no_losses(name: str, sound: str, clips: Cli
 
 def test_a_fragmented_file_that_cannot_be_read_after_a_place_is_cut_off_there(clips: ClipStore):
     whole = clips.encode(
-        "fragments.mp4", f"{CODECS['h264']} -g 15 -movflags frag_keyframe+empty_moov", noisy_pictures()
+        "damage-fragments.mp4", f"{CODECS['h264']} -g 15 -movflags frag_keyframe+empty_moov", noisy_pictures()
     )
     content = bytearray(whole.read_bytes())
     middle = content.index(b"moof", len(content) // 2)

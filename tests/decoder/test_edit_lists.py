@@ -204,8 +204,8 @@ def times_of(pts: Sequence[int], last_ticks: int) -> PacketTimes:
     ordered = np.array(sorted(pts), np.int64)
     end_pts = int(ordered[-1]) + last_ticks
     return PacketTimes(
-        len(pts), int(ordered[-1]), end_pts, is_variable=False, is_cut_off=False, is_uniform=True, has_losses=False,
-        pts=ordered,
+        len(pts), int(ordered[-1]), end_pts, is_variable=False, timing="pts", is_cut_off=False, is_uniform=True,
+        has_losses=False, pts=ordered,
     )  # fmt: skip
 
 

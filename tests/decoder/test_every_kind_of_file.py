@@ -17,7 +17,7 @@ from decoder.container.frames import FLUSH
 from decoder.container.open import open_video
 from decoder.container.orientation import orientation_of
 from decoder.container.packets import Packets
-from decoder.container.pts import packet_pts
+from decoder.container.pts import packet_pts, timing_of
 from decoder.container.streams import moving_streams
 from decoder.probe import probe
 from decoding import Decoded, assert_same, decode_all_packets, decode_needed_packets, order_for, probed
@@ -94,7 +94,7 @@ def observed(path: Path) -> Observed:
         for number, packet in enumerate(chain(Packets(container, stream), FLUSH)):
             if packet is not None:
                 packet.opaque = number
-                pts = packet_pts(packet)
+                pts = packet_pts(packet, timing_of(container, stream))
                 if pts is not None and not packet.is_discard:
                     times.add(pts)
             frames += stream.codec_context.decode(packet)

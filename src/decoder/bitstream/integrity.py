@@ -46,7 +46,7 @@ def integrity_check(codec: str, extradata: bytes) -> Check:
     if codec in NAL_CODECS:
         parser, is_header = NAL_CODECS[codec]
         return partial(_are_nal_units, parser(extradata).length_bytes, is_header)
-    return CHECKS.get(codec, _has_no_zeros)
+    return _Vp9Check() if codec == "vp9" else CHECKS.get(codec, _has_no_zeros)
 
 
 def _has_no_zeros(packet: bytes) -> bool:
@@ -65,7 +65,7 @@ def _are_nal_units(length_bytes: int, is_header: Check, packet: bytes) -> bool:
         if len(unit) < length or (unit and not is_header(unit)) or ZEROS_IN_UNIT in unit.rstrip(b"\0"):
             return False
         at += length
-    return ZEROS not in packet
+    return ZEROS not in packet and any(packet)
 
 
 def _is_h264_unit(unit: bytes) -> bool:
@@ -102,14 +102,28 @@ def _is_obu_header(header: int) -> bool:
     return not header & OBU_RESERVED_BITS and (header & TYPE_MASK) >> TYPE_SHIFT not in FORBIDDEN_OBU_TYPES
 
 
-def _is_vp9(packet: bytes) -> bool:
-    if not packet or packet[0] >> 6 != Vp9.FRAME_MARKER or ZEROS in packet:
-        return False
-    if not Vp9().parse(packet).is_closed_rap:
-        return True
-    has_reserved_bit = packet[0] >> 4 & 3 == Vp9.RESERVED_BIT_PROFILE
-    start = int.from_bytes(packet[1:5], "big") << has_reserved_bit & 0xFFFF_FFFF
-    return start >> 8 == int.from_bytes(VP9_SYNC, "big")
+class _Vp9Check:
+    """Whether a packet begins with a possible frame header of VP9: bitstream specification 0.6, 6.2.
+
+    A keyframe has a sync code, all frames after it have its profile, and one that is shown again has no content.
+    """
+
+    def __init__(self) -> None:
+        self._profile_bits: int | None = None
+
+    def __call__(self, packet: bytes) -> bool:
+        if not packet or packet[0] >> 6 != Vp9.FRAME_MARKER or ZEROS in packet:
+            return False
+        profile_bits = packet[0] >> 4 & 3
+        has_reserved_bit = profile_bits == Vp9.RESERVED_BIT_PROFILE
+        if Vp9().parse(packet).is_closed_rap:
+            start = int.from_bytes(packet[1:5], "big") << has_reserved_bit & 0xFFFF_FFFF
+            is_possible = start >> 8 == int.from_bytes(VP9_SYNC, "big")
+            self._profile_bits = profile_bits if is_possible else self._profile_bits
+            return is_possible
+        shows_existing = packet[0] << has_reserved_bit & 8
+        is_longer = len(packet) > SMALL_PACKET_BYTES and packet[-1] >> 5 != Vp9.SUPERFRAME_MARKER
+        return self._profile_bits in {None, profile_bits} and not (shows_existing and is_longer)
 
 
 def _is_vp8(packet: bytes) -> bool:
@@ -149,7 +163,6 @@ def _is_prores(packet: bytes) -> bool:
 NAL_CODECS: Mapping[str, tuple[type[NalParser], Check]] = {"h264": (H264, _is_h264_unit), "hevc": (Hevc, _is_hevc_unit)}
 CHECKS: Mapping[str, Check] = {
     "av1": _is_temporal_unit,
-    "vp9": _is_vp9,
     "vp8": _is_vp8,
     "mpeg4": _is_mpeg4,
     "mpeg1video": _is_mpeg2,

@@ -56,11 +56,14 @@ class Continuity:
 
     Args:
         path: the file.
+        start_byte: where the file inside it begins from which the packets' positions count.
+        stop_byte: where that ends.
         stream: the stream whose losses matter.
     """
 
-    def __init__(self, path: Path, stream: Stream) -> None:
+    def __init__(self, path: Path, start_byte: int, stop_byte: int, stream: Stream) -> None:
         self._path, self._stream = path, stream
+        self._start_byte, self._stop_byte = start_byte, stop_byte
         self._container = stream.container.format.name
         self._overhead_bytes = LARGEST_OVERHEAD_BYTES.get(self._container)
         self._last: Packet[Any] | None = None
@@ -78,18 +81,19 @@ class Continuity:
         last, self._last = self._last, packet
         if self._overhead_bytes is None or last is None or last.pos is None or packet.pos is None:
             return False
+        last_at, at = self._start_byte + last.pos, self._start_byte + packet.pos
         if self._container == MPEG_TRANSPORT:
-            last_place, self._last_place = self._last_place, packet.pos if is_video else self._last_place
-            return is_long and last_place is not None and not self._is_transport_stream(last_place, packet.pos)
-        if packet.pos - last.pos - last.size <= self._overhead_bytes:
+            last_place, self._last_place = self._last_place, at if is_video else self._last_place
+            return is_long and last_place is not None and not self._is_transport_stream(last_place, at)
+        if at - last_at - last.size <= self._overhead_bytes:
             return False
         match self._container:
             case "matroska,webm":
-                is_contiguous = self._is_matroska(last.pos, packet.pos)
+                is_contiguous = self._is_matroska(last_at, at)
             case "avi":
-                is_contiguous = self._is_avi(last.pos + last.size, packet.pos)
+                is_contiguous = self._is_avi(last_at + last.size, at)
             case "flv":
-                is_contiguous = self._is_flv(last.pos, packet.pos)
+                is_contiguous = self._is_flv(last_at, at)
             case _:
                 is_contiguous = not is_long
         return not is_contiguous
@@ -99,8 +103,8 @@ class Continuity:
         if self._container != MATROSKA or self._last is None or self._last.pos is None:
             return False
         with self._path.open("rb") as file:
-            at = _end_of_block(file, self._last.pos)
-            while at is not None:
+            at = _end_of_block(file, self._start_byte + self._last.pos)
+            while at is not None and at < self._stop_byte:
                 file.seek(at)
                 header = file.read(MAX_HEADER_BYTES)
                 identifier, size, content_at = _element(header, at)

@@ -8,10 +8,13 @@ from pathlib import Path
 
 EBML_MAGIC, SEGMENT_ID = b"\x1aE\xdf\xa3", b"\x18S\x80g"
 TRACKS_ID = b"\x16T\xaek"
-TRACK_ENTRY_ID, TRACK_TYPE_ID, FLAG_ENABLED_ID = b"\xae", b"\x83", b"\xb9"
+TRACK_ENTRY_ID, TRACK_TYPE_ID, FLAG_ENABLED_ID, CODEC_ID = b"\xae", b"\x83", b"\xb9", b"\x86"
+VIDEO_FOR_WINDOWS = b"V_MS/VFW/FOURCC"
+"""A codec that is named as AVI files do: its packets have the times at which they are decoded."""
 STREAM_TYPES = frozenset([1, 2, 17, 33])
 """Video, audio, subtitles and metadata: libav makes a stream of each such track, in their order."""
 UNKNOWN_SIZE = -1
+NUMBER_BYTES = 8
 HEADERS_BYTES = 2**20
 """As much as is read to find the tracks."""
 
@@ -39,20 +42,31 @@ def segment_end(header: bytes) -> int | None:
 
 def disabled_streams(path: Path, start_byte: int) -> frozenset[int]:
     """The indices of the streams whose tracks have FlagEnabled 0: players offer them, and do not show them."""
+    tracks = enumerate(_tracks(path, start_byte))
+    return frozenset(index for index, track in tracks if _number(track.get(FLAG_ENABLED_ID)) == 0)
+
+
+def streams_with_dts(path: Path, start_byte: int) -> frozenset[int]:
+    """The indices of the streams of which blocks tell when they are decoded."""
+    tracks = enumerate(_tracks(path, start_byte))
+    return frozenset(index for index, track in tracks if track.get(CODEC_ID, b"").rstrip(b"\0") == VIDEO_FOR_WINDOWS)
+
+
+def _tracks(path: Path, start_byte: int) -> list[dict[bytes, bytes]]:
+    """The elements of each track of which libav makes a stream, in its order."""
     with path.open("rb") as file:
         file.seek(start_byte)
         headers = file.read(HEADERS_BYTES)
     segment = _segment(headers)
-    entries: list[dict[bytes, int]] = []
+    entries: list[dict[bytes, bytes]] = []
     for element in _elements(headers, segment.start, len(headers)) if segment else ():
         if element.identifier == TRACKS_ID:
             entries = [
-                _numbers(headers, entry)
+                _children(headers, entry)
                 for entry in _elements(headers, element.start, element.start + element.size_bytes)
                 if entry.identifier == TRACK_ENTRY_ID
             ]
-    streams = [entry for entry in entries if entry.get(TRACK_TYPE_ID) in STREAM_TYPES]
-    return frozenset(index for index, entry in enumerate(streams) if entry.get(FLAG_ENABLED_ID) == 0)
+    return [entry for entry in entries if _number(entry.get(TRACK_TYPE_ID)) in STREAM_TYPES]
 
 
 def _segment(header: bytes) -> _Element | None:
@@ -87,10 +101,15 @@ def _length(first: int) -> int:
     return 9 - first.bit_length()
 
 
-def _numbers(content: bytes, entry: _Element) -> dict[bytes, int]:
-    """The children of an element, read as numbers."""
+def _children(content: bytes, entry: _Element) -> dict[bytes, bytes]:
+    """The contents of an element's children; of several that have the same name the last one."""
     return {
-        child.identifier: int.from_bytes(content[child.start : child.start + child.size_bytes], "big")
+        child.identifier: content[child.start : child.start + child.size_bytes]
         for child in _elements(content, entry.start, entry.start + entry.size_bytes)
-        if 0 <= child.size_bytes <= 8  # noqa: PLR2004  # bytes of a number, RFC 8794, 7.2
+        if child.size_bytes != UNKNOWN_SIZE
     }
+
+
+def _number(content: bytes | None) -> int | None:
+    """An unsigned integer, RFC 8794, 7.2; None if there is none."""
+    return None if content is None else int.from_bytes(content[:NUMBER_BYTES], "big")

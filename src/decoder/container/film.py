@@ -144,7 +144,7 @@ class FilmPackets:
     def __iter__(self) -> Iterator[Packet[VideoStream]]:
         return chain.from_iterable(run for _, run in self.runs())
 
-    def runs(self) -> Iterator[tuple[VideoStream, Iterator[Packet[VideoStream]]]]:
+    def runs(self) -> Iterator[tuple[VideoStream, Packets]]:
         """Each stream with its packets, as often as it takes turns; a run must be used up before the next one."""
         clock = None
         container, opened = self._container, self._parts[0]
@@ -160,7 +160,7 @@ class FilmPackets:
                 prepared.add(part.stream)
             packets = Packets(container, stream, clock=clock, part=part)
             clock = packets.clock
-            yield stream, iter(packets)
+            yield stream, packets
             self.is_cut_off |= packets.is_cut_off
             self.has_losses |= packets.has_losses
             self.is_uniform &= packets.is_uniform

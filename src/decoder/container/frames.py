@@ -9,7 +9,6 @@ from itertools import chain, starmap
 from typing import Final
 
 import av
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -18,9 +17,8 @@ from av.video.stream import VideoStream
 from decoder.container.colours import DeclaredColours
 from decoder.container.film import FilmPackets
 from decoder.container.orientation import Orientation, Turns
-from decoder.container.packets import Packets
-from decoder.container.pts import has_dts_only, interpolate_missing_pts, lacks_pts, pts_from_sorted_dts
-from records import VideoInfo
+from decoder.container.pts import interpolate_missing_pts, pts_from_sorted_dts
+from records import Timing, VideoInfo
 
 FLUSH: Final = (None,)
 """In place of further packets it makes a decoder return the pictures that it still holds."""
@@ -58,55 +56,58 @@ def is_single_field(frame: VideoFrame, codec: str) -> bool:
 
 
 def decode_frames(
-    container: InputContainer,
     stream: VideoStream,
-    packets: Iterable[Packet[VideoStream]] | None = None,
+    timing: Timing,
+    packets: Iterable[Packet[VideoStream]],
     on_error: Callable[[], None] | None = None,
     info: VideoInfo | None = None,
 ) -> Iterator[TimedFrame]:
     """Decode every packet, in presentation order; damaged packets are passed over.
 
     Args:
-        container: an open file.
-        stream: of that file.
-        packets: those of the stream, if they have to pass through other hands first.
+        stream: of an open file.
+        timing: of the stream.
+        packets: of the stream.
         on_error: called when the decoder fails at a packet.
         info: of the video, if it is known; it says how the first picture is turned.
 
     A frame without a presentation time gets its decoding time. Where containers give each packet a time, a frame
     without either is left out.
     """
-    packets = Packets(container, stream) if packets is None else packets
-    yield from _decode_run(stream, packets, Turns(info), on_error)
+    yield from _decode_run(stream, timing, packets, Turns(info), on_error)
 
 
-def decode_film(packets: FilmPackets, info: VideoInfo | None = None) -> Iterator[TimedFrame]:
+def decode_film(packets: FilmPackets, timing: Timing) -> Iterator[TimedFrame]:
     """Decode every packet of a film; as decode_frames, with the decoder of each stream that takes its turn."""
     for stream, run in packets.runs():
-        yield from _decode_run(stream, run, Turns(info))
+        yield from _decode_run(stream, timing, run, Turns(None))
         stream.codec_context.flush_buffers()
 
 
 def _decode_run(
     stream: VideoStream,
+    timing: Timing,
     run: Iterable[Packet[VideoStream]],
     turns: Turns,
     on_error: Callable[[], None] | None = None,
 ) -> Iterator[TimedFrame]:
     colours = DeclaredColours(stream.codec_context)
-    for timed in _decode_upright(stream, run, on_error):
+    for timed in _decode_upright(stream, timing, run, on_error):
         colours.complete(timed.frame)
         yield replace(timed, orientation=turns.of(timed.frame))
 
 
 def _decode_upright(
-    stream: VideoStream, run: Iterable[Packet[VideoStream]], on_error: Callable[[], None] | None
+    stream: VideoStream,
+    timing: Timing,
+    run: Iterable[Packet[VideoStream]],
+    on_error: Callable[[], None] | None,
 ) -> Iterator[TimedFrame]:
     given = chain(run, FLUSH)
     decode = partial(decode_untimed, stream.codec_context, on_error=on_error)
-    if has_dts_only(stream):
+    if timing == "dts":
         yield from starmap(TimedFrame, pts_from_sorted_dts(given, stream.codec_context, decode))
-    elif lacks_pts(stream):
+    elif timing == "sparse_pts":
         yield from starmap(TimedFrame, interpolate_missing_pts(chain.from_iterable(map(decode, given))))
     else:
         yield from chain.from_iterable(decode_packet(stream.codec_context, packet, on_error) for packet in given)

@@ -103,8 +103,3 @@ def place_of(container: InputContainer) -> tuple[Path, int]:
     match = URL.fullmatch(container.name)
     assert match
     return Path(match[2]), int(match[1] or 0)
-
-
-def is_whole_file(container: InputContainer) -> bool:
-    """Whether a container was opened from all of a file, not from a file inside it."""
-    return container.name.startswith(f"{PROTOCOL}:")

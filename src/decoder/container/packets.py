@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from decoder.container.clock import ContinuousClock
 from decoder.container.continuity import Continuity, has_lost_fragments
 from decoder.container.formats import MP4, MPEG_TRANSPORT
-from decoder.container.open import is_whole_file, place_of
+from decoder.container.open import place_of
 from decoder.container.seams import Seams
 from records import Part
 
@@ -55,8 +55,7 @@ class Packets:
         path, start_byte = place_of(container)
         self._path = path
         self._seams = Seams(path, start_byte, container.format.name)
-        is_followed = is_whole_file(container) and (part is None or part.is_whole(path.stat().st_size))
-        self._continuity = Continuity(path, stream) if is_followed else None
+        self._continuity = Continuity(path, start_byte, start_byte + container.size, stream)
         self._after_losses: set[int | None] = set()
         self._at_joints: set[int | None] = set()
         self._before: deque[tuple[int | None, bool]] = deque(maxlen=PACKETS_BEFORE_JOINT)
@@ -67,6 +66,8 @@ class Packets:
         """Whether a packet has come."""
         self.is_interrupted_at_end = False
         """Whether the file goes on after its last packet with what is no part of it."""
+        self.ends_at_joint = False
+        """Whether the film goes on in another stream after its last packet."""
         self.is_cut_off = False
         """Whether the file ended too early; known once all packets are read. Not all containers tell."""
 
@@ -99,10 +100,9 @@ class Packets:
                 held = packet
         except av.error.FFmpegError:
             self.is_cut_off = True
-        if self._continuity is not None:
-            self.is_interrupted_at_end = self._continuity.is_interrupted_at_end()
-            has_lost = self._container.format.name == MP4 and has_lost_fragments(self._path)
-            self.is_cut_off |= self.is_interrupted_at_end or has_lost
+        self.is_interrupted_at_end = self._continuity.is_interrupted_at_end()
+        has_lost = self._container.format.name == MP4 and has_lost_fragments(self._path)
+        self.is_cut_off |= self.is_interrupted_at_end or has_lost
         if held is not None and held.is_corrupt:
             self.is_cut_off = True
         elif held is not None:
@@ -116,11 +116,12 @@ class Packets:
         """
         is_interrupted = False
         for packet in self._all_packets():
-            is_interrupted |= self._continuity is not None and self._continuity.is_interrupted_before(packet)
+            is_interrupted |= self._continuity.is_interrupted_before(packet)
             if packet.stream_index != self._stream.index:
                 continue
             if self._part is not None and (at_byte := packet.pos) is not None:
                 if at_byte >= self._part.end_byte:
+                    self.ends_at_joint = True
                     return
                 if at_byte < self._part.first_byte:
                     continue
@@ -135,8 +136,6 @@ class Packets:
 
     def _may_be_joined_before(self, packet: Packet[VideoStream]) -> bool:
         """Whether another file may begin with a keyframe: after a pause, or where libav misses transport packets."""
-        if self._continuity is None:
-            return False
         is_suspect = self._container.format.name == MPEG_TRANSPORT and any(is_corrupt for _, is_corrupt in self._before)
         is_other = is_suspect and self._seams.is_another_file(self._before[-1][0], packet.pos)
         return self._continuity.is_after_pause or is_other
@@ -149,7 +148,7 @@ class Packets:
             self._at_joints.add(packet.pos)
 
     def _all_packets(self) -> Iterator[Packet[Any]]:
-        """The packets of all streams, or of the film alone, on across places at which libav finds none.
+        """The packets of all streams, on across places at which libav finds none.
 
         Raises:
             av.error.FFmpegError: the file cannot be read any further.
@@ -157,7 +156,7 @@ class Packets:
         standstills = 0
         while True:
             try:
-                for packet in self._container.demux() if self._continuity else self._container.demux(self._stream):
+                for packet in self._container.demux():
                     if packet.size:  # libavcodec takes an empty packet for the end of the stream
                         standstills = 0
                         yield packet

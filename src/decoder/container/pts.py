@@ -10,40 +10,47 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from decoder.container.formats import ASF, AVI, MPEG_PROGRAM
+from decoder.container.ebml import streams_with_dts
+from decoder.container.open import place_of
+from records import Timing
 
 ASF_DTS_AS_PTS = frozenset(["h264", "mpeg1video", "mpeg2video"])
 """Codecs whose timestamps in ASF are DTS although libav reports them as PTS. It corrects those of MPEG-4 part 2."""
+MATROSKA_DTS_AS_PTS = frozenset(["h264", "hevc", "mpeg1video", "mpeg2video"])
+"""The same for Matroska."""
 MAX_HELD_PICTURES = 32
 """Pictures that wait for the next known time. Without a limit a stream without further times would fill the memory."""
 
 
-def packet_pts(packet: Packet[VideoStream]) -> int | None:
-    """When a packet's picture is shown, as the container says; but see `has_dts_only`."""
-    if packet.pts is None or has_dts_only(packet.stream):
-        return packet.dts
-    return packet.pts
+def packet_pts(packet: Packet[VideoStream], timing: Timing) -> int | None:
+    """When a packet's picture is shown, as far as the packet tells."""
+    return packet.dts if packet.pts is None or timing == "dts" else packet.pts
 
 
-def has_dts_only(stream: VideoStream) -> bool:
-    """Whether packets tell only when they are decoded: sorted, these times are right for the pictures as shown.
+def timing_of(container: InputContainer, stream: VideoStream) -> Timing:
+    """How a stream's packets tell when their pictures are shown, as far as that follows from container and codec.
 
-    All AVI files are like that, and ASF files of some codecs if pictures are shown in another order than decoded.
+    All AVI files have DTS alone. If pictures are shown in another order than decoded, so have Matroska files that name
+    a codec as AVI does, and ASF files of some codecs.
     """
-    container, context = stream.container.format.name, stream.codec_context
-    if container == ASF:
-        return context.codec.canonical_name in ASF_DTS_AS_PTS and bool(context.has_b_frames)
-    return container == AVI
-
-
-def lacks_pts(stream: VideoStream) -> bool:
-    """Whether some packets have no PTS of their own: times are then right only if decoding starts with the file."""
-    return stream.container.format.name == MPEG_PROGRAM or has_dts_only(stream)
+    context = stream.codec_context
+    match container.format.name:
+        case "mpeg":
+            return "sparse_pts"
+        case "avi":
+            return "dts"
+        case "asf" if context.has_b_frames and context.codec.canonical_name in ASF_DTS_AS_PTS:
+            return "dts"
+        case "matroska,webm" if context.has_b_frames and context.codec.canonical_name in MATROSKA_DTS_AS_PTS:
+            return "dts" if stream.index in streams_with_dts(*place_of(container)) else "pts"
+        case _:
+            return "pts"
 
 
 def pts_from_sorted_dts(

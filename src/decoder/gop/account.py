@@ -211,8 +211,8 @@ class PictureAccount(Generic[Picture]):
             self._tainted_slots = self._leading_slots = ALL_SLOTS
         is_bad = packet.has_own_damage
         is_rap = info.is_closed_rap or info.is_open_rap
-        if not info.is_certain and packet.facts is not None:  # a frame that is shown again may say so as well
-            is_rap |= packet.facts.is_rap
+        if not info.is_certain and packet.facts is not None and unit.packet.is_keyframe:
+            is_rap |= packet.facts.is_rap  # the decoder alone is not believed: a frame that is shown again says so, too
         if is_rap and not is_bad:
             self._leading_slots = 0 if info.is_closed_rap else self._tainted_slots
             self._tainted_slots, self._rap_pts = 0, unit.pts

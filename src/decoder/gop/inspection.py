@@ -10,12 +10,19 @@ from itertools import pairwise
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from decoder.bitstream.integrity import integrity_check
+from decoder.bitstream.integrity import Check, integrity_check
 from decoder.container.formats import AVI
 from decoder.container.packets import PACKETS_BEFORE_JOINT, Packets
+from decoder.container.pts import packet_pts
+from records import Timing
 
 MAX_REORDERED = 20
 """How far a picture may be decoded before one that is shown next to it."""
+
+
+PACKETS_BEFORE_DAMAGE = 2
+"""So many packets before a damaged one count as damaged too."""
+PACKETS_JUDGED_ANEW = PACKETS_BEFORE_DAMAGE + PACKETS_BEFORE_JOINT
 
 
 @dataclass(slots=True)
@@ -23,6 +30,8 @@ class InspectedPacket:
     """A packet and what can be told from its outside."""
 
     packet: Packet[VideoStream]
+    pts: int | None
+    """When its picture is shown, as far as it tells."""
     content: bytes
     is_damaged: bool
     """It is not what the encoder wrote, or may not be."""
@@ -30,12 +39,13 @@ class InspectedPacket:
     """Packets are missing before it."""
 
 
-def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket]:
+def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator[InspectedPacket]:
     """Inspect a stream's packets.
 
-    Damage does not begin with a packet. So the packet before a damaged one counts as damaged too. Before a loss all
-    those do that may have been on screen last: the last ones in decoding order, as many as are reordered, and those
-    that are shown before these. In a container that only counts pictures no time after a loss is known.
+    Damage does not begin with a packet, and a packet in it may look whole by chance. So the last packets before a
+    damaged one count as damaged too. Before a loss all those do that may have been on screen last: the last ones in
+    decoding order, as many as are reordered, and those that are shown before these. In a container that only counts
+    pictures no time after a loss is known.
     Where files were joined nothing is missing, although the counters of transport packets do not match.
     """
     context = stream.codec_context
@@ -47,21 +57,29 @@ def inspected(packets: Packets, stream: VideoStream) -> Iterator[InspectedPacket
         content = bytes(packet)
         is_at_joint = packets.is_at_joint(packet)
         follows_loss = packets.follows_loss(packet) and not is_at_joint
-        for other in list(before)[-PACKETS_BEFORE_JOINT:] if is_at_joint else ():
-            other.is_damaged = not is_whole(other.content)
+        if is_at_joint:
+            _judge_by_content(before, is_whole)
         is_out_of_step |= counts_pictures and follows_loss
         is_damaged = is_out_of_step or packet.is_corrupt or not is_whole(content)
-        one = InspectedPacket(packet, content, is_damaged, follows_loss)
+        one = InspectedPacket(packet, packet_pts(packet, timing), content, is_damaged, follows_loss)
         if follows_loss:
             _mark_last_on_screen(before, 1 + reordered)
-        if one.is_damaged and before:
-            before[-1].is_damaged = True
+        for other in list(before)[-PACKETS_BEFORE_DAMAGE:] if one.is_damaged else ():
+            other.is_damaged = True
         before.append(one)
-        if len(before) > (MAX_REORDERED if reordered else 1):
+        if len(before) > (MAX_REORDERED if reordered else PACKETS_JUDGED_ANEW):
             yield before.popleft()
     if packets.is_interrupted_at_end:
         _mark_last_on_screen(before, 1 + reordered)
+    if packets.ends_at_joint:
+        _judge_by_content(before, is_whole)
     yield from before
+
+
+def _judge_by_content(before: Sequence[InspectedPacket], is_whole: Check) -> None:
+    """Judge the packets before a joint anew: libav may have marked them for what comes after it."""
+    for one in list(before)[-PACKETS_JUDGED_ANEW:]:
+        one.is_damaged = not is_whole(one.content)
 
 
 def _mark_last_on_screen(before: Sequence[InspectedPacket], count: int) -> None:

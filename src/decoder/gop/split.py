@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from decoder.bitstream.base import BitstreamParser, ReferenceInfo
 from decoder.container.packets import is_reconfiguring
-from decoder.container.pts import packet_pts
 from decoder.gop.access_unit import AccessUnit
 from decoder.gop.inspection import InspectedPacket
 from decoder.gop.select import DisplayIntervals, GopSegment, select_needed
@@ -42,9 +41,7 @@ def needed_segments(
 
 def _undecided(one: InspectedPacket) -> GopSegment:
     """A packet of a stream whose clock jumps: no time tells any more what it is shown next to."""
-    unit = AccessUnit(
-        one.packet, packet_pts(one.packet), ReferenceInfo(), BitstreamParser(), one.is_damaged, one.follows_loss
-    )
+    unit = AccessUnit(one.packet, one.pts, ReferenceInfo(), BitstreamParser(), one.is_damaged, one.follows_loss)
     return GopSegment([unit], None, starts_gop=False, ends_gop=False)
 
 
@@ -70,7 +67,7 @@ class _UnitReader:
         if self._is_in_doubt and not one.is_damaged and not self._is_reconfigured:
             info = self._after_damage(one, info)
         info = replace(info, is_output=False) if packet.is_discard else info
-        return AccessUnit(packet, packet_pts(packet), info, self._parser, one.is_damaged, one.follows_loss)
+        return AccessUnit(packet, one.pts, info, self._parser, one.is_damaged, one.follows_loss)
 
     def _after_damage(self, one: InspectedPacket, info: ReferenceInfo) -> ReferenceInfo:
         parser = self._new_parser()
