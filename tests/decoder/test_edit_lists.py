@@ -150,7 +150,7 @@ def test_what_comes_after_too_many_edits_is_not_decoded_and_the_film_keeps_its_l
 
 async def test_a_gap_has_no_frames_and_is_told(clips: ClipStore):
     edits = [(0.0, 1.0, 1), (None, 1.0, 1), (1.0, 1.0, 1)]
-    path = clips.write("gap.mp4", with_edits(clips.clip("h264.mp4").path.read_bytes(), edits))
+    path = clips.write("with-gap.mp4", with_edits(clips.clip("h264.mp4").path.read_bytes(), edits))
     extractor = FrameExtractor(Settings(media_timeout_s=30))
     info = await extractor.get_video_info(path)
     sampling = order_for(path, Fraction(RATE_FPS)).grid
@@ -174,7 +174,9 @@ async def test_a_film_with_several_edits_cannot_be_split(clips: ClipStore, tmp_p
 
 
 def test_a_film_that_begins_late_in_its_stream_is_not_read_from_the_start(clips: ClipStore):
-    path = clips.write("late.mp4", with_edits(clips.clip("h264.mp4").path.read_bytes(), [(2.6, 0.2, 1), (2.5, 0.1, 1)]))
+    path = clips.write(
+        "begins-late.mp4", with_edits(clips.clip("h264.mp4").path.read_bytes(), [(2.6, 0.2, 1), (2.5, 0.1, 1)])
+    )
 
     decoded = decode_needed_packets(path, order_for(path, Fraction(RATE_FPS)))
 

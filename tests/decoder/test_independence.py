@@ -49,7 +49,7 @@ def test_pictures_do_not_depend_on_threads_or_where_decoding_begins(name: str, c
 @pytest.mark.parametrize("name", ["h264.mp4", "h264-open-gop.mp4", "hevc.mp4", "av1.mp4"])
 def test_pictures_of_an_edited_film_do_not_depend_on_threads_or_where_decoding_begins(name: str, clips: ClipStore):
     edits = [(1.52, 0.8, 1), (0.3, 0.6, 0), (0.24, 0.96, 1), (2.2, 0.64, 0.5)]
-    path = clips.write(f"edited-{name}", with_edits(clips.clip(name).path.read_bytes(), edits))
+    path = clips.write(f"in-stretches-{name}", with_edits(clips.clip(name).path.read_bytes(), edits))
     assert_independent(path, (2, 16), [Fraction(1, 5), Fraction(2, 5), Fraction(3, 5), Fraction(6, 7)])
 
 
