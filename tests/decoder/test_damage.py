@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from clips import CONSTANT_RATE, HEVC, X265_THREADS, ClipStore, ffmpeg, numbered_pictures
+from decoder.bitstream.h264 import H264
+from decoder.container.open import open_video
 from decoding import Decoded, decode_needed_packets, order_for
+from encoded_packets import packets_of
 from protocol import DecodeOrder
+from remux import copy_packets
 
 FPS = Fraction(25)
 PICTURES = 150
@@ -147,6 +151,26 @@ def test_flipped_bits_are_told_by_codecs_that_check_what_they_decode(codec: str,
     unseen = {index for index in expected if shown.get(index, (b"", True))[1]}
     assert len(differs) >= PICTURES // 4
     assert len(differs - unseen) <= len(differs) * UNTOLD[codec]
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "flv"])
+@pytest.mark.parametrize("nth_reference", [4, 20, 40])
+def test_a_reference_picture_of_h264_that_was_lost_before_the_file_was_written_is_missed(
+    nth_reference: int, container: str, clips: ClipStore, tmp_path: Path
+):
+    """Recorders of networks write what arrives; libav's decoder goes on with another picture and says nothing."""
+    whole = made("h264", container, clips)
+    with open_video(str(whole)) as opened:
+        parser = H264(opened.streams.video[0].codec_context.extradata or b"")
+    references = [number for number, packet in enumerate(packets_of(whole)) if parser.parse(packet).refresh_slots]
+    lost = references[nth_reference]
+    path = copy_packets(whole, tmp_path / whole.name, lambda number, packet: packet if number != lost else None)
+
+    expected, shown = (by_instant(decode_needed_packets(file, order_of_all(file))) for file in (whole, path))
+
+    differs = {index for index, (pixels, _) in expected.items() if shown.get(index, (b"", True))[0] != pixels}
+    assert differs
+    assert differs <= {index for index in expected if shown.get(index, (b"", True))[1]}
 
 
 PAUSES = {

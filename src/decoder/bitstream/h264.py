@@ -1,6 +1,7 @@
 """H.264. Sections are those of ITU-T H.264."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from decoder.bitstream.base import ALL_SLOTS, ReferenceInfo
 from decoder.bitstream.bits import BitReader
@@ -23,6 +24,43 @@ NUM_4X4_LISTS = 6
 """The first scaling lists have 4x4 entries, those after them 8x8."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceNumber:
+    """The number of a picture among the reference pictures since the last IDR picture, frame_num, 7.4.3."""
+
+    value: int
+    stop: int
+    """After stop - 1 comes 0."""
+    is_reference: bool
+    is_idr: bool
+
+
+class ReferenceCount:
+    """Tells where reference pictures are missing: their numbers do not follow each other, 7.4.3.
+
+    Args:
+        extradata: the stream's configuration.
+    """
+
+    def __init__(self, extradata: bytes) -> None:
+        self._parser = H264(extradata)
+        self._last: int | None = None
+        """The number of the last reference picture."""
+
+    def jumps_before(self, packet: bytes) -> bool:
+        """Whether numbers are missing before the next packet in decoding order."""
+        number = self._parser.reference_number(packet)
+        if number is None or number.is_idr or self._last is None:
+            self._last = None if number is None else number.value
+            return False
+        jumps = (number.value - self._last) % number.stop > 1
+        if number.is_reference:
+            self._last = number.value
+        elif jumps:
+            self._last = (number.value - 1) % number.stop
+        return jumps
+
+
 class H264(NalParser):
     """nal_ref_idc is 0 in all slices of a non-reference picture, 7.4.1.
 
@@ -40,7 +78,7 @@ class H264(NalParser):
     """Values of profile_idc with which a sequence parameter set tells chroma format and scaling lists, 7.3.2.1.1."""
 
     def __init__(self, extradata: bytes = b"") -> None:
-        self._may_have_fields = self._says_how_shown = False
+        self._may_have_fields = self._says_how_shown = self._may_skip_numbers = False
         self._frame_num_bits: set[int] = set()
         self._first_field: tuple[int, int] | None = None
         """frame_num and parity of the field before, if that was a picture's first one."""
@@ -93,10 +131,9 @@ class H264(NalParser):
         first, self._first_field = self._first_field, None
         if len(self._frame_num_bits) != 1:
             return False
-        bits = BitReader(without_emulation_prevention(unit[1 : self.SLICE_HEADER_BYTES]))
+        bits = self._slice_header(unit)
         try:
-            bits.unsigned(), bits.unsigned(), bits.unsigned()  # first_mb_in_slice, slice_type, pic_parameter_set_id
-            frame_num = bits.read(*self._frame_num_bits)
+            frame_num = self._frame_num(bits)
             if not bits.read(1):  # field_pic_flag
                 return False
             parity = bits.read(1)
@@ -106,6 +143,28 @@ class H264(NalParser):
             return True
         self._first_field = frame_num, parity
         return False
+
+    def reference_number(self, packet: bytes) -> ReferenceNumber | None:
+        """Read how a packet's picture is numbered; None where that cannot be read or numbers may be left out."""
+        first_slice = self._first_slice(packet)[0]
+        if first_slice is None or self._may_skip_numbers or len(self._frame_num_bits) != 1:
+            return None
+        try:
+            frame_num = self._frame_num(self._slice_header(first_slice))
+        except EOFError:
+            return None
+        (bits,) = self._frame_num_bits
+        is_idr = self.unit_type(first_slice) == self.IDR_SLICE
+        return ReferenceNumber(frame_num, 1 << bits, bool(first_slice[0] >> 5), is_idr)
+
+    @staticmethod
+    def _slice_header(unit: bytes) -> BitReader:
+        return BitReader(without_emulation_prevention(unit[1 : H264.SLICE_HEADER_BYTES]))
+
+    def _frame_num(self, bits: BitReader) -> int:
+        """Read a slice header, 7.3.3, as far as frame_num, whose size must be known."""
+        bits.unsigned(), bits.unsigned(), bits.unsigned()  # first_mb_in_slice, slice_type, pic_parameter_set_id
+        return bits.read(*self._frame_num_bits)
 
     def parse_sps(self, unit: bytes) -> None:
         """Look for coded fields, and for pic_struct; a set that cannot be read may allow them."""
@@ -141,8 +200,9 @@ class H264(NalParser):
             bits.read(1), bits.signed(), bits.signed()
             for _ in range(bits.unsigned()):
                 bits.signed()  # offset_for_ref_frame
-        # max_num_ref_frames, gaps_in_frame_num_value_allowed_flag, width and height
-        bits.unsigned(), bits.read(1), bits.unsigned(), bits.unsigned()
+        bits.unsigned()  # max_num_ref_frames
+        self._may_skip_numbers |= bool(bits.read(1))  # gaps_in_frame_num_value_allowed_flag
+        bits.unsigned(), bits.unsigned()  # width and height
         return bool(bits.read(1))
 
     def _skip_chroma_and_scaling(self, bits: BitReader) -> None:

@@ -38,17 +38,7 @@ class NalParser(BitstreamParser):
 
     def parse(self, packet: bytes) -> ReferenceInfo:
         """Parse the header of the first slice, and the units before it; where none is found there may be one."""
-        first_slice = None
-        preceding: list[bytes] = []
-        is_first = not self._parameter_sets
-        for unit in nal_units(packet, self.length_bytes):
-            if self.is_slice(unit):
-                first_slice = unit
-                break
-            preceding.append(unit)
-            known = len(self._parameter_sets)
-            self._note_parameter_set(unit)
-            self._have_sets_changed |= len(self._parameter_sets) > known and not is_first
+        first_slice, preceding = self._first_slice(packet)
         if first_slice is None:
             return ReferenceInfo(is_output=None)
         if self._have_sets_changed or not self._parameter_sets:
@@ -56,6 +46,19 @@ class NalParser(BitstreamParser):
         info = self.parse_slice(first_slice, preceding)
         can_start_here = self._is_configured or {self.SPS, self.PPS} <= set(map(self.unit_type, preceding))
         return info if can_start_here else replace(info, is_closed_rap=False, is_open_rap=False)
+
+    def _first_slice(self, packet: bytes) -> tuple[bytes | None, list[bytes]]:
+        """The first slice of a packet and the units before it, of which parameter sets are noted."""
+        preceding: list[bytes] = []
+        is_first = not self._parameter_sets
+        for unit in nal_units(packet, self.length_bytes):
+            if self.is_slice(unit):
+                return unit, preceding
+            preceding.append(unit)
+            known = len(self._parameter_sets)
+            self._note_parameter_set(unit)
+            self._have_sets_changed |= len(self._parameter_sets) > known and not is_first
+        return None, preceding
 
     def _note_parameter_set(self, unit: bytes) -> None:
         unit_type, content = self.unit_type(unit), unit.rstrip(b"\x00")

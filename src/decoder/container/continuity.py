@@ -7,24 +7,18 @@ broken.
 
 from __future__ import annotations
 
-from collections import deque
-from fractions import Fraction
 from pathlib import Path
-from statistics import median
 from typing import Any, BinaryIO
 
 from av.packet import Packet
 from av.stream import Stream
 
 from decoder.container.formats import AVI, FLV, MATROSKA, MPEG_PROGRAM, MPEG_TRANSPORT
+from decoder.container.pauses import Pauses
 
 LARGEST_OVERHEAD_BYTES = {MATROSKA: 64, AVI: 64, FLV: 256, MPEG_TRANSPORT: 0, MPEG_PROGRAM: 4096}
 """What stands between two packets at most, by container; with more the file is looked at. Only these are looked at: MP4
 and ASF tell the place of every packet, or lose none without a word."""
-LONG_INTERVAL = Fraction(3, 2)
-"""A time between two packets that is longer than this many usual ones may have held others."""
-USUAL_INTERVALS = 32
-"""The usual time between packets is the median of this many."""
 SYNC_BYTE = b"\x47"
 TRANSPORT_PACKET_BYTES = (188, 192, 204)
 """Sizes of a transport packet: plain, with a time before it, with a check sum after it."""
@@ -68,15 +62,14 @@ class Continuity:
         self._overhead_bytes = LARGEST_OVERHEAD_BYTES.get(self._container)
         self._last: Packet[Any] | None = None
         self._last_place: int | None = None
-        self._last_dts: int | None = None
-        self._intervals: deque[int] = deque(maxlen=USUAL_INTERVALS)
+        self._pauses = Pauses()
         self.is_after_pause = False
         """Whether more time than usual lies before the last packet of the stream."""
 
     def is_interrupted_before(self, packet: Packet[Any]) -> bool:
         """Whether packets of the stream may be lost between the packet before and this one; asked once for each."""
         is_video = packet.stream_index == self._stream.index
-        is_long = is_video and self._notes_long_interval(packet)
+        is_long = is_video and self._pauses.is_before(packet)
         self.is_after_pause = is_long if is_video else self.is_after_pause
         last, self._last = self._last, packet
         if self._overhead_bytes is None or last is None or last.pos is None or packet.pos is None:
@@ -115,17 +108,6 @@ class Continuity:
                 inner_bytes = 0 if identifier in (CLUSTER, BLOCK_GROUP) else size
                 at = None if inner_bytes is None else content_at + inner_bytes
         return False
-
-    def _notes_long_interval(self, packet: Packet[Any]) -> bool:
-        time = packet.pts if packet.dts is None else packet.dts
-        if time is None:
-            return False
-        interval = 0 if self._last_dts is None else time - self._last_dts
-        is_long = len(self._intervals) > 0 and interval > LONG_INTERVAL * median(self._intervals)
-        if self._last_dts is not None:
-            self._intervals.append(interval)
-        self._last_dts = time
-        return is_long
 
     def _is_transport_stream(self, start: int, stop: int) -> bool:
         """Whether there is a sync byte where each transport packet begins, ISO/IEC 13818-1, 2.4.3.2."""

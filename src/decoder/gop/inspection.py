@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from decoder.bitstream.h264 import ReferenceCount
 from decoder.bitstream.integrity import Check, integrity_check
 from decoder.container.formats import AVI
 from decoder.container.packets import PACKETS_BEFORE_JOINT, Packets
+from decoder.container.pauses import Pauses
 from decoder.container.pts import packet_pts
 from records import Timing
 
 MAX_REORDERED = 20
 """How far a picture may be decoded before one that is shown next to it."""
-
-
+PACKETS_FROM_PAUSE = 5
 PACKETS_BEFORE_DAMAGE = 2
 """So many packets before a damaged one count as damaged too."""
 PACKETS_JUDGED_ANEW = PACKETS_BEFORE_DAMAGE + PACKETS_BEFORE_JOINT
@@ -49,6 +50,7 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
     Where files were joined nothing is missing, although the counters of transport packets do not match.
     """
     context = stream.codec_context
+    numbers = _MissingNumbers(context.extradata or b"") if context.codec.canonical_name == "h264" else None
     is_whole = integrity_check(context.codec.canonical_name, context.extradata or b"")
     before: deque[InspectedPacket] = deque()
     reordered = max(0, context.reorder_depth)
@@ -62,8 +64,12 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
         is_out_of_step |= counts_pictures and follows_loss
         is_damaged = is_out_of_step or packet.is_corrupt or not is_whole(content)
         one = InspectedPacket(packet, packet_pts(packet, timing), content, is_damaged, follows_loss)
+        after = numbers.missing_before(one) if numbers else None
         if follows_loss:
             _mark_last_on_screen(before, 1 + reordered)
+        elif after is not None and not is_at_joint:
+            after.follows_loss = True
+            _mark_last_on_screen(_those_before(after, before), 1 + reordered)
         for other in list(before)[-PACKETS_BEFORE_DAMAGE:] if one.is_damaged else ():
             other.is_damaged = True
         before.append(one)
@@ -76,10 +82,35 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
     yield from before
 
 
+class _MissingNumbers:
+    """Tells where reference pictures of H.264 are missing without a trace in the container.
+
+    Their numbers jump there, and time passes as well: some encoders do not count as they should. Where libav makes up
+    the times of decoding, the pause may lie some packets away.
+    """
+
+    def __init__(self, extradata: bytes) -> None:
+        self._count, self._pauses = ReferenceCount(extradata), Pauses()
+        self._last: deque[tuple[InspectedPacket, bool, bool]] = deque(maxlen=PACKETS_FROM_PAUSE)
+
+    def missing_before(self, one: InspectedPacket) -> InspectedPacket | None:
+        """Take the next packet; return the one before which pictures are missing, if that is found out now."""
+        jumps, is_after_pause = self._count.jumps_before(one.content), self._pauses.is_before(one.packet)
+        self._last.append((one, jumps, is_after_pause))
+        jumped = [other for other, jumps_there, _ in self._last if jumps_there]
+        if (jumps or is_after_pause) and jumped and any(pause for _, _, pause in self._last):
+            return jumped[-1]
+        return None
+
+
 def _judge_by_content(before: Sequence[InspectedPacket], is_whole: Check) -> None:
     """Judge the packets before a joint anew: libav may have marked them for what comes after it."""
     for one in list(before)[-PACKETS_JUDGED_ANEW:]:
         one.is_damaged = not is_whole(one.content)
+
+
+def _those_before(one: InspectedPacket, packets: Iterable[InspectedPacket]) -> list[InspectedPacket]:
+    return list(takewhile(lambda other: other is not one, packets))
 
 
 def _mark_last_on_screen(before: Sequence[InspectedPacket], count: int) -> None:

@@ -8,7 +8,7 @@ from bit_writer import BitWriter
 from clips import H264 as H264_OPTIONS
 from clips import ClipStore, numbered_pictures
 from decoder.bitstream.base import ReferenceInfo
-from decoder.bitstream.h264 import H264
+from decoder.bitstream.h264 import H264, ReferenceCount
 from encoded_packets import packets_of
 
 START = b"\x00\x00\x01"
@@ -50,12 +50,13 @@ def sps(
     profile_idc: int = MAIN,
     frame_mbs_only: bool,
     is_cut_off: bool = False,
+    may_skip: bool = False,
 ) -> bytes:
     """A sequence parameter set, 7.3.2.1.1; the bits after frame_mbs_only_flag are its opposite, or missing."""
     bits = BitWriter().write(profile_idc, 8).write(0, 8).write(30, 8).unsigned(0)
     if write_format:
         write_format(bits)
-    write_order_count(bits.unsigned(4)).unsigned(4).write(0).unsigned(15).unsigned(7)
+    write_order_count(bits.unsigned(4)).unsigned(4).write(may_skip).unsigned(15).unsigned(7)
     if is_cut_off:
         return b"\x67" + escaped(bits.to_bytes()[:-1])
     bits.write(frame_mbs_only)
@@ -306,3 +307,38 @@ def test_a_field_of_the_other_parity_with_the_same_number_completes_a_picture(
     assert [parser.parse(units(content)).is_second_field for content in slices] == are_second
     assert parser.may_have_fields
     assert not H264(units(FRAMES_ONLY, PPS)).may_have_fields
+
+
+def numbered(*numbers: tuple[bytes, int], may_skip: bool = False) -> list[bool]:
+    """Whether numbers are missing before each of some pictures, given by the header of their slice and frame_num."""
+    parameter_sets = units(sps(order_count_type_0, frame_mbs_only=True, may_skip=may_skip), PPS)
+    count = ReferenceCount(b"")
+    slices = [
+        header[:1] + BitWriter().unsigned(0).unsigned(0).unsigned(0).write(number, 8).write(85, 8).to_bytes()
+        for header, number in numbers
+    ]
+    return [count.jumps_before(parameter_sets + units(one)) for one in slices]
+
+
+def test_reference_pictures_are_missing_where_their_numbers_do_not_follow_each_other():
+    reference, other, idr = REFERENCE_SLICE, NON_REFERENCE_SLICE, IDR_SLICE
+
+    assert numbered((idr, 0), (reference, 1), (other, 2), (other, 2), (reference, 2), (other, 3)) == [False] * 6
+    assert numbered((reference, 254), (reference, 255), (reference, 0)) == [False] * 3
+    assert numbered((idr, 0), (reference, 2), (reference, 3)) == [False, True, False]
+    assert numbered((idr, 0), (other, 2), (reference, 2), (reference, 3)) == [False, True, False, False]
+    assert numbered((reference, 7), (idr, 0), (reference, 1)) == [False] * 3
+
+
+def test_an_sps_may_allow_that_numbers_are_left_out():
+    assert numbered((IDR_SLICE, 0), (REFERENCE_SLICE, 2), may_skip=True) == [False] * 2
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_an_encoders_numbers_follow_each_other_until_a_reference_picture_is_taken_out(encoder: str, clips: ClipStore):
+    path = clips.encode(f"counted-{encoder}.ts", f"{ENCODERS[encoder]} -b_strategy 0", numbered_pictures(40))
+    packets, parser, whole, cut = packets_of(path), H264(), ReferenceCount(b""), ReferenceCount(b"")
+    references = [number for number, packet in enumerate(packets) if parser.parse(packet).refresh_slots]
+
+    assert not any(map(whole.jumps_before, packets))
+    assert any(map(cut.jumps_before, packets[: references[5]] + packets[references[5] + 1 :]))

@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clips import AV1, H264, HEVC, MPEG2, VP8, VP9, ClipStore, numbered_pictures
+from decoder.bitstream.h264 import ReferenceCount
+from decoder.bitstream.integrity import integrity_check
 from decoder.bitstream.registry import PARSERS, parser_for
 from decoder.container.open import open_video
 from encoded_packets import packets_of
@@ -72,9 +74,13 @@ def test_a_changed_stream_is_parsed_to_its_end(
     changed = list(packets)
     for number, mutate in mutations:
         changed[number % len(changed)] = mutate(changed[number % len(changed)])
-    parser = parser_for(codec, of_configuration(configuration) if of_configuration else configuration, changed[0])
+    configuration = of_configuration(configuration) if of_configuration else configuration
+    parser, is_whole = parser_for(codec, configuration, changed[0]), integrity_check(codec, configuration)
+    count = ReferenceCount(configuration)
 
     for packet in changed:
+        assert isinstance(is_whole(packet), bool)
+        assert isinstance(count.jumps_before(packet), bool)
         info = parser.parse(packet)
         if info.frames:
             assert len(parser.drop_frames(packet, {0})) == len(packet)
