@@ -22,7 +22,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar, Literal, Self, cast, get_args
 
-from records import Notice, OtherStream, Part, SampleGrid, Timing, UnseenReason, VideoInfo
+from records import Edit, Notice, OtherStream, Part, SampleGrid, Timing, UnseenReason, VideoInfo
 from strict_json import INT64_MAX, CheckedFields, InvalidMessage, parse_object
 
 
@@ -69,6 +69,8 @@ MAX_STREAMS = 1000
 its own limit, and films with 70 tracks of sound and subtitles are not rare."""
 MAX_PARTS = 100
 """The most files inside a file, and changes of stream, that are read."""
+MAX_EDITS = 300
+"""The most stretches of a stream that a film is put together of; later ones are not decoded."""
 MAX_OTHER_STREAMS = 100
 """The most that are named."""
 MAX_PICTURE_PIXELS = 36_000_000
@@ -283,6 +285,7 @@ def _video_info(message: object) -> VideoInfo:
         last_pts=info.integer("last_pts", -INT64_MAX),
         parts=tuple(map(_part, info.items("parts", MAX_PARTS))),
         unread_parts=info.integer("unread_parts", 0),
+        edits=tuple(map(_edit, info.items("edits", MAX_EDITS))),
         notices=cast("tuple[Notice, ...]", info.words("notices", get_args(Notice))),
         other_streams=tuple(map(_other_stream, info.items("other_streams", MAX_OTHER_STREAMS))),
         sound_after_s=info.seconds("sound_after_s"),
@@ -298,6 +301,17 @@ def _part(message: object) -> Part:
         first_byte=part.integer("first_byte", 0),
         end_byte=part.integer("end_byte", 0),
         has_late_streams=part.flag("has_late_streams"),
+    )
+
+
+def _edit(message: object) -> Edit:
+    edit = CheckedFields(message, Edit)
+    start_pts, media_pts = edit.integer("start_pts", -INT64_MAX), edit.integer("media_pts", -INT64_MAX)
+    return Edit(
+        start_pts=start_pts,
+        stop_pts=edit.integer("stop_pts", start_pts + 1),
+        media_pts=media_pts,
+        media_stop_pts=edit.integer("media_stop_pts", media_pts),
     )
 
 

@@ -70,6 +70,37 @@ are the pictures' times once they are sorted."""
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """A stretch of the film, [start_pts, stop_pts), that shows a stretch of its stream. All in ticks of the stream."""
+
+    start_pts: int
+    stop_pts: int
+    media_pts: int
+    """The time in the stream that is on screen at start_pts."""
+    media_stop_pts: int
+    """And at stop_pts. It is media_pts where one picture stands still."""
+
+    @property
+    def is_still(self) -> bool:
+        """One picture is on screen all the time."""
+        return self.media_stop_pts == self.media_pts
+
+    @property
+    def rate(self) -> Fraction:
+        """How fast the stream passes; 0 for a still."""
+        return Fraction(self.media_stop_pts - self.media_pts, self.stop_pts - self.start_pts)
+
+    def shown_pts(self, media_pts: int) -> int:
+        """When a picture of the stream appears in the film; one that is on screen before the edit, at its start."""
+        if self.is_still or media_pts <= self.media_pts:
+            return self.start_pts
+        since = media_pts - self.media_pts
+        # At another speed than the stream's times are rounded, at most a tick down: a picture is never too late for an
+        # instant that it is decoded for.
+        return self.start_pts + (since if self.rate == 1 else math.floor((since - 1) / self.rate))
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """Facts about a file, from the packets of the stream, or the streams, that hold the film."""
 
@@ -114,6 +145,9 @@ class VideoInfo:
     other_streams: tuple[OtherStream, ...] = ()
     sound_after_s: float = 0.0
     """For how long sound goes on after the end that the container gives for the last picture."""
+    edits: tuple[Edit, ...] = ()
+    """What the film shows of its stream, in order, where libav does not read that rightly; the times above are those of
+    the film. Nothing is shown between two edits."""
     notices: tuple[Notice, ...] = ()
     pixel_aspect: Fraction = Fraction(1)
     """Width of a coded pixel, divided by its height."""

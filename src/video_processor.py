@@ -78,7 +78,7 @@ class VideoProcessor:
             directory: an existing directory.
 
         Raises:
-            UnsupportedCodec: the source is not seekable.
+            UnsupportedCodec: the source is not seekable, or has several edits.
             MediaError: ffmpeg could not copy the stream.
         """
         return await self._splitter.split(video.path, info, chunks, directory)

@@ -24,7 +24,7 @@ from protocol import (
     ProbeReply,
     Refusal,
 )
-from records import OtherStream, Part, SampleGrid, Timing, UnseenReason, VideoInfo
+from records import Edit, OtherStream, Part, SampleGrid, Timing, UnseenReason, VideoInfo
 from strict_json import INT64_MAX, MAX_MESSAGE_LENGTH, InvalidMessage
 
 SECONDS = st.floats(0, 1e9)
@@ -53,10 +53,11 @@ INFO = VideoInfo(
     last_pts=5_422_500,
     parts=(Part(0, 700, 3, 0, 500, has_late_streams=True), Part(700, 10**10, 0, 0, 10**9, has_late_streams=False)),
     unread_parts=2,
+    edits=(Edit(-1024, 500, 0, 1524), Edit(700, 900, 5, 5)),
     other_streams=(OtherStream(4, "mjpeg", 160, 90, 1),),
     sound_after_s=12.5,
 )
-PART, OTHER = asdict(INFO.parts[0]), asdict(INFO.other_streams[0])
+PART, OTHER, EDIT = asdict(INFO.parts[0]), asdict(INFO.other_streams[0]), asdict(INFO.edits[0])
 ORDER = DecodeOrder(
     info=INFO,
     grid=SampleGrid(1.4, Fraction(2, 3), 352, 640),
@@ -84,6 +85,7 @@ LIES: dict[str, list[object]] = {
     "last_pts": [2**63, "0"],
     "parts": [None, {}, [None], [[]], [{**PART, "stream": -1}], [{**PART, "start_byte": -1}], [PART] * 101],
     "unread_parts": [-1, None],
+    "edits": [None, [None], [{**EDIT, "stop_pts": -1024}], [{**EDIT, "media_stop_pts": -1}], [EDIT] * 301],
     "other_streams": ["h264", [{**OTHER, "codec": ""}], [{**OTHER, "index": 1000}], [OTHER] * 101],
     "sound_after_s": [-1, math.nan],
 }

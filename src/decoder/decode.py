@@ -24,6 +24,7 @@ from decoder.container.frames import TimedFrame, decode_frames
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
 from decoder.convert.rgb import PictureConverter
+from decoder.edited import edited_pictures
 from decoder.gop.access_unit import AccessUnit
 from decoder.gop.account import LostPicture, PictureAccount, facts_of
 from decoder.gop.decoder import Beginning, ConvertedPicture, first_packet, prepare_decoder, prepared_stream, show_first
@@ -47,35 +48,55 @@ class StreamReader:
         order: what to deliver.
         on_gpu: decode on the GPU, or fail.
         grid: the instants, if they are not all of the order's.
+        stats: of other orders for the file, to which this one is added.
 
     Attributes:
         grid: the instants.
         stats: what was read and decoded so far.
     """
 
-    def __init__(self, path: str, order: DecodeOrder, *, on_gpu: bool = False, grid: Grid | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        order: DecodeOrder,
+        *,
+        on_gpu: bool = False,
+        grid: Grid | None = None,
+        stats: DecodeStats | None = None,
+    ) -> None:
         self._path, self._order, self._on_gpu = path, order, on_gpu
         self.grid = grid or Grid(order)
-        self.stats = DecodeStats()
+        self.stats = stats or DecodeStats()
         self._first_packet = first_packet(path, order)
 
     def on_screen(self) -> Iterator[OnScreen]:
         """The ordered pictures with the instants that they serve, in presentation order."""
+        pictures = self._pictures_of_film()
         if not self._order.keyframes_only:
-            return on_screen_at_instants(self.pictures(), self.grid)
+            return on_screen_at_instants(pictures, self.grid)
         starts = [start for start in self._order.chunk_starts if self.grid.start <= start < self.grid.stop]
         substitutes = Substitutes(starts, self._whatever_is_on_screen)
-        return with_substitutes(first_keyframes(self.pictures(), self.grid), starts, self.grid.stop, substitutes)
+        return with_substitutes(first_keyframes(pictures, self.grid), starts, self.grid.stop, substitutes)
 
     def _whatever_is_on_screen(self, instants: Sequence[int]) -> Iterator[OnScreen]:
         """The pictures on screen at some of the order's instants, keyframes or not, with the instants' numbers."""
         order = replace(self._order, keyframes_only=False)
         return StreamReader(self._path, order, grid=ListedInstants(order, instants)).on_screen()
 
+    def _pictures_of_film(self) -> Iterator[DecodedPicture]:
+        """The decoded pictures at the times at which the film shows them."""
+        if not self._order.info.edits:
+            return self.pictures()
+        return edited_pictures(self._order, self.grid, self._pictures_of_stream)
+
+    def _pictures_of_stream(self, order: DecodeOrder, grid: Grid) -> Iterator[DecodedPicture]:
+        return StreamReader(self._path, order, on_gpu=self._on_gpu, grid=grid, stats=self.stats).pictures()
+
     def pictures(self) -> Iterator[DecodedPicture]:
         """Decode from a keyframe at or before the first ordered instant, or from the file's start if none is found."""
+        info = self._order.info
         target_pts = self.grid.pts_of(self.grid.start)
-        can_seek = target_pts > self._order.info.first_pts and self._order.info.seekable
+        can_seek = (target_pts > info.first_pts or bool(info.edits)) and info.seekable
         for retreat_s in SEEK_RETREATS_S if can_seek else ():
             with self._open() as container:
                 pictures = self._pictures_after_seek(container, target_pts - self.grid.ticks(Fraction(retreat_s)))
@@ -85,11 +106,11 @@ class StreamReader:
                     yield from pictures
                     return
         with self._open() as container:
-            yield from self._joined(container) if self._order.info.is_joined else self._pictures(container)
+            yield from self._joined(container) if info.is_joined else self._pictures(container)
 
     def _open(self) -> InputContainer:
-        parts = self._order.info.parts
-        return open_video(self._path, part=parts[0] if parts else None)
+        info = self._order.info
+        return open_video(self._path, part=info.parts[0] if info.parts else None, obeys_edits=not info.edits)
 
     def _joined(self, container: InputContainer) -> Iterator[DecodedPicture]:
         """Decode every picture of a film that is put together, or its keyframes."""

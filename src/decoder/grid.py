@@ -1,8 +1,11 @@
 """Exact arithmetic between a stream's ticks and the sampling instants of an order."""
 
+from __future__ import annotations
+
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from protocol import DecodeOrder
@@ -51,6 +54,10 @@ class Grid:
         """Seconds from the first picture of the video to a presentation time."""
         return float((pts - self._first_pts) * self._time_base_s)
 
+    def part(self, order: DecodeOrder, start: int, stop: int) -> Grid:
+        """The instants from one index to another, on the clock of another order."""
+        return Grid(replace(order, start=start, stop=stop))
+
 
 class ListedInstants(Grid):
     """Some of an order's instants, numbered from 0.
@@ -76,3 +83,7 @@ class ListedInstants(Grid):
     def pts_of(self, index: int) -> int:
         """The last tick at or before a chosen instant."""
         return super().pts_of(self._indices[index])
+
+    def part(self, order: DecodeOrder, start: int, stop: int) -> ListedInstants:
+        """Those of the chosen instants from one number to another, on the clock of another order."""
+        return ListedInstants(order, self._indices[start:stop])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from decoder.container.frames import TimedFrame
+from decoder.edited import EndOfEdit
 from decoder.gop.account import LostPicture
 from decoder.gop.decoder import ConvertedPicture
 from decoder.gop.pool import DecodedPicture
@@ -29,10 +30,10 @@ def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Ite
     """Pair pictures with the instants at which they are on screen.
 
     Of pictures at one time, which are layers of a scalable stream, the last one has the highest quality. A picture
-    stays on screen until the next one's time, or until that of a lost one. After that, the last one that an instant saw
-    stands in for what cannot be told. The last one that is decoded stays for its own duration, but at least for the mean
-    time between pictures: libav guesses the durations that a container does not have. The last one of the film stays
-    until the end.
+    stays on screen until the next one's time, or until that of a lost one. After that, the last one that was seen at an
+    instant stands in for what cannot be told. The last one that is decoded stays for its own duration, but at least for
+    the mean time between pictures: libav guesses the durations that a container does not have. The last one of the film
+    stays until the end.
     """
     held: OnScreen | None = None
     last: OnScreen | None = None
@@ -46,8 +47,7 @@ def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Ite
             last = replace(held, first=next_index, stop=end_index)
             yield last
         next_index = max(next_index, end_index)
-        # Not the one before it, which some decoders return although no instant sees it.
-        held = _missing(last) if isinstance(picture, LostPicture) else _shown(picture)
+        held = _appearing(picture, last)
         shown_pts = picture.pts
         if next_index >= grid.stop:
             return
@@ -60,6 +60,18 @@ def on_screen_at_instants(pictures: Iterator[DecodedPicture], grid: Grid) -> Ite
         end_index = min(grid.first_index_from(end_pts), grid.stop)
         if end_index > next_index:
             yield replace(held, first=next_index, stop=end_index)
+
+
+def _appearing(picture: DecodedPicture | EndOfEdit, last: OnScreen | None) -> OnScreen | None:
+    """What is on screen from the time of a picture on.
+
+    Args:
+        picture: the next one.
+        last: the last one that was seen. Not the one before this: some decoders return more than is seen.
+    """
+    if isinstance(picture, EndOfEdit):
+        return None
+    return _missing(last) if isinstance(picture, LostPicture) else _shown(picture)
 
 
 def _shown(picture: TimedFrame | ConvertedPicture) -> OnScreen:

@@ -16,8 +16,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from decoder.container.dolby import lacks_base_layer
+from decoder.container.edit_list import EditList, read_edit_list
 from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_stream, layout_of
-from decoder.container.formats import COUNTED_FROM_FIRST_PICTURE
+from decoder.container.formats import COUNTED_FROM_FIRST_PICTURE, MP4
 from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_packet, is_single_field
 from decoder.container.open import has_large_header, open_video, place_of
 from decoder.container.orientation import UPRIGHT
@@ -26,8 +27,9 @@ from decoder.container.pts import timing_of
 from decoder.container.streams import is_supported
 from decoder.convert.rgb import PictureConverter, has_known_colours
 from decoder.ending import ending
+from decoder.timeline import edited_times, edits_of
 from decoder.times import PacketTimes, read_times, tick_s
-from protocol import MAX_STREAMS, ProbeReply, Refusal
+from protocol import MAX_EDITS, MAX_STREAMS, ProbeReply, Refusal
 from records import Notice, Part, VideoInfo
 
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
@@ -48,6 +50,9 @@ def probe(path: str) -> VideoInfo | Refusal:
     try:
         with open_video(path) as container:
             layout = layout_of(path, container)
+            is_mp4 = container.format.name == MP4
+        if is_mp4 and len(layout.parts) > 1:
+            layout = _without_misread(path, layout)
         if not layout.parts:
             return Refusal.NO_VIDEO_STREAM
         return _probe_film(path, layout)
@@ -77,20 +82,64 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         if not is_supported(stream):
             return Refusal.UNSUPPORTED_CODEC
         is_dolby = _has_dolby_colours(container, stream)
-        first = _first_picture(decode_film(FilmPackets(container, path, layout.parts), timing_of(container, stream)))
+        packets = FilmPackets(container, path, layout.parts)
+        first = _first_picture(decode_film(packets, timing_of(container, stream)))
+        edit_list = _misread_edit_list(container, stream, first) if len(layout.parts) == 1 else None
+    if edit_list is not None:
+        with open_video(path, part=part, obeys_edits=False) as container:
+            packets = FilmPackets(container, path, layout.parts)
+            first = _first_picture(decode_film(packets, "pts"))
     if _is_encrypted(path, part):
         return Refusal.ENCRYPTED
     if first is None:
         return Refusal.TOO_LARGE if has_large_header(path, part) else Refusal.NO_FRAMES
     if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name, is_dolby=is_dolby):
         return Refusal.NOT_CONVERTIBLE
-    return _read_film(path, layout, first)
+    return _read_film(path, layout, first, edit_list)
 
 
-def _read_film(path: str, layout: Layout, first: TimedFrame) -> VideoInfo | Refusal:
-    """Describe a film whose first picture is known."""
+def _without_misread(path: str, layout: Layout) -> Layout:
+    """A film of several parts without those whose edit lists libav misreads: only one of a single part can have edits.
+
+    If that would be all, the first one remains.
+    """
+    misread: list[Part] = []
+    for part in layout.parts:
+        with open_video(path, part=part) as container:
+            if _misread_edit_list(container, film_stream(container, part.stream), None) is not None:
+                misread.append(part)
+    return layout.without(misread[1:] if len(misread) == len(layout.parts) else misread)
+
+
+def _misread_edit_list(container: InputContainer, stream: VideoStream, first: TimedFrame | None) -> EditList | None:
+    """The edit list of a stream, if there is one that libav does not read as it is meant.
+
+    Args:
+        container: with libav's reading.
+        stream: of it.
+        first: its first picture; None if there is none, or if it is not looked at.
+    """
+    edit_list = read_edit_list(*place_of(container), stream.id) if container.format.name == MP4 else None
+    if edit_list is None or not edit_list.is_plain:
+        return edit_list
+    start_pts = int(edit_list.start_s / tick_s(stream))
+    if first is None or first.pts + max(1, first.duration) > start_pts:
+        return None
+    return edit_list  # libav shows what is before the start, as it does in fragmented files
+
+
+def _read_film(path: str, layout: Layout, first: TimedFrame, edit_list: EditList | None) -> VideoInfo | Refusal:
+    """Describe a film whose first picture is known.
+
+    Args:
+        path: local file.
+        layout: of the film.
+        first: its first picture, or with an edit list the first one of its stream.
+        edit_list: what libav does not read rightly.
+    """
     part = layout.parts[0]
-    with open_video(path, part=part) as container:  # opened again: decoding moved the first reader
+    # Opened again: decoding moved the first reader.
+    with open_video(path, part=part, obeys_edits=edit_list is None) as container:
         stream = film_stream(container, part.stream)
         packets = FilmPackets(container, path, layout.parts)
         times = read_times(packets, stream, timing_of(container, stream), first)
@@ -98,7 +147,29 @@ def _read_film(path: str, layout: Layout, first: TimedFrame) -> VideoInfo | Refu
             return Refusal.TOO_MANY_PICTURES
         if part in packets.empty:
             return _probe_film(path, layout.without(packets.empty))
-        return _describe(container, stream, first, times, layout.without(packets.empty))
+        layout = layout.without(packets.empty)
+        if edit_list is None:
+            return _describe(container, stream, first, times, layout)
+    return _describe_edited(path, layout, first, times, edit_list)
+
+
+def _describe_edited(
+    path: str, layout: Layout, first: TimedFrame, times: PacketTimes, edit_list: EditList
+) -> VideoInfo | Refusal:
+    """Describe a film of which the first picture and all times are known as its stream has them."""
+    part = layout.parts[0]
+    with open_video(path, part=part) as container:  # the times of the other streams are right
+        stream = film_stream(container, part.stream)
+        edits = edits_of(edit_list, times, tick_s(stream))
+        if not edits:
+            return Refusal.NO_FRAMES
+        shown = edited_times(times, edits)
+        if shown is None:
+            return Refusal.TOO_MANY_PICTURES
+        info = _describe(container, stream, replace(first, pts=edits[0].start_pts), shown, layout)
+        # The film's clock starts at 0, and not where libav's reading has the beginning.
+        start_s = float(edits[0].start_pts * tick_s(stream))
+        return replace(info, start_s=start_s, edits=edits[:MAX_EDITS])
 
 
 def _first_picture(frames: Iterator[TimedFrame]) -> TimedFrame | None:

@@ -28,7 +28,7 @@ CLOCK_JITTER_TICKS = 2
 """In a container's coarse clock even a constant rate jitters by this much."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # eq=False: arrays have no truth value
 class PacketTimes:
     """When the pictures of a stream are shown, in ticks, as its packets say."""
 
@@ -44,6 +44,8 @@ class PacketTimes:
     """Clock and configuration stay the same throughout."""
     has_losses: bool
     """Packets are missing in between."""
+    pts: npt.NDArray[np.int64]
+    """When each picture appears that has a time, ascending."""
 
 
 def read_times(packets: FilmPackets, stream: VideoStream, timing: Timing, first: TimedFrame) -> PacketTimes | None:
@@ -87,7 +89,15 @@ def read_times(packets: FilmPackets, stream: VideoStream, timing: Timing, first:
         end_pts = int(ordered[-1]) + (1 + trailing_without_pts) * period_ticks
         count = min(count, len(times) + without_pts)
         return PacketTimes(
-            count, int(ordered[-1]), end_pts, False, timing, packets.is_cut_off, packets.is_uniform, packets.has_losses
+            count,
+            int(ordered[-1]),
+            end_pts,
+            False,
+            timing,
+            packets.is_cut_off,
+            packets.is_uniform,
+            packets.has_losses,
+            ordered,
         )
     last_ticks = durations[int(np.argmax(times))]
     span_ticks = int(ordered[-1] - ordered[0])
@@ -95,18 +105,23 @@ def read_times(packets: FilmPackets, stream: VideoStream, timing: Timing, first:
     if len(intervals) and (are_guessed or last_ticks <= 0):
         last_ticks = int(min(np.median(intervals), np.mean(intervals)))
     shortest_ticks = math.ceil(SHORTEST_PICTURE_S / tick_s(stream))
-    is_variable = len(intervals) > 0 and np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10)
     end_pts = int(ordered[-1]) + max(last_ticks, shortest_ticks)
     return PacketTimes(
         len(ordered),
         int(ordered[-1]),
         end_pts,
-        bool(is_variable),
+        is_variable(intervals),
         timing,
         packets.is_cut_off,
         packets.is_uniform,
         packets.has_losses,
+        ordered,
     )
+
+
+def is_variable(intervals: npt.NDArray[np.int64]) -> bool:
+    """Whether the times between pictures, in ticks, differ by more than a coarse clock makes them."""
+    return len(intervals) > 0 and bool(np.ptp(intervals) > max(CLOCK_JITTER_TICKS, intervals.min() // 10))
 
 
 def _constant_period_ticks(intervals: npt.NDArray[np.int64], durations: Sequence[int]) -> int:

@@ -44,13 +44,13 @@ class Splitter:
         """Copy each chunk's packets into a file; see VideoProcessor.split_video_into_chunks.
 
         Raises:
-            UnsupportedCodec: the source is not seekable.
+            UnsupportedCodec: the source is not seekable, or has several edits.
             MediaError: ffmpeg could not copy the stream.
         """
-        if not info.seekable:
+        if not info.seekable or info.edits:
             raise UnsupportedCodec(
-                "AVI, MPEG program streams and files whose clock or configuration changes midway cannot be cut without "
-                "encoding them again."
+                "AVI, MPEG program streams, MP4s with several edits and files whose clock or configuration changes "
+                "midway cannot be cut without encoding them again."
             )
         gate = asyncio.Semaphore(MAX_PARALLEL)
 

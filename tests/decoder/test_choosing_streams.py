@@ -146,7 +146,7 @@ def test_more_streams_than_can_be_opened_are_a_reason_of_their_own(clips: ClipSt
     maps = [word for number in range(9) for word in ("-map", str(number))]
     monkeypatch.setattr("decoder.container.film.MAX_STREAMS", 8)
     monkeypatch.setattr("decoder.probe.MAX_STREAMS", 8)
-    monkeypatch.setattr("decoder.container.open.open_video.__kwdefaults__", {"max_streams": 8})
+    monkeypatch.setattr("decoder.container.open.open_video.__kwdefaults__", {"max_streams": 8, "obeys_edits": True})
     for container, codec in (("mkv", "srt"), ("mp4", "mov_text")):
         path = subtitles.with_name(f"nine-streams.{container}")
         ffmpeg("-i", clips.clip(FILM).path, *inputs, *maps, "-c:v", "copy", "-c:s", codec, path)

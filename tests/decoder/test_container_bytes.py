@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clips import ClipStore
 from decoder.container.ebml import disabled_streams
+from decoder.container.edit_list import read_edit_list
 from decoder.container.joined import FINDERS, is_cut_matroska, starts_of_files
 from decoder.container.seams import GAP_READERS, Seams
 
@@ -34,6 +35,63 @@ def test_files_inside_a_file_begin_in_it_and_in_order(container: str, content: b
     assert starts[-1] <= len(content)
     is_cut_matroska(path)
     disabled_streams(path, 0)
+
+
+BOXES = st.recursive(
+    st.tuples(st.sampled_from([b"mvhd", b"tkhd", b"elst", b"stsz"]), st.binary(max_size=60)),
+    lambda inner: st.tuples(
+        st.sampled_from([b"moov", b"trak", b"edts", b"mvex", b"mdia", b"minf", b"stbl"]),
+        st.lists(inner, max_size=4).map(lambda boxes: b"".join(map(boxed, boxes))),
+    ),
+    max_leaves=12,
+)
+
+
+def boxed(box: tuple[bytes, bytes]) -> bytes:
+    kind, content = box
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+@quick
+@given(content=st.lists(st.binary(max_size=20) | BOXES.map(boxed), max_size=6).map(b"".join), track=st.integers(0, 3))
+def test_any_bytes_hold_an_edit_list_or_none(content: bytes, track: int, tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+
+    found = read_edit_list(path, 0, track)
+
+    assert found is None or len(found.entries) <= len(content) // 12
+
+
+@quick
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), max_size=20),
+    cut=st.integers(0, 1000) | st.none(),
+)
+def test_a_damaged_edit_list_is_read_as_far_as_it_fits(
+    changes: list[tuple[int, int]], cut: int | None, clips: ClipStore, tmp_path: Path
+):
+    content = bytearray(clips.clip("h264.mp4").path.read_bytes())
+    movie_at = content.index(b"moov") - 4
+    for at, value in changes:
+        content[movie_at + at % (len(content) - movie_at)] = value
+    path = tmp_path / "file"
+    path.write_bytes(content[: None if cut is None else movie_at + cut])
+
+    found = read_edit_list(path, 0, 1)
+
+    assert found is None or (found.entries and found.movie_hz > 0)
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "hevc.mp4", "av1.mp4"])
+def test_the_edit_list_of_a_real_file_is_found(name: str, clips: ClipStore):
+    found = read_edit_list(clips.clip(name).path, 0, 1)
+
+    assert found is not None
+    assert found.is_plain
+    assert found.movie_hz == 1000
+    assert [(entry.duration, entry.rate) for entry in found.entries] == [(3000, 1)]
+    assert read_edit_list(clips.clip(name).path, 0, 2) is None
 
 
 @pytest.mark.parametrize("container", GAP_READERS)

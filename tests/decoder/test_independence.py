@@ -10,6 +10,7 @@ import pytest
 from clip_kinds import Cell, KindStore, all_cells
 from clips import CONSTANT_RATE, VARIABLE_RATE, ClipStore
 from decoding import Decoded, decode_needed_packets, order_for
+from foreign.media import with_edits
 
 FPS = Fraction(25, 2)
 
@@ -43,6 +44,13 @@ def assert_independent(path: Path, threads: Sequence[int], places: Sequence[Frac
 @pytest.mark.parametrize("name", [*CONSTANT_RATE, *VARIABLE_RATE])
 def test_pictures_do_not_depend_on_threads_or_where_decoding_begins(name: str, clips: ClipStore):
     assert_independent(clips.clip(name).path, (2, 16), [Fraction(3, 5)])
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "h264-open-gop.mp4", "hevc.mp4", "av1.mp4"])
+def test_pictures_of_an_edited_film_do_not_depend_on_threads_or_where_decoding_begins(name: str, clips: ClipStore):
+    edits = [(1.52, 0.8, 1), (0.3, 0.6, 0), (0.24, 0.96, 1), (2.2, 0.64, 0.5)]
+    path = clips.write(f"in-stretches-{name}", with_edits(clips.clip(name).path.read_bytes(), edits))
+    assert_independent(path, (2, 16), [Fraction(1, 5), Fraction(2, 5), Fraction(3, 5), Fraction(6, 7)])
 
 
 @pytest.mark.exhaustive

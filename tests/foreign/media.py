@@ -130,12 +130,13 @@ def grown(mp4: bytes, place: int, added: bytes, around: Iterable[bytes]) -> byte
     return bytes(changed)
 
 
-def with_edits(mp4: bytes, edits: Sequence[tuple[float | None, float, float]]) -> bytes:
+def with_edits(mp4: bytes, edits: Sequence[tuple[float | None, float, float]], version: int = 0) -> bytes:
     """Replace the edit list of an MP4 of one track, its index after its pictures (ISO/IEC 14496-12, 8.6.6).
 
     Args:
-        mp4: the file.
+        mp4: the file; or the pictures of a fragmented one have their places in its fragments.
         edits: start in the film in seconds, None for an empty edit; duration in seconds; rate.
+        version: of the box; 1 has 64 bits for the times.
     """
     list_at = mp4.rindex(b"elst")
     (movie_hz,) = struct.unpack_from(">I", mp4, mp4.rindex(b"mvhd") + 16)
@@ -143,17 +144,17 @@ def with_edits(mp4: bytes, edits: Sequence[tuple[float | None, float, float]]) -
     (first_at,) = struct.unpack_from(">I", mp4, list_at + 16)
     rows = b"".join(
         struct.pack(
-            ">IiHH",
+            ">Qqi" if version else ">Iii",
             round(duration_s * movie_hz),
             -1 if start_s is None else first_at + round(start_s * media_hz),
-            int(rate),
-            0,
+            round(rate * 2**16),
         )
         for start_s, duration_s, rate in edits
     )
     (old_bytes,) = struct.unpack_from(">I", mp4, list_at - 4)
     stop = list_at - 4 + old_bytes
-    changed = bytearray(mp4[: list_at + 8] + struct.pack(">I", len(edits)) + rows + mp4[stop:])
+    header = struct.pack(">BxxxI", version, len(edits))
+    changed = bytearray(mp4[: list_at + 4] + header + rows + mp4[stop:])
     for at in (mp4.rindex(b"moov"), mp4.rindex(b"trak"), mp4.rindex(b"edts"), list_at):
         struct.pack_into(">I", changed, at - 4, struct.unpack_from(">I", mp4, at - 4)[0] + len(changed) - len(mp4))
     return bytes(changed)

@@ -2,14 +2,9 @@
 it is taken out of here."""
 
 LOSS = "single wrong bits decode to wrong pictures without an error"
-EDIT_LIST = "libav's reading of the edit list is taken as it is"
 
 _NAMES: dict[str, tuple[str, ...]] = {
     LOSS: ("bits_hevc.mp4", "bits_vp9.mp4"),
-    EDIT_LIST: (
-        "empty_edit_middle.mp4", "empty_edit_middle_vp9.mp4", "rate_0_edit.mp4", "lossless_cuts_hevc.mp4",
-        "lossless_cuts_hevc_open.mp4",
-    ),
 }  # fmt: skip
 NOT_YET: dict[str, str] = {name: why for why, names in _NAMES.items() for name in names}
 """By the name of the input."""

@@ -9,7 +9,7 @@ from functools import partial
 from clips import RATE_FPS
 from foreign.case import Foreign, Part, Right, whole
 from foreign.matroska import matroska
-from foreign.media import FRAGMENTED, H264, HEVC, MPEG2, VP9, film, packets_with_times, with_edits
+from foreign.media import FRAGMENTED, H264, HEVC, MPEG2, VP9, film, packets_with_times, remuxed, with_edits
 
 TS_PACKET_BYTES, VIDEO_PID = 188, 0x100
 NO_B = H264.replace("-bf 2", "-bf 0")
@@ -62,9 +62,24 @@ def begins_late_fragmented() -> bytes:
     return bytes(content)
 
 
-def edited(options: str, edits: tuple[tuple[float | None, float, float], ...], num_pictures: int = 200) -> bytes:
+Edits = tuple[tuple[float | None, float, float], ...]
+
+
+def edited(options: str, edits: Edits, num_pictures: int = 200, version: int = 0) -> bytes:
     """An MP4 with an edit list of its own."""
-    return with_edits(film("a.mp4", options, num_pictures=num_pictures), edits)
+    return with_edits(film("a.mp4", options, num_pictures=num_pictures), edits, version)
+
+
+def edited_beside_sound(edits: Edits) -> bytes:
+    """The same beside a track of sound with an edit list and a clock of its own."""
+    sound = "-f lavfi -t 8 -i anullsrc=r=48000:cl=mono -map 1 -map 0 -c:a aac -c:v copy"
+    return with_edits(remuxed("a.mp4", sound, film("a.mp4", H264, num_pictures=200)), edits, version=1)
+
+
+def edited_and_joined(count: int) -> bytes:
+    """Two MP4s, of which the last ones have several edits."""
+    files = [film("a.mp4", H264, num_pictures=200)] * 2
+    return b"".join([*files[count:], *(with_edits(content, ((4, 2, 1), (1, 2, 1))) for content in files[:count])])
 
 
 def lossless_cuts(options: str) -> bytes:
@@ -79,6 +94,13 @@ SPAN_IS_TOLD = replace(GAP, status="partial", coverage=(0.7, 0.8))
 FROZEN = Right((Part(0, 2, 0), Part(2, 4, 50, 0), Part(4, 6, 50)), duration_s=6, num_pictures=None)
 PLAYED_TWICE = Right((Part(0, 2, 0), Part(2, 4, 0)), duration_s=4, num_pictures=100)
 LOST = replace(CUTS, status="partial", coverage=(0.5, 0.99), num_pictures=None)
+BACKWARDS = Right((Part(0, 2, 100), Part(2, 4, 25)), duration_s=4, num_pictures=100)
+BEYOND = Right((Part(0, 2, 150), Part(4, 6, 0)), "partial", (0.6, 0.7), duration_s=6, num_pictures=100)
+SLOW = Right((Part(0, 2, 0), Part(2, 6, 50, 12.5)), duration_s=6, num_pictures=100)
+BEGINNINGS = Right((Part(0, 2, 0), Part(2, 4, 100)), duration_s=4, num_pictures=100)
+NO_KEYFRAME = Right((Part(0, 4, 0), Part(4, 5.6, 55), Part(5.6, 7.2, 105)), duration_s=7.2, num_pictures=180)
+"""From 4 s on."""
+IN_FRAGMENTS = f"{H264} {FRAGMENTED}+delay_moov"
 PLAIN = whole(100)
 MISSING, BEGINS, EDITS = "missing time", "late begin", "edit list"
 INPUTS = [
@@ -95,6 +117,22 @@ INPUTS = [
     Foreign("rate_0_edit.mp4", EDITS, partial(edited, H264, ((0.0, 2.0, 1), (2.0, 2.0, 0), (2.0, 2.0, 1))), FROZEN, (
         replace(FROZEN, status="partial", coverage=(0.5, 0.8)),)),
     Foreign("played_twice.mp4", EDITS, partial(edited, H264, ((0.0, 2.0, 1), (0.0, 2.0, 1))), PLAYED_TWICE),
+    Foreign("two_empty_edits.mp4", EDITS, partial(edited, NO_B, ((None, 1, 1), (None, 0.52, 1), (0, 4, 1)), 100), LATE),
+    Foreign("edits_backwards.mp4", EDITS, partial(edited, X265_GOP.format(1), ((4, 2, 1), (1, 2, 1))), BACKWARDS),
+    Foreign("edit_beyond_end.mp4", EDITS, partial(edited, H264, ((6, 4, 1), (0, 2, 1))), BEYOND),
+    Foreign("edit_before_start.mp4", EDITS, partial(edited, NO_B, ((-1.52, 5.52, 1),), 100), LATE),
+    Foreign("edit_without_end.mp4", EDITS, partial(edited, H264, ((4, 0, 1),)), whole(100, first=100)),
+    Foreign("half_speed.mp4", EDITS, partial(edited, H264, ((0, 2, 1), (2, 4, 0.5))), SLOW),
+    Foreign("edits_beside_sound.mp4", EDITS, partial(edited_beside_sound, ((4, 2, 1), (1, 2, 1))), BACKWARDS),
+    Foreign("edits_joined.mp4", EDITS, partial(edited_and_joined, 1), Right(whole(200).parts, "partial", (0.4, 0.6))),
+    Foreign("edits_joined_twice.mp4", EDITS, partial(edited_and_joined, 2), replace(
+        BACKWARDS, status="partial", coverage=(0.4, 0.6))),
+    Foreign("edits_of_fragments.mp4", EDITS, partial(edited, IN_FRAGMENTS, EMPTY_MIDDLE), GAP, (SPAN_IS_TOLD,)),
+    Foreign("cut_fragments.mp4", EDITS, partial(edited, IN_FRAGMENTS, ((1.2, 4, 1),)), whole(100, first=30)),
+    Foreign("keyframes_of_edits.mp4", EDITS, partial(edited, H264, ((0, 2, 1), (4, 2, 1)), version=1), BEGINNINGS,
+            sample_fps=2, sampling="keyframes"),
+    Foreign("edits_without_keyframes.mp4", EDITS, partial(edited, H264, ((0, 4, 1), (2.2, 1.6, 1), (4.2, 1.6, 1))),
+            NO_KEYFRAME, sample_fps=2, sampling="keyframes"),
     Foreign("lossless_cuts_hevc.mp4", EDITS, partial(lossless_cuts, X265_GOP.format(0)), CUTS, (LOST,)),
     Foreign("lossless_cuts_hevc_open.mp4", EDITS, partial(lossless_cuts, X265_GOP.format(1)), CUTS, (LOST,)),
     Foreign("lossless_cuts_h264.mp4", EDITS, partial(lossless_cuts, H264), CUTS),

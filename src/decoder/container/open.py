@@ -30,7 +30,12 @@ WHOLE_FILE: Final = {
 
 
 def open_video(
-    path: str, hwaccel: HWAccel | None = None, part: Part | None = None, *, max_streams: int = MAX_STREAMS
+    path: str,
+    hwaccel: HWAccel | None = None,
+    part: Part | None = None,
+    *,
+    max_streams: int = MAX_STREAMS,
+    obeys_edits: bool = True,
 ) -> InputContainer:
     """Open a local file of a supported container.
 
@@ -41,11 +46,12 @@ def open_video(
             part is read before. PyAV's demux goes by a table that is as long as the number of streams at its start, and
             reads past it for later ones.
         max_streams: libav's limit.
+        obeys_edits: libav applies the edit lists of an MP4; otherwise packets have the times of their streams.
 
     Raises:
         av.error.FFmpegError: the file is damaged or of another format.
     """
-    container = _open(path, hwaccel, part, max_streams)
+    container = _open(path, hwaccel, part, max_streams, obeys_edits=obeys_edits)
     for stream in container.streams.video:
         context = stream.codec_context
         if context is None:  # libav does not know the codec
@@ -73,7 +79,9 @@ def _exceeds_limit(stream: VideoStream) -> bool:
     return context is not None and context.width * context.height > MAX_PICTURE_PIXELS
 
 
-def _open(path: str, hwaccel: HWAccel | None, part: Part | None, max_streams: int) -> InputContainer:
+def _open(
+    path: str, hwaccel: HWAccel | None, part: Part | None, max_streams: int, *, obeys_edits: bool = True
+) -> InputContainer:
     url, protocols = f"{PROTOCOL}:{path}", PROTOCOL
     if part is not None and (part.start_byte or part.stop_byte < Path(path).stat().st_size):
         url, protocols = f"subfile,,start,{part.start_byte},end,{part.stop_byte},,:{url}", f"{PROTOCOL},subfile"
@@ -85,6 +93,8 @@ def _open(path: str, hwaccel: HWAccel | None, part: Part | None, max_streams: in
     }
     if part is not None and part.has_late_streams:
         options |= WHOLE_FILE
+    if not obeys_edits:
+        options["ignore_editlist"] = "1"
     return av.open(url, options=options, metadata_errors="replace", hwaccel=hwaccel)
 
 

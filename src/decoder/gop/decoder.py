@@ -86,7 +86,8 @@ def first_packet(path: str, order: DecodeOrder) -> bytes | None:
     """
     if order.info.codec not in MARKED_CODECS:
         return None
-    with open_video(path, part=order.info.parts[0] if order.info.parts else None) as container:
+    info = order.info
+    with open_video(path, part=info.parts[0] if info.parts else None, obeys_edits=not info.edits) as container:
         packet = next(iter(Packets(container, prepared_stream(container, order, 1))), None)
         return None if packet is None else bytes(packet)
 
