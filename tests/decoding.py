@@ -91,7 +91,7 @@ def _converted(pictures: Iterator[OnScreen], order: DecodeOrder) -> Decoded:
         if isinstance(picture, ConvertedPicture):
             pixels.append(picture.pixels)
         else:
-            pixels.append(converter.convert(picture.frame, picture.orientation))
+            pixels.append(converter.convert(picture.frame, picture.orientation, picture.pixel_aspect))
     return Decoded(shown, pixels, sum(unseen), unseen)
 
 

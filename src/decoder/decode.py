@@ -227,7 +227,10 @@ def main(video: str, message: str, *, on_gpu: bool) -> None:
         if isinstance(picture, ConvertedPicture):
             pixels, has_bars = picture.pixels, picture.has_bars
         else:
-            pixels, has_bars = converter.convert(picture.frame, picture.orientation), converter.has_bars
+            pixels, has_bars = (
+                converter.convert(picture.frame, picture.orientation, picture.pixel_aspect),
+                converter.has_bars,
+            )
         reader.stats.with_bars += has_bars
         time_s = reader.grid.seconds(picture.pts)
         _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, shown.unseen).to_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import chain, starmap
 from typing import Final
@@ -17,6 +18,7 @@ from av.video.stream import VideoStream
 from decoder.container.colours import DeclaredColours
 from decoder.container.film import FilmPackets
 from decoder.container.orientation import Orientation, Turns
+from decoder.container.pixel_aspect import PixelAspects
 from decoder.container.pts import interpolate_missing_pts, pts_from_sorted_dts
 from records import Timing, VideoInfo
 
@@ -32,6 +34,8 @@ class TimedFrame:
     pts: int
     orientation: Orientation | None = None
     """How it is turned, as far as that depends on the pictures before it."""
+    pixel_aspect: Fraction | None = None
+    """Width of a pixel, divided by its height; None if it is as for the whole video."""
     is_marked: bool = False
     """A picture that it is decoded from is damaged or missing, or its packet is."""
 
@@ -91,10 +95,10 @@ def _decode_run(
     turns: Turns,
     on_error: Callable[[], None] | None = None,
 ) -> Iterator[TimedFrame]:
-    colours = DeclaredColours(stream.codec_context)
+    colours, aspects = DeclaredColours(stream.codec_context), PixelAspects(stream)
     for timed in _decode_upright(stream, timing, run, on_error):
         colours.complete(timed.frame)
-        yield replace(timed, orientation=turns.of(timed.frame))
+        yield replace(timed, orientation=turns.of(timed.frame), pixel_aspect=aspects.of(timed.frame))
 
 
 def _decode_upright(

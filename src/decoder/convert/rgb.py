@@ -83,19 +83,23 @@ class PictureConverter:
         is_dolby = "dolby_vision" in info.notices
         return cls(order.grid.height_px, order.grid.width_px, info.codec, shape, is_dolby=is_dolby)
 
-    def convert(self, frame: VideoFrame, orientation: Orientation | None = None) -> npt.NDArray[np.uint8]:
+    def convert(
+        self, frame: VideoFrame, orientation: Orientation | None = None, pixel_aspect: Fraction | None = None
+    ) -> npt.NDArray[np.uint8]:
         """Return contiguous uint8 (height_px, width_px, 3) RGB in display orientation.
 
         Args:
             frame: a decoded picture.
             orientation: of the picture, if not only its own display matrix tells it.
+            pixel_aspect: of the picture, if it may be another one than that of the video.
         """
         orientation = orientation or orientation_of(frame)
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
         coded = (frame.format.name, frame.width, frame.height, frame.interlaced_frame)
-        key = (*coded, frame.colorspace, frame.color_range, transfer, orientation)
+        key = (*coded, frame.colorspace, frame.color_range, transfer, orientation, pixel_aspect)
         if self._graph is None or key != self._built_for:
-            self._graph, self._built_for = self._build(frame, orientation), key
+            size_px = self._fitted_size(frame, orientation, pixel_aspect)
+            self._graph, self._built_for = self._build(frame, orientation, *size_px), key
         self._graph.vpush(frame)
         pixels = self._graph.vpull().to_ndarray()
         if self._is_dolby:
@@ -106,12 +110,14 @@ class PictureConverter:
             pixels = _with_bars(pixels, self._height_px, self._width_px)
         return np.ascontiguousarray(pixels, dtype=np.uint8)
 
-    def _fitted_size(self, frame: VideoFrame, orientation: Orientation) -> tuple[int, int]:
+    def _fitted_size(
+        self, frame: VideoFrame, orientation: Orientation, pixel_aspect: Fraction | None
+    ) -> tuple[int, int]:
         """Height and width of a picture that keeps its shape within the converted one, which has the video's shape."""
         if self._shape is None:
             return self._height_px, self._width_px
         lines = 2 * frame.height if is_single_field(frame, self._codec) else frame.height
-        aspect = frame.width * self._shape.pixel_aspect / lines
+        aspect = frame.width * (pixel_aspect or self._shape.pixel_aspect) / lines
         ratio = (1 / aspect if orientation.turn_deg in (90, 270) else aspect) / self._shape.aspect
         if abs(ratio - 1) <= SHAPE_TOLERANCE:
             return self._height_px, self._width_px
@@ -119,8 +125,7 @@ class PictureConverter:
             return max(1, round(self._height_px / ratio)), self._width_px
         return self._height_px, max(1, round(self._width_px * ratio))
 
-    def _build(self, frame: VideoFrame, orientation: Orientation) -> Graph:
-        height_px, width_px = self._fitted_size(frame, orientation)
+    def _build(self, frame: VideoFrame, orientation: Orientation, height_px: int, width_px: int) -> Graph:
         self.has_bars = (height_px, width_px) != (self._height_px, self._width_px)
         if orientation.turn_deg in (90, 270):  # the picture is turned after it was resized, which is cheaper
             height_px, width_px = width_px, height_px

@@ -21,6 +21,7 @@ from decoder.container.frames import TimedFrame, decode_packet
 from decoder.container.open import open_video
 from decoder.container.orientation import Turns
 from decoder.container.packets import Packets
+from decoder.container.pixel_aspect import PixelAspects
 from decoder.convert.rgb import PictureConverter
 from decoder.gop.account import LostPicture, PictureAccount, facts_of
 from decoder.gop.select import GopSegment
@@ -125,7 +126,8 @@ class Decoder:
         hwaccel = HWAccel("cuda", options={"primary_ctx": "1"}) if on_gpu else None
         thread_type: Literal["AUTO", "SLICE"] = "SLICE" if beginning.is_forgotten else "AUTO"
         with open_video(path, hwaccel) as container:  # not kept: the index of a film of ten hours is 14 MB
-            self._decoder = prepared_stream(container, order, threads, thread_type).codec_context
+            stream = prepared_stream(container, order, threads, thread_type)
+            self._decoder, self._aspects = stream.codec_context, PixelAspects(stream)
         self._decoder.copy_opaque = beginning.is_forgotten
         self._colours = DeclaredColours(self._decoder)
         show_first(self._decoder, beginning.packet)
@@ -150,7 +152,8 @@ class Decoder:
     def _completed(self, timed: TimedFrame) -> TimedFrame:
         """With what the picture itself does not say."""
         self._colours.complete(timed.frame)
-        return replace(timed, orientation=self._turns.of(timed.frame))
+        aspect = self._aspects.of(timed.frame)
+        return replace(timed, orientation=self._turns.of(timed.frame), pixel_aspect=aspect)
 
     def decode_closed_gop(self, segment: GopSegment) -> list[ConvertedPicture | LostPicture]:
         """Decode a closed GOP and convert its wanted pictures, or all where the packets' times were not the pictures'.
@@ -208,5 +211,5 @@ class Decoder:
             yield from account.add_picture(timed.pts, facts_of(timed), make(self._completed(timed)))
 
     def _convert(self, timed: TimedFrame) -> ConvertedPicture:
-        pixels = self._converter.convert(timed.frame, timed.orientation)
+        pixels = self._converter.convert(timed.frame, timed.orientation, timed.pixel_aspect)
         return ConvertedPicture(timed.pts, timed.duration, timed.is_damaged, pixels, self._converter.has_bars)
