@@ -56,13 +56,13 @@ def grows_midway() -> bytes:
     return matroska("V_VP9", b"", (256, 128), blocks)
 
 
-def pixels_widen(name: str, options: str) -> bytes:
-    """Two seconds with square pixels, two with pixels of 4:3, as between two programmes of a broadcast."""
+def pixels_narrow(name: str, options: str) -> bytes:
+    """Two seconds with square pixels, two with narrower ones, as between two programmes of a broadcast."""
     square = film(name, f"-vf setsar=1 {options} -output_ts_offset 5", num_pictures=50)
-    return square + film(name, f"-vf setsar=4/3 {options} -output_ts_offset 7", first=50, num_pictures=50)
+    return square + film(name, f"-vf setsar=3/4 {options} -output_ts_offset 7", first=50, num_pictures=50)
 
 
-THEN_LETTERBOXED = Right((Part(0, 2, 0), Part(2, 4, 50, share=(1, 3 / 4))), duration_s=4, num_pictures=100)
+THEN_NARROWER = Right((Part(0, 2, 0), Part(2, 4, 50, share=(3 / 4, 1))), duration_s=4, num_pictures=100)
 WIDE_THEN_TALL = Right((Part(0, 2, 0), Part(2, 4, 50, share=(1 / 4, 1))), duration_s=4, num_pictures=100)
 CROPPED = whole(100)
 UNCROPPED = replace(CROPPED, parts=(Part(0, 4, 0, share=(2 / 3, 1 / 2)),), size_px=(384, 256))
@@ -77,9 +77,9 @@ INPUTS = [
     Foreign("turns_midway_vp9.mkv", SIZE, partial(turns_midway, VP9, "V_VP9"), WIDE_THEN_TALL, is_quick=True),
     Foreign("turns_midway_vp8.mkv", SIZE, partial(
         turns_midway, "-c:v libvpx -cpu-used 8 -deadline realtime -b:v 1M -g 50", "V_VP8"), WIDE_THEN_TALL),
-    Foreign("pixels_widen_mpeg2.ts", SIZE, partial(pixels_widen, "a.ts", MPEG2_NO_B), THEN_LETTERBOXED, is_quick=True),
-    Foreign("pixels_widen_h264.ts", SIZE, partial(pixels_widen, "a.ts", H264_NO_B), THEN_LETTERBOXED),
-    Foreign("pixels_widen.mpg", SIZE, partial(pixels_widen, "a.mpg", MPEG2_NO_B), THEN_LETTERBOXED),
-    Foreign("pixels_widen.flv", SIZE, partial(pixels_widen, "a.flv", H264_NO_B), THEN_LETTERBOXED),
+    Foreign("pixels_narrow_mpeg2.ts", SIZE, partial(pixels_narrow, "a.ts", MPEG2_NO_B), THEN_NARROWER, is_quick=True),
+    Foreign("pixels_narrow_h264.ts", SIZE, partial(pixels_narrow, "a.ts", H264_NO_B), THEN_NARROWER),
+    Foreign("pixels_narrow.mpg", SIZE, partial(pixels_narrow, "a.mpg", MPEG2_NO_B), THEN_NARROWER),
+    Foreign("pixels_narrow.flv", SIZE, partial(pixels_narrow, "a.flv", H264_NO_B), THEN_NARROWER),
     Foreign("grows_midway_vp9.mkv", SIZE, grows_midway, replace(whole(100), size_px=None)),
 ]  # fmt: skip

@@ -54,6 +54,15 @@ class TimedFrame:
         return replace(self, is_marked=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _UntimedFrame:
+    """A decoded picture, and what its decoder says of it only as it returns it."""
+
+    frame: VideoFrame
+    pts: int | None
+    pixel_aspect: Fraction | None
+
+
 def is_single_field(frame: VideoFrame, codec: str) -> bool:
     """Whether a picture holds one field, every other line. In HEVC libav marks exactly these pictures as interlaced."""
     return codec == "hevc" and frame.interlaced_frame
@@ -95,10 +104,10 @@ def _decode_run(
     turns: Turns,
     on_error: Callable[[], None] | None = None,
 ) -> Iterator[TimedFrame]:
-    colours, aspects = DeclaredColours(stream.codec_context), PixelAspects(stream)
+    colours = DeclaredColours(stream.codec_context)
     for timed in _decode_upright(stream, timing, run, on_error):
         colours.complete(timed.frame)
-        yield replace(timed, orientation=turns.of(timed.frame), pixel_aspect=aspects.of(timed.frame))
+        yield replace(timed, orientation=turns.of(timed.frame))
 
 
 def _decode_upright(
@@ -109,12 +118,18 @@ def _decode_upright(
 ) -> Iterator[TimedFrame]:
     given = chain(run, FLUSH)
     decode = partial(decode_untimed, stream.codec_context, on_error=on_error)
+    aspects = PixelAspects(stream)
     if timing == "dts":
         yield from starmap(TimedFrame, pts_from_sorted_dts(given, stream.codec_context, decode))
     elif timing == "sparse_pts":
-        yield from starmap(TimedFrame, interpolate_missing_pts(chain.from_iterable(map(decode, given))))
+        frames = chain.from_iterable(map(decode, given))
+        untimed = (_UntimedFrame(frame, frame.pts, aspects.of(frame)) for frame in frames)
+        for one, pts in interpolate_missing_pts(untimed):
+            yield TimedFrame(one.frame, pts, pixel_aspect=one.pixel_aspect)
     else:
-        yield from chain.from_iterable(decode_packet(stream.codec_context, packet, on_error) for packet in given)
+        for packet in given:
+            for timed in decode_packet(stream.codec_context, packet, on_error):
+                yield replace(timed, pixel_aspect=aspects.of(timed.frame))
 
 
 def decode_packet(

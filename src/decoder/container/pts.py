@@ -9,6 +9,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from av.container import InputContainer
 from av.packet import Packet
@@ -90,14 +91,25 @@ class _KnownTime:
     pts: int
 
 
-def interpolate_missing_pts(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, int]]:
+class Picture(Protocol):
+    """A decoded picture."""
+
+    @property
+    def pts(self) -> int | None:
+        """Its time, if its packet had one."""
+
+
+AnyPicture = TypeVar("AnyPicture", bound=Picture)
+
+
+def interpolate_missing_pts(frames: Iterable[AnyPicture]) -> Iterator[tuple[AnyPicture, int]]:
     """Give pictures in presentation order their times, evenly spaced between the known times around them.
 
     A known time that is not before the next known one belongs to another picture and is ignored. A picture that cannot
     wait for the next known time continues at the rate before it. Where there is no rate yet, as before the first known
     time, pictures are left out.
     """
-    held: deque[tuple[int, VideoFrame]] = deque()
+    held: deque[tuple[int, AnyPicture]] = deque()
     last: _KnownTime | None = None
     known: _KnownTime | None = None
     number = 0
@@ -113,8 +125,8 @@ def interpolate_missing_pts(frames: Iterable[VideoFrame]) -> Iterator[tuple[Vide
 
 
 def _interpolate(
-    held: deque[tuple[int, VideoFrame]], last: _KnownTime | None, known: _KnownTime | None, until: int
-) -> Iterator[tuple[VideoFrame, int]]:
+    held: deque[tuple[int, AnyPicture]], last: _KnownTime | None, known: _KnownTime | None, until: int
+) -> Iterator[tuple[AnyPicture, int]]:
     """Release the held pictures up to a number, at the rate between two known times."""
     while held and held[0][0] <= until:
         number, frame = held.popleft()
