@@ -7,7 +7,7 @@ BROKEN_LINK = "the leading pictures that a broken link leaves out count as lost,
 
 _NAMES: dict[str, tuple[str, ...]] = {
     LOSS: ("bits_hevc.mp4", "bits_vp9.mp4"),
-    RECOVERY: ("joined_midway_refresh.ts",),
+    RECOVERY: ("joined_midway_refresh.ts", "zeros_h264_refresh.mp4"),
     BROKEN_LINK: ("broken_links_pyramid.mp4", "broken_links_pyramid.ts", "broken_links_pyramid.mkv"),
 }  # fmt: skip
 NOT_YET: dict[str, str] = {name: why for why, names in _NAMES.items() for name in names}

@@ -14,6 +14,7 @@ from foreign.media import (
     HEVC,
     HEVC_ANY_CONTAINER,
     MPEG2,
+    REFRESH,
     VP9,
     encoded_with_times,
     film,
@@ -23,7 +24,6 @@ from foreign.media import (
 TS_PACKET_BYTES = 188
 PAT_PID, PMT_PID, VIDEO_PID = 0, 0x1000, 0x100
 NO_B = H264.replace("-bf 2", "-bf 0")
-REFRESH = NO_B.replace("-g 50", "-g 9999 -sc_threshold 0 -refs 1 -x264-params intra-refresh=1:keyint=50:scenecut=0")
 OPEN_HEVC = HEVC_ANY_CONTAINER.replace(
     "keyint=50", "keyint=24:min-keyint=24:scenecut=0:bframes=3:b-adapt=0:b-pyramid=1:open-gop=1"
 )
