@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ try:
     from ops.fitness import examine
     from ops.logs import configure_logging, job_context
     from ops.process_exit import exit_at_once
+    from ops.stopping import Stopping
     from worker import JobOutcome
 except ImportError as lacking:
     if __name__ != "__main__":
@@ -35,10 +36,9 @@ PROGRESS_TIMEOUT_S = 5.0
 DELIVERY_SHARE = 0.1
 """Fraction of the platform's execution timeout that is reserved for delivering the result."""
 EXIT_GRACE_S = 5.0
-"""Time for running jobs to deliver their errors before the process ends."""
+"""Time for jobs to deliver their errors before a worker ends that can answer none."""
 REFRESH_STATUS = 1
-"""Upon this exit status the platform starts another worker. Nothing gentler ends the process in time: the SDK would
-first wait up to 90 s for its open polls."""
+"""Upon this exit status the platform starts another worker."""
 
 
 async def handler(job: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ async def handler(job: dict[str, Any]) -> dict[str, Any]:
     with job_context(str(job.get("id", "?"))):
         output = await _answer(job)
     if output.get("refresh_worker"):
-        asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
+        _make_way()
     return output
 
 
@@ -96,9 +96,23 @@ def _exit_with_the_engine() -> asyncio.Task[None]:
 
     async def exit_after_death() -> None:
         await worker.services().client.engine_death.wait()
-        asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
+        _make_way()
 
     return asyncio.create_task(exit_after_death())
+
+
+def _make_way() -> None:
+    """End this worker for another one as soon as its jobs are over, and soon in any case."""
+    stopping().begin(REFRESH_STATUS)
+    asyncio.get_running_loop().call_later(EXIT_GRACE_S, exit_at_once, REFRESH_STATUS)
+
+
+@functools.cache
+def stopping() -> Stopping:
+    """Return what ends this worker."""
+    from runpod.serverless.modules.worker_state import JobsProgress
+
+    return Stopping(worker.services().settings.max_concurrent_jobs, JobsProgress().get_job_count)
 
 
 async def fitness() -> None:
@@ -168,13 +182,12 @@ def serve() -> None:
     configure_logging(settings)
     sweep(settings.work_dir)
     runpod.serverless.register_fitness_check(fitness)
-    # A constant: the SDK drains the worker whenever the concurrency changes.
-    config = {"handler": handler, "concurrency_modifier": lambda _current: settings.max_concurrent_jobs}
     try:
-        runpod.serverless.start(config)
+        with suppress(asyncio.CancelledError):  # how `stopping` ends it
+            runpod.serverless.start({"handler": handler, "concurrency_modifier": stopping().concurrency})
     finally:  # left to the interpreter's end, vLLM's finaliser fails and prints a traceback
-        if not asyncio.run(worker.services().client.shutdown()):
-            exit_at_once(0)  # the model is still loading: its thread would keep the process alive
+        if stopping().status or not asyncio.run(worker.services().client.shutdown()):
+            exit_at_once(stopping().status)  # the model may still be loading: its thread would keep the process alive
 
 
 def main() -> None:

@@ -56,6 +56,7 @@ SLOW_FILES = frozenset(
         "test_process.py",
         "test_runpod_stand_in.py",
         "test_serve.py",
+        "test_stopping_worker.py",
         "test_tiny_model.py",
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -46,7 +46,7 @@ def split_units(packet: bytes) -> list[bytes]:
     return units
 
 
-def join_units(units: Sequence[bytes]) -> bytes:
+def join_units(units: Iterable[bytes]) -> bytes:
     """The packet of some units."""
     return b"".join(len(unit).to_bytes(LENGTH_BYTES, "big") + unit for unit in units)
 

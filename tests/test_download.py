@@ -59,9 +59,10 @@ async def test_an_answer_whose_content_length_is_not_a_number_is_refused(length,
         await fetch(server.answer(unannounced(b"film", Content_Length=length)), tmp_path)
 
 
-async def test_bytes_after_the_announced_length_are_ignored(server, tmp_path):
-    url = server.answer(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfilm and more"))
-    assert (await fetch(url, tmp_path)).path.read_bytes() == b"film"
+@pytest.mark.parametrize("film", [b"film", 2 * FILM], ids=["with the head", "in a later part"])
+async def test_bytes_after_the_announced_length_are_ignored(film, server, tmp_path):
+    url = server.answer(raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b and more" % (len(film), film)))
+    assert (await fetch(url, tmp_path)).path.read_bytes() == film
 
 
 @pytest.mark.parametrize("answer", [whole(b""), chunked(), unannounced(b"")])

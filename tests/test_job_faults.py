@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,9 @@ async def test_the_cpu_goes_on_where_the_decoder_on_the_gpu_fails(
     started: list[bool] = []
     take, start = VideoReaders.take, DecoderProcess.__init__
 
-    def noted(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> DecoderProcess:
+    def noted(
+        readers: VideoReaders, module: str, *, on_gpu: bool = False
+    ) -> AbstractAsyncContextManager[DecoderProcess]:
         if module == DECODE:
             started.append(on_gpu)
         return failing_reader() if cpu_fails and len(started) == 2 else take(readers, module, on_gpu=on_gpu)
@@ -110,7 +113,9 @@ async def test_a_decoder_that_fails_on_the_first_chunk_loses_that_alone(
     left = faults
     take = VideoReaders.take
 
-    def failing_at_first(readers: VideoReaders, module: str, *, on_gpu: bool = False) -> DecoderProcess:
+    def failing_at_first(
+        readers: VideoReaders, module: str, *, on_gpu: bool = False
+    ) -> AbstractAsyncContextManager[DecoderProcess]:
         nonlocal left
         if module != DECODE or not left:
             return take(readers, module, on_gpu=on_gpu)

@@ -199,7 +199,6 @@ def test_sigterm_lets_the_running_job_finish_and_ends_the_worker_without_a_trace
     descendants = worker.descendants()
     assert not worker.descendants(CANARY)
     worker.process.terminate()
-    worker.platform.retire()
     worker.platform.wait_for_status(job.id, "COMPLETED", timeout_s=START_TIMEOUT_S)
     assert worker.process.wait(EXIT_TIMEOUT_S) == 0
     assert psutil.wait_procs(descendants, timeout=EXIT_TIMEOUT_S)[1] == []

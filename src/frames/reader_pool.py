@@ -3,17 +3,22 @@
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from config import Settings
 from errors import SandboxIncomplete
 from limits.free_memory import free_memory_bytes
 from sandbox.process import DecoderProcess
+from sandbox.start import ProcessStart
 from sandbox.wrappers import MAX_MEMORY_BYTES, missing_layers
 
 log = logging.getLogger(__name__)
 
+Kind = tuple[str, bool]
+"""The program of a process, and whether it uses the GPU."""
 PROBE, DECODE = "decoder.probe", "decoder.decode"
 SLOWEST_PROBE_BYTES_PER_S = 50_000_000
 """A probe reads the whole file, and may take the time that this rate needs."""
@@ -37,12 +42,14 @@ class VideoReaders:
         self._settings = settings
         self._kinds = ((PROBE, False), (DECODE, decode_on_gpu))
         self._free_bytes = free_bytes
-        self._idle = defaultdict[tuple[str, bool], list[DecoderProcess]](list)
+        self._idle = defaultdict[Kind, list[ProcessStart[DecoderProcess]]](list)
         self._jobs = 0
+        # One for all: where the cores are busy, a start waits for its turn, and Python's lock is free between two.
+        self._thread = ThreadPoolExecutor(1, "reader-start")
 
     @asynccontextmanager
     async def warm_up(self) -> AsyncIterator[None]:
-        """Start one process of each kind for a job whose video is still to come.
+        """Begin to start one process of each kind for a job whose video is still to come.
 
         On exit, idle processes of a kind are killed until there is at most one for each job that is still inside.
 
@@ -59,10 +66,10 @@ class VideoReaders:
             async with AsyncExitStack() as ending:
                 for idle in self._idle.values():
                     while len(idle) > self._jobs:
-                        await ending.enter_async_context(idle.pop())
+                        ending.push_async_callback(idle.pop().end)
 
-    def take(self, module: str, *, on_gpu: bool = False) -> DecoderProcess:
-        """Return an idle process, or a new one where none is idle; the caller kills it.
+    def take(self, module: str, *, on_gpu: bool = False) -> AbstractAsyncContextManager[DecoderProcess]:
+        """Return an idle process, or a new one where none is idle; it is killed when its context is left.
 
         Raises:
             SandboxIncomplete: see warm_up.
@@ -75,9 +82,12 @@ class VideoReaders:
         size_bytes = path.stat().st_size if path.exists() else 0  # the process says that it is missing
         return max(self._settings.media_timeout_s, size_bytes / SLOWEST_PROBE_BYTES_PER_S)
 
-    def _start(self, kind: tuple[str, bool]) -> DecoderProcess:
+    def _start(self, kind: Kind) -> ProcessStart[DecoderProcess]:
         if self._settings.require_sandbox and (missing := missing_layers()):
             raise SandboxIncomplete(f"The worker's machine cannot confine video readers fully: {'; '.join(missing)}.")
+        return ProcessStart(self._thread, partial(self._started, kind))
+
+    def _started(self, kind: Kind) -> DecoderProcess:
         module, on_gpu = kind
         return DecoderProcess(
             module, self._settings.media_timeout_s, on_gpu=on_gpu, max_memory_bytes=self._max_memory_bytes()

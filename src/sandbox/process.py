@@ -24,6 +24,7 @@ from typing import Self, cast
 
 from errors import MediaError, MediaTimeout
 from own_thread import in_own_thread
+from sandbox.wait import wait_despite_cancellation
 from sandbox.wrappers import MAX_MEMORY_BYTES, wrapper_argv
 
 log = logging.getLogger(__name__)
@@ -99,18 +100,11 @@ class SandboxedProcess:
         Cancelling does not shorten the wait: a job that has ended has no process left.
         """
         self.kill()
-        cancelled: asyncio.CancelledError | None = None
-        loop = asyncio.get_running_loop()
-        reaped, end_s = asyncio.wrap_future(self._reaped), loop.time() + REAP_TIMEOUT_S
-        while not reaped.done() and (left_s := end_s - loop.time()) > 0:
-            try:
-                await asyncio.wait([reaped], timeout=left_s)
-            except asyncio.CancelledError as exc:
-                cancelled = exc
-        if not self._reaped.done():
-            log.error("media process %d is still there %g s after it was killed", self.pid, REAP_TIMEOUT_S)
-        if cancelled:
-            raise cancelled
+        try:
+            await wait_despite_cancellation(asyncio.wrap_future(self._reaped), REAP_TIMEOUT_S)
+        finally:
+            if not self._reaped.done():
+                log.error("media process %d is still there %g s after it was killed", self.pid, REAP_TIMEOUT_S)
 
     @property
     def pid(self) -> int:

@@ -26,7 +26,7 @@ def codings(header: str) -> list[str]:
     return [name for name in names if name in WINDOW_BITS]
 
 
-async def decoded(body: AsyncGenerator[bytes], names: list[str]) -> AsyncGenerator[bytes]:
+async def decoded(body: AsyncGenerator[bytes | memoryview], names: list[str]) -> AsyncGenerator[bytes | memoryview]:
     """Yield a body with its codings undone, in parts of at most MAX_PART_BYTES if there is one.
 
     Raises:
@@ -34,7 +34,10 @@ async def decoded(body: AsyncGenerator[bytes], names: list[str]) -> AsyncGenerat
     """
     decoders = [_Decoder(name) for name in reversed(names)]
     async for part in body:
-        parts = iter((part,))
+        if not decoders:
+            yield part
+            continue
+        parts = iter((bytes(part),))
         for decoder in decoders:
             parts = decoder.decode(parts)
         for plain in parts:

@@ -30,7 +30,8 @@ class PartialFile:
         self._file: IO[bytes] | None = None
         # Parts are copied into one buffer while the other is written: to keep the parts themselves until the thread has
         # written them makes the allocator take memory from the system and return it for each, which costs more.
-        self._collected, self._other = bytearray(WRITE_BYTES), bytearray(WRITE_BYTES)
+        # Views, because a bytearray copies what is assigned to a part of it once more.
+        self._collected, self._other = memoryview(bytearray(WRITE_BYTES)), memoryview(bytearray(WRITE_BYTES))
         self._collected_bytes = 0
         self._writing: asyncio.Future[int] | None = None
 
@@ -59,7 +60,7 @@ class PartialFile:
             with _full_disk_named():
                 await asyncio.shield(asyncio.gather(*ends))
 
-    async def write(self, part: bytes) -> None:
+    async def write(self, part: bytes | memoryview) -> None:
         """Take a part, which is written once WRITE_BYTES have come together, or at the end."""
         rest = memoryview(part)
         while rest:
@@ -95,9 +96,7 @@ class PartialFile:
         """Begin to write what was collected; the write before it is over."""
         assert self._file
         if self._collected_bytes:
-            self._writing = self._in_thread(
-                partial(self._file.write, memoryview(self._collected)[: self._collected_bytes])
-            )
+            self._writing = self._in_thread(partial(self._file.write, self._collected[: self._collected_bytes]))
             self._collected, self._other, self._collected_bytes = self._other, self._collected, 0
 
     async def _written(self) -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
+from bit_writer import BitWriter
 from clips import RATE_FPS
 from foreign.case import Foreign, Part, Right, whole
 from foreign.matroska import matroska
-from foreign.media import H264, MPEG2, VP9, film, packets_with_times, with_inner_box
+from foreign.media import H264, HEVC, MPEG2, VP9, film, packets_with_times, remuxed, repacked, with_inner_box
+from remux import join_units, split_units
 
 BORDER_PX = 64
 H264_NO_B, MPEG2_NO_B = H264.replace("-bf 2", "-bf 0"), MPEG2.replace("-bf 2", "-bf 0")
@@ -16,12 +18,26 @@ PADDED = f"-vf pad=384:256:{BORDER_PX}:{BORDER_PX}:magenta {H264_NO_B}"
 CLAP = struct.pack(">I4s8I", 40, b"clap", 256, 1, 128, 1, 0, 1, 0, 1)
 """Clean aperture, ISO/IEC 14496-12, 12.1.4: 256x128 around the centre."""
 TURNED = f"-vf transpose=cclock {H264.replace('-g 50', '-g 25')}"
+HEVC_SEI, DISPLAY_ORIENTATION, HEVC_KEYFRAMES = 39, 47, range(16, 22)
 SEI_TURN = "-bsf:v h264_metadata=display_orientation=insert:rotate=270"
 
 
 def turned_by_sei(name: str) -> bytes:
     """Pictures stored turned; a message at every keyframe, valid until the next, turns them back (H.264, D.2.26)."""
     return film(name, f"{TURNED} {SEI_TURN}")
+
+
+def turned_by_sei_of_hevc(name: str) -> bytes:
+    """The same in HEVC (H.265, D.2.17)."""
+    fields = BitWriter().write(0, 1).write(0, 2).write(270 * 2**16 // 360, 16).write(1, 1).write(1, 1)
+    message = bytes([HEVC_SEI << 1, 1, DISPLAY_ORIENTATION, len(fields.to_bytes())]) + fields.to_bytes() + b"\x80"
+
+    def edit(_: int, packet: bytes) -> bytes:
+        units = split_units(packet)
+        return join_units([message] * any(unit[0] >> 1 in HEVC_KEYFRAMES for unit in units) + units)
+
+    mp4 = repacked("a.mp4", film("a.mp4", f"-vf transpose=cclock {HEVC.replace('keyint=50', 'keyint=25')}"), edit)
+    return mp4 if name.endswith("mp4") else remuxed(name, "-c copy", mp4)
 
 
 def cropped_matroska() -> bytes:
@@ -70,6 +86,10 @@ TURN, CROP, SIZE = "turn", "crop", "new size"
 INPUTS = [
     Foreign("sei_turn.flv", TURN, partial(turned_by_sei, "a.flv"), whole(100), is_quick=True),
     Foreign("sei_turn.ts", TURN, partial(turned_by_sei, "a.ts"), whole(100)),
+    *(
+        Foreign(f"sei_turn_hevc.{container}", TURN, partial(turned_by_sei_of_hevc, f"a.{container}"), whole(100))
+        for container in ("mp4", "mkv", "ts")
+    ),
     Foreign("sei_turn.mp4", TURN, partial(turned_by_sei, "a.mp4"), whole(100)),
     Foreign("pixel_crop.mkv", CROP, cropped_matroska, UNCROPPED, is_quick=True),
     Foreign("clap.mp4", CROP, clean_aperture, UNCROPPED),

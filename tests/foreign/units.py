@@ -1,7 +1,6 @@
 """How coded pictures lie in packets, and what a decoder keeps from earlier ones."""
 
 import struct
-from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -16,6 +15,7 @@ from foreign.case import Foreign, Part, Right, whole
 from foreign.matroska import matroska
 from foreign.media import H264, film, packets_with_times, remuxed, repacked
 from foreign.paff import field_pair, parameter_sets
+from remux import join_units, split_units
 
 START = b"\0\0\0\1"
 WITH_DELIMITERS = f"{H264.replace('-g 50', '-g 25')} -x264-params aud=1"
@@ -33,32 +33,17 @@ AV1_OPEN = "-c:v libsvtav1 -svtav1-params lp=1:irefresh-type=1 -preset 12 -g 24 
 FIELD_PX = (32, 64)
 
 
-def units_of(packet: bytes) -> list[bytes]:
-    """The units of a packet of an MP4: each has its length before it."""
-    at, units = 0, []
-    while at < len(packet):
-        size_bytes = int.from_bytes(packet[at : at + 4])
-        units.append(packet[at + 4 : at + 4 + size_bytes])
-        at += 4 + size_bytes
-    return units
-
-
-def packet_of(units: Iterable[bytes]) -> bytes:
-    """The opposite of units_of."""
-    return b"".join(len(unit).to_bytes(4) + unit for unit in units)
-
-
 def nested_units() -> bytes:
     """All units of a packet after start codes within one length, as the slow-motion files of some phones have them."""
     source = film("a.mp4", WITH_DELIMITERS)
-    return repacked("a.mp4", source, lambda _, packet: packet_of([START.join(units_of(packet))]))
+    return repacked("a.mp4", source, lambda _, packet: join_units([START.join(split_units(packet))]))
 
 
 def nested_prefixes() -> bytes:
     """Each slice after an SVC prefix unit (H.264, 7.3.2.12.1) within one length."""
 
     def edit(_number: int, packet: bytes) -> bytes:
-        return packet_of(_with_prefix(unit) for unit in units_of(packet))
+        return join_units(_with_prefix(unit) for unit in split_units(packet))
 
     return repacked("a.mp4", film("a.mp4", WITH_DELIMITERS), edit)
 
@@ -85,12 +70,12 @@ def empty_unit(place: Literal["before", "after"]) -> bytes:
 def hevc_ends_of_sequence(container: str) -> bytes:
     """A unit ends the sequence before each CRA picture, whose leading pictures are not shown then (H.265, 8.1.3)."""
     source = film("a.mp4", OPEN_GOP)
-    starts_anew = [any(unit[0] >> 1 == HEVC_CRA for unit in units_of(packet)) for _, _, packet in
+    starts_anew = [any(unit[0] >> 1 == HEVC_CRA for unit in split_units(packet)) for _, _, packet in
                    packets_with_times(source)[1]]  # fmt: skip
 
     def edit(number: int, packet: bytes) -> bytes:
         is_last = number + 1 < len(starts_anew) and starts_anew[number + 1]
-        return packet + packet_of([bytes([HEVC_END_OF_SEQUENCE << 1, 1])]) * is_last
+        return packet + join_units([bytes([HEVC_END_OF_SEQUENCE << 1, 1])]) * is_last
 
     mp4 = repacked("a.mp4", source, edit)
     return mp4 if container == "mp4" else remuxed(f"a.{container}", "-c copy", mp4)

@@ -1,6 +1,8 @@
 """Processes are started while the video is downloaded, at most one of each kind for each job, and none is left over."""
 
 import json
+import threading
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from operator import mul
 from pathlib import Path
@@ -13,11 +15,34 @@ from clips import ClipStore
 from config import Settings
 from errors import SandboxIncomplete
 from frames.reader_pool import DECODE, PROBE, VideoReaders
+from own_thread import in_own_thread
 from sandbox.process import DecoderProcess
+
+START_TIMEOUT_S = 60.0
+"""On a busy machine."""
 
 
 class Started(list[tuple[str, int]]):
     """The module and the process id of every process that was started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+
+    def note(self, module: str, pid: int) -> None:
+        with self._changed:
+            self.append((module, pid))
+            self._changed.notify_all()
+
+    async def reach(self, number: int) -> None:
+        """Wait until so many processes were started, from the first one on."""
+
+        def wait() -> bool:
+            with self._changed:
+                return self._changed.wait_for(lambda: len(self) >= number, START_TIMEOUT_S)
+
+        assert await in_own_thread(wait)
+        assert len(self) == number
 
     @property
     def running(self) -> list[str]:
@@ -25,7 +50,7 @@ class Started(list[tuple[str, int]]):
         return sorted(module for module, pid in self if psutil.pid_exists(pid))
 
 
-async def end(process: DecoderProcess) -> None:
+async def end(process: AbstractAsyncContextManager[DecoderProcess]) -> None:
     async with process:
         pass
 
@@ -37,7 +62,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     class Noted(DecoderProcess):
         def __init__(self, module: str, timeout_s: float, **options: Any) -> None:
             super().__init__(module, timeout_s, **options)
-            noted.append((module, self.pid))
+            noted.note(module, self.pid)
 
     monkeypatch.setattr("frames.reader_pool.DecoderProcess", Noted)
     return noted
@@ -53,6 +78,7 @@ async def test_a_process_that_was_started_early_reads_the_video(
 ):
     path = clips.clip("h264.mp4").path
     async with readers.warm_up():
+        await started.reach(2)
         early = [pid for module, pid in started if module == PROBE]
         async with readers.take(PROBE) as scanner:
             scanner.begin(path, "")
@@ -64,8 +90,10 @@ async def test_every_job_starts_one_of_each_kind_and_none_is_left_after_the_last
     readers: VideoReaders, started: Started
 ):
     async with readers.warm_up():
+        await started.reach(2)
         assert started.running == [DECODE, PROBE]
         async with readers.warm_up():
+            await started.reach(4)
             assert started.running == [DECODE, DECODE, PROBE, PROBE]
             await end(readers.take(DECODE))
             assert started.running == [DECODE, PROBE, PROBE]
@@ -76,16 +104,28 @@ async def test_every_job_starts_one_of_each_kind_and_none_is_left_after_the_last
 async def test_an_unused_process_stays_while_another_job_is_running(readers: VideoReaders, started: Started):
     async with readers.warm_up(), readers.take(PROBE), readers.take(DECODE):
         async with readers.warm_up():
+            await started.reach(4)
             assert started.running == [DECODE, DECODE, PROBE, PROBE]
         assert started.running == [DECODE, DECODE, PROBE, PROBE]
     assert started.running == []
 
 
 async def test_a_job_that_fails_leaves_no_process(readers: VideoReaders, started: Started):
-    with pytest.raises(ValueError, match="no video"):
+    async def fail() -> None:
         async with readers.warm_up():
+            await started.reach(2)
             raise ValueError("no video")
-    assert len(started) == 2
+
+    with pytest.raises(ValueError, match="no video"):
+        await fail()
+    assert started.running == []
+
+
+async def test_a_job_that_ends_at_once_leaves_no_process(readers: VideoReaders, started: Started):
+    async with readers.warm_up():
+        pass
+    assert started.running == []
+    await end(readers.take(PROBE))  # behind whatever was still to be started
     assert started.running == []
 
 

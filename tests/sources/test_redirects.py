@@ -1,15 +1,11 @@
 """Which redirects and certificates a download accepts, and which settings of the machine it ignores."""
 
-import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from certificates import self_signed
 from config import Settings
 from download import download
 from errors import DownloadError
@@ -42,28 +38,9 @@ pytestmark = pytest.mark.usefixtures("no_backoff")
 
 
 @pytest.fixture
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def certificate(tmp_path: Path) -> Callable[[str], Path]:
     """Makes a self-signed certificate for a host name."""
-
-    def make(name: str) -> Path:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        today = dt.datetime.now(dt.UTC)
-        signed = (
-            x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-            .not_valid_before(today - dt.timedelta(days=1))
-            .not_valid_after(today + dt.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        path = tmp_path_factory.mktemp("tls") / "certificate.pem"
-        path.write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + signed.public_bytes(Encoding.PEM)
-        )
-        return path
-
-    return make
+    return lambda name: self_signed(name, tmp_path / "certificate.pem")
 
 
 async def fetch(url: str, directory: Path) -> bytes:

@@ -21,6 +21,7 @@ from records import Timing
 MAX_REORDERED = 20
 """How far a picture may be decoded before one that is shown next to it."""
 PACKETS_FROM_PAUSE = 5
+"""Among so many packets, a jump in the numbers of pictures and a pause belong together."""
 PACKETS_BEFORE_DAMAGE = 2
 """So many packets before a damaged one count as damaged too."""
 PACKETS_JUDGED_ANEW = PACKETS_BEFORE_DAMAGE + PACKETS_BEFORE_JOINT
@@ -46,8 +47,8 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
     Damage does not begin with a packet, and a packet in it may look whole by chance. So the last packets before a
     damaged one count as damaged too. Before a loss all those do that may have been on screen last: the last ones in
     decoding order, as many as are reordered, and those that are shown before these. In a container that only counts
-    pictures no time after a loss is known.
-    Where files were joined nothing is missing, although the counters of transport packets do not match.
+    pictures no time after a loss is known. Where files were joined nothing is missing, although the counters of
+    transport packets do not match.
     """
     context = stream.codec_context
     numbers = _MissingNumbers(context.extradata or b"") if context.codec.canonical_name == "h264" else None
