@@ -85,9 +85,9 @@ def hevc_broken_links(container: str, options: str) -> bytes:
     """Every CRA picture but the first begins another recording, whose leading pictures are not shown (H.265, 8.1.3)."""
 
     def edit(number: int, packet: bytes) -> bytes:
-        return packet_of(
+        return join_units(
             bytes([unit[0] & 0x81 | HEVC_BLA << 1]) + unit[1:] if number and unit[0] >> 1 == HEVC_CRA else unit
-            for unit in units_of(packet)
+            for unit in split_units(packet)
         )
 
     mp4 = repacked("a.mp4", film("a.mp4", options), edit)
