@@ -96,3 +96,33 @@ def test_the_readme_gives_the_settings_their_defaults() -> None:
             assert not value, name
         else:
             assert type(value)(default.strip("`")) == value or str(value).lower() == default, name
+
+
+def test_what_fast_decode_costs_is_the_same_in_every_document() -> None:
+    (in_guide,) = re.findall(r"(?m)^\| `FAST_DECODE` \|.*$", (ROOT / "DEPLOYMENT.md").read_text())
+    in_readme = " ".join(item for item in re.split(r"\n(?=- |\n)", README) if "`FAST_DECODE`" in item)
+    figures = re.findall(r"\d+ dB", in_guide)
+    assert figures
+    assert set(figures) <= set(re.findall(r"\d+ dB", in_readme))
+
+
+def test_the_readme_begins_with_a_result_the_alternatives_the_state_of_proof_and_the_cost() -> None:
+    first_screen = README.partition("\n## ")[0]
+    results = re.findall(r"(?ms)^```json\n(.*?)^```$", first_screen)
+    assert '"aggregated_response"' in results[-1]
+    for words in ("worker-vllm", "vllm serve", "Gemini", "**State of proof.**", "**Cost.**"):
+        assert words in first_screen
+
+
+def test_the_readme_says_how_cropping_and_seeds_are_treated_and_how_to_try_the_api_here() -> None:
+    text = " ".join(README.split())
+    assert "(`clap` in MP4, `PixelCrop` in Matroska) is not applied" in text
+    assert "On a CPU it has no effect" in rows("Job input")["seed"][1]
+    assert "make serve" in README
+    assert "make serve" in (ROOT / "DEPLOYMENT.md").read_text()
+
+
+def test_words_of_this_project_are_explained_in_the_readme() -> None:
+    assert "A *concession* is " in README
+    for unexplained in ("groups alone", "grid of instants"):
+        assert unexplained not in README

@@ -6,6 +6,7 @@ import logging
 import random
 import shutil
 import stat
+import zlib
 
 import pytest
 
@@ -31,6 +32,8 @@ pytestmark = pytest.mark.usefixtures("no_backoff")
         pytest.param(unannounced(FILM), id="until the end"),
         pytest.param(unannounced(gzip.compress(FILM), Content_Encoding="gzip"), id="gzip"),
         pytest.param(chunked(gzip.compress(FILM), Content_Encoding="gzip"), id="gzip chunked"),
+        pytest.param(unannounced(zlib.compress(FILM), Content_Encoding="deflate"), id="deflate"),
+        pytest.param(unannounced(zlib.compress(FILM)[2:-4], Content_Encoding="deflate"), id="deflate without header"),
     ],
 )
 async def test_a_whole_transfer_is_byte_identical(answer, server, tmp_path):

@@ -4,12 +4,14 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from answers.prompts import CUT_MARK
 from clips import H264, REPRODUCIBLE, ffmpeg
 from clock import LoopClock, comes_true
 from errors import EngineDead, GenerationFailed
@@ -17,7 +19,7 @@ from fakes import ScriptedEngine
 from frames.reader_pool import DECODE, VideoReaders
 from jobs import answer, job_input, media_children
 from media_server import MediaServer, dripping
-from records import FrameBatch, Message
+from records import FrameBatch, Generation, GenerationOptions, Message
 from sandbox.process import DecoderProcess
 
 ServeWith = Callable[..., None]
@@ -249,6 +251,34 @@ async def test_a_failed_synthesis_leaves_the_chunks_answers(twelve_seconds: Path
     assert (output["success"], output["status"], output["coverage"]) == (True, "partial", 1)
     assert (output["aggregated_response"], output["aggregation_error"]) == (None, "GENERATION_FAILED: scripted")
     assert [chunk["text"] for chunk in output["chunk_results"]] == ["chunk 0", "chunk 1", "chunk 2"]
+
+
+async def test_answers_that_were_cut_are_counted_and_told_to_the_merge_and_to_the_caller(
+    twelve_seconds: Path, serve_with: ServeWith
+) -> None:
+    class CutEngine(ScriptedEngine):
+        """Reaches max_tokens in every answer but that about the first chunk."""
+
+        async def generate_on_frames(
+            self, message: Message, batch: FrameBatch, options: GenerationOptions
+        ) -> Generation:
+            whole = await super().generate_on_frames(message, batch, options)
+            return replace(whole, finish_reason="length") if batch.chunk.index else whole
+
+        async def generate_on_text(self, message: Message, options: GenerationOptions) -> Generation:
+            return replace(await super().generate_on_text(message, options), finish_reason="length")
+
+    engine = CutEngine()
+    serve_with(engine)
+    output = await answer(job_input(twelve_seconds))
+    assert (output["status"], output["coverage"]) == ("partial", 1)
+    assert [chunk["finish_reason"] for chunk in output["chunk_results"]] == ["stop", "length", "length"]
+    assert output["aggregation_finish_reason"] == "length"
+    said = " ".join(output["concessions"])
+    assert "2 of 3 chunk answers were cut" in said
+    assert "the merged answer was cut" in said
+    merge = engine.messages[-1].user
+    assert [f"chunk {index}{CUT_MARK}" in merge for index in range(3)] == [False, True, True]
 
 
 async def test_a_job_fails_if_every_chunk_fails(twelve_seconds: Path, serve_with: ServeWith) -> None:

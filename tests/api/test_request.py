@@ -25,10 +25,13 @@ def refusal(**changes: object) -> str:
         ({"max_tokens": 40_000}, "max_tokens must be at most 32768."),
         ({"max_tokens": "512"}, "max_tokens must be a whole number."),
         ({"max_tokens": 1.5}, "max_tokens must be a whole number."),
+        ({"max_tokens": 512.0}, "max_tokens must be a whole number."),
         ({"temperature": "hot"}, "temperature must be a number."),
         ({"temperature": float("nan")}, "temperature must be a finite number."),
         ({"top_p": 0}, "top_p must be above 0.0."),
         ({"aggregate": "yes"}, "aggregate must be true or false."),
+        ({"aggregate": "true"}, "aggregate must be true or false."),
+        ({"seed": -1}, "seed must be at least 0."),
         ({"sampling": "some"}, "sampling must be 'uniform', 'keyframes' or 'adaptive'."),
         ({"max_tokens": 0, "top_p": 2}, "max_tokens must be at least 1; top_p must be at most 1.0."),
     ],
@@ -61,6 +64,11 @@ def test_a_field_that_resembles_none_is_refused_without_a_guess() -> None:
 def test_a_body_of_openais_api_is_recognised() -> None:
     with pytest.raises(InputError, match=r"does not take OpenAI's messages: send video_url and prompt\."):
         validate_input({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
+
+
+def test_half_a_character_of_utf_16_is_refused_by_the_name_of_its_field() -> None:
+    """As JSON can carry it; no text that a model reads has it."""
+    assert refusal(prompt="caf\ud83d").startswith("prompt")
 
 
 def test_a_missing_field_is_called_missing() -> None:

@@ -48,3 +48,39 @@ def test_the_highest_layer_of_keyframes_is_shown(layered: Path):
     decoded = decode_needed_packets(layered, order)
 
     assert [number_in(picture) for picture in decoded.pixels] == [*range(0, 75, 5)]
+
+
+PAIRS = {
+    "vp9": "-c:v libvpx-vp9 -cpu-used 8 -b:v 2M -lag-in-frames 0 -auto-alt-ref 0 -g 2 -keyint_min 2 -pix_fmt yuv420p",
+    "av1": "-c:v libaom-av1 -cpu-used 8 -crf 20 -b:v 0 -lag-in-frames 0 -g 2 -keyint_min 2 -pix_fmt yuv420p",
+}
+"""ffmpeg's options for a keyframe and a picture that refers to it, in turn."""
+
+
+@pytest.fixture(params=PAIRS)
+def predicted_layers(request: pytest.FixtureRequest, clips: ClipStore, tmp_path: Path) -> Path:
+    """A keyframe of one colour, and at the same time and in the same packet a picture that is decoded from it."""
+    pictures = numbered_pictures().repeat(2, axis=0)
+    pictures[::2] = 128
+    source = clips.encode(f"pairs-{request.param}.mkv", PAIRS[request.param], pictures)
+    packets = packets_of(source)
+    assert len(packets) == len(pictures)
+
+    def edit(number: int, packet: bytes) -> bytes | None:
+        both = [packet, *packets[number + 1 : number + 2]]
+        joined = superframe(both) if request.param == "vp9" else b"".join(both)
+        return None if number % 2 else joined
+
+    return copy_packets(source, tmp_path / "predicted.mkv", edit)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("keyframes_only", [False, True])
+def test_a_layer_that_is_decoded_from_a_lower_one_is_shown(
+    predicted_layers: Path, threads: int, *, keyframes_only: bool
+):
+    order = replace(order_for(predicted_layers, Fraction(25, 2)), threads=threads, keyframes_only=keyframes_only)
+
+    decoded = decode_needed_packets(predicted_layers, order)
+
+    assert [number_in(picture) for picture in decoded.pixels] == [*range(75)]

@@ -136,6 +136,18 @@ async def test_a_seed_reaches_the_engine_on_a_gpu_alone(
     assert [parameters.seed for parameters in sent] == [seed]
 
 
+async def test_an_answer_that_the_engine_ends_as_a_loop_is_an_answer(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def loops(_rendered: Any, *_arguments: Any, **_options: Any) -> AsyncIterator[Any]:
+        completion = SimpleNamespace(text="again again", finish_reason="repetition", token_ids=[7, 7])
+        yield SimpleNamespace(outputs=[completion], prompt_token_ids=[])
+
+    monkeypatch.setattr(engine._engine, "generate", loops)
+    looped = await engine.generate_on_text(Message("", "?"), GREEDY)
+    assert (looped.text, looped.finish_reason, looped.is_cut) == ("again again", "repetition", True)
+
+
 async def test_frames_are_not_changed_by_asking(client: VLLMClient) -> None:
     batch = frame_batch(5, 64, 64)
     before = batch.pixels.copy()

@@ -31,24 +31,33 @@ LMS_TO_2020 = np.array(
 )  # fmt: skip
 CROSSTALK = np.full((3, 3), 0.02) + np.eye(3) * 0.94
 IPT_TO_LMS = np.array([[8192, 799, 1681], [8192, -933, 1091], [8192, 267, -5545]]) / 8192
-PROFILE_5 = struct.pack(">I4sBBH", 32, b"dvcC", 1, 0, 5 << 9 | 1 << 3 | 1 << 2 | 1) + bytes(20)
-"""Version 1.0, profile 5, level 1, base layer and description present, compatible with nothing."""
+X265 = f"-c:v libx265 -x265-params range=full:log-level=error:crf=8:{X265_THREADS} -tag:v hvc1"
+SVT_AV1 = "-c:v libsvtav1 -svtav1-params lp=1 -crf 8 -preset 8 -color_range pc"
 
 
-def dolby_vision_5() -> bytes:
-    """Eight patches as IPT-PQ-c2 in full range; a box says so, and the bitstream says nothing of its colours."""
+def dolby_vision(profile: int) -> bytes:
+    """Eight patches as IPT-PQ-c2 in full range; a box says so, and the bitstream says nothing of its colours.
+
+    Args:
+        profile: 5 of HEVC or 10 of AV1.
+    """
+    options, name, before, entry = {
+        5: (X265, b"dvcC", b"hvcC", b"hvc1"),
+        10: (SVT_AV1, b"dvvC", b"av1C", b"av01"),
+    }[profile]
+    # Version 1.0, level 1, base layer and description present, compatible with nothing.
+    record = struct.pack(">I4sBBH", 32, name, 1, 0, profile << 9 | 1 << 3 | 1 << 2 | 1) + bytes(20)
     picture = np.array(PATCHES, np.float64).reshape(2, 4, 3).repeat(PATCH_PX, 0).repeat(PATCH_PX, 1)
     cones = _pq(_nits(picture) @ np.linalg.inv(LMS_TO_2020).T @ CROSSTALK.T)
     ipt = cones @ np.linalg.inv(IPT_TO_LMS).T
     planes = (ipt[..., 0], ipt[::2, ::2, 1] + 0.5, ipt[::2, ::2, 2] + 0.5)
     raw = b"".join(np.rint(np.clip(1023 * plane, 0, 1023)).astype("<u2").tobytes() for plane in planes)
     source = "-f rawvideo -pix_fmt yuv420p10le -s 256x128 -r 25"
-    options = f"-c:v libx265 -x265-params range=full:log-level=error:crf=8:{X265_THREADS} -tag:v hvc1"
     with tempfile.TemporaryDirectory() as directory:
         path, planes_path = Path(directory, "a.mp4"), Path(directory, "planes")
         planes_path.write_bytes(raw * 25)
         ffmpeg(*source.split(), "-i", planes_path, *options.split(), path)
-        return with_inner_box(path.read_bytes(), b"hvcC", PROFILE_5, b"hvc1")
+        return with_inner_box(path.read_bytes(), before, record, entry)
 
 
 def _nits(codes: Floats) -> Floats:
@@ -96,7 +105,8 @@ LOGARITHMIC = f"{H264} -color_trc log -color_primaries bt709 -colorspace bt709"
 DOLBY = Right(duration_s=1, num_pictures=25, patches=PATCHES)
 IT_IS_SAID = Right(duration_s=1, num_pictures=25, says=("Dolby",))
 INPUTS = [
-    Foreign("dolby_vision_5.mp4", KIND, dolby_vision_5, DOLBY, (IT_IS_SAID,)),
+    Foreign("dolby_vision_5.mp4", KIND, partial(dolby_vision, 5), DOLBY, (IT_IS_SAID,)),
+    Foreign("dolby_vision_10.mp4", KIND, partial(dolby_vision, 10), DOLBY, (IT_IS_SAID,)),
     Foreign("logarithmic.mp4", KIND, partial(film, "a.mp4", LOGARITHMIC), FILM, sample_fps=5),
     Foreign("prores_0.mov", KIND, partial(prores, (0, 0, 0)), SHORT, sample_fps=5, is_quick=True),
     *(

@@ -24,6 +24,7 @@ from foreign import (
     media,
     not_video,
     paff,
+    rarer,
     shapes,
     times,
     units,
@@ -32,7 +33,8 @@ from foreign import (
 from foreign.case import Foreign
 
 RECIPES = (
-    which_stream, late_streams, many_tracks, holes, joined, ends, times, shapes, colours, keyframes, units, not_video
+    which_stream, late_streams, many_tracks, holes, joined, ends, times, shapes, colours, keyframes, units, not_video,
+    rarer,
 )  # fmt: skip
 SHARED = (bit_writer, clips, matroska, media, paff)
 """Modules on whose text the bytes of all inputs depend."""

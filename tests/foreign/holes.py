@@ -8,7 +8,7 @@ import numpy as np
 
 from clips import numbered_pictures
 from foreign.case import Foreign, Part, Right, whole
-from foreign.media import AV1, H264, HEVC, MPEG2, VP8, VP9, encoded, film
+from foreign.media import AV1, H264, HEVC, MPEG2, REFRESH, VP8, VP9, encoded, film
 
 NUM_PICTURES = 200
 SEED = 18
@@ -75,6 +75,7 @@ INPUTS = [
     Foreign("zeros_mpeg2.ts", KIND, partial(damaged, "a.ts", MPEG2, "zeros"), DAMAGED),
     Foreign("zeros_vp8.webm", KIND, partial(damaged, "a.webm", VP8, "zeros"), DAMAGED),
     Foreign("zeros_vp9.webm", KIND, partial(damaged, "a.webm", VP9, "zeros"), DAMAGED),
+    Foreign("zeros_h264_refresh.mp4", KIND, partial(damaged, "a.mp4", REFRESH, "zeros"), DAMAGED),
     Foreign("dropped_packets.ts", KIND, dropped_packets, DAMAGED),
     *(
         Foreign(f"still_{codec}.{container}", "still", partial(still, f"a.{container}", CODECS[codec]), STILL,

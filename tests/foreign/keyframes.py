@@ -4,13 +4,12 @@ from dataclasses import replace
 from functools import partial
 
 from foreign.case import Foreign, Right, whole
-from foreign.media import H264, HEVC, film
+from foreign.media import H264, HEVC, REFRESH, film
 
 FILM = whole(200)
 SAID = Right(FILM.parts, "partial", (0.1, 0.99), says=("keyframe",))
 """The message tells the reason: there is no keyframe in most chunks."""
 ONE = H264.replace("-g 50 -bf 2", "-g 9999 -sc_threshold 0 -bf 0")
-REFRESH = ONE.replace("-g 9999", "-refs 1 -x264-params intra-refresh=1:keyint=50:scenecut=0")
 ONE_HEVC = HEVC.replace("keyint=50", "keyint=-1")
 KIND = "keyframes"
 

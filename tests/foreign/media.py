@@ -14,6 +14,11 @@ import numpy as np
 from clips import X265_THREADS, ffmpeg, numbered_pictures
 
 H264 = "-c:v libx264 -preset veryfast -g 50 -bf 2 -pix_fmt yuv420p"
+REFRESH = (
+    "-c:v libx264 -preset veryfast -g 9999 -sc_threshold 0 -bf 0 -refs 1 -pix_fmt yuv420p "
+    "-x264-params intra-refresh=1:keyint=50:scenecut=0"
+)
+"""One keyframe; every 50 pictures a column of intra blocks begins to wander over the pictures and repairs them."""
 HEVC = (
     f"-c:v libx265 -preset ultrafast -x265-params keyint=50:log-level=error:{X265_THREADS} -pix_fmt yuv420p -tag:v hvc1"
 )

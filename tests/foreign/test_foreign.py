@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from decoder.probe import probe
+from decoding import assert_same, decode_needed_packets, order_for
 from foreign.case import Foreign, Right, whole
 from foreign.corpus import INPUTS, file_of
 from foreign.media import film
 from foreign.not_yet import NOT_YET
 from foreign.reading import faults, judged, read
+from records import VideoInfo
 
+INSTANTS_PER_S = Fraction(25, 2)
 SOUND = Foreign("sound.mp4", "sound", lambda: film("a.mp4"), whole(100))
 
 
@@ -26,6 +31,21 @@ def marks_of(one: Foreign) -> Iterator[pytest.MarkDecorator]:
 async def test_a_foreign_file_is_read_as_it_is_shown_or_said_to_be_unseen(one: Foreign):
     _, found = await judged(one, file_of(one))
     assert found == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("one", INPUTS, ids=lambda one: one.name)
+def test_what_is_shown_and_said_to_be_unseen_does_not_depend_on_the_number_of_threads(one: Foreign):
+    path = file_of(one)
+    if not isinstance(probe(str(path)), VideoInfo):
+        assert one.right.status not in ("complete", "partial")
+        return
+    order = order_for(path, INSTANTS_PER_S)
+    order = replace(order, grid=replace(order.grid, height_px=64, width_px=128))
+    alone, *others = (decode_needed_packets(path, replace(order, threads=threads)) for threads in (1, 2, 4, 16))
+    for together in others:
+        assert_same(together, alone)
+        assert together.unseen == alone.unseen
 
 
 def test_every_input_has_a_name_of_its_own_and_every_kind_a_quick_one():

@@ -4,6 +4,7 @@ import struct
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -19,11 +20,12 @@ from remux import join_units, split_units
 START = b"\0\0\0\1"
 WITH_DELIMITERS = f"{H264.replace('-g 50', '-g 25')} -x264-params aud=1"
 SLICE, KEY_SLICE, SVC_PREFIX = 1, 5, 14
-HEVC_CRA, HEVC_END_OF_SEQUENCE = 21, 36
+HEVC_BLA, HEVC_CRA, HEVC_END_OF_SEQUENCE = 16, 21, 36
 OPEN_GOP = (
     "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params keyint=24:min-keyint=24:scenecut=0:bframes=3:"
     f"b-adapt=0:b-pyramid=0:open-gop=1:log-level=error:{X265_THREADS}"
 )
+OPEN_GOP_PYRAMID = OPEN_GOP.replace("b-pyramid=0", "b-pyramid=1")
 MPEG2_CLOSED = "-c:v mpeg2video -q 4 -g 25 -bf 2 -flags +cgop -sc_threshold 1000000000"
 MJPEG = "-c:v mjpeg -q 5 -pix_fmt yuvj420p -huffman default"
 VP9_KEYFRAMES = "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -b:v 1M -g 1 -lag-in-frames 0 -pix_fmt yuv420p"
@@ -76,6 +78,19 @@ def hevc_ends_of_sequence(container: str) -> bytes:
         return packet + join_units([bytes([HEVC_END_OF_SEQUENCE << 1, 1])]) * is_last
 
     mp4 = repacked("a.mp4", source, edit)
+    return mp4 if container == "mp4" else remuxed(f"a.{container}", "-c copy", mp4)
+
+
+def hevc_broken_links(container: str, options: str) -> bytes:
+    """Every CRA picture but the first begins another recording, whose leading pictures are not shown (H.265, 8.1.3)."""
+
+    def edit(number: int, packet: bytes) -> bytes:
+        return join_units(
+            bytes([unit[0] & 0x81 | HEVC_BLA << 1]) + unit[1:] if number and unit[0] >> 1 == HEVC_CRA else unit
+            for unit in split_units(packet)
+        )
+
+    mp4 = repacked("a.mp4", film("a.mp4", options), edit)
     return mp4 if container == "mp4" else remuxed(f"a.{container}", "-c copy", mp4)
 
 
@@ -143,15 +158,23 @@ def fields(container: str, *, is_delimited: bool = True, are_apart: bool = False
 
 
 FILM, SHORT = whole(100), whole(50)
-LEADING_ARE_NOT_SHOWN = Right(
-    (
-        *(Part((key + at) / 25, (key + stop) / 25, key + first, rate_fps)
-          for key in (0, 24, 48, 72) for at, stop, first, rate_fps in ((0, 20, 0, 25), (20, 24, 19, 0))),
-        Part(96 / 25, 4, 96),
-    ),
-    duration_s=4,
-)  # fmt: skip
-"""Four pictures lead each CRA picture, and the one before them stays."""
+
+
+def not_shown(count: int) -> Right:
+    """So many pictures at the end of each group are not shown, and the one before them stays."""
+    groups = (
+        (
+            Part(key / 25, (key + 24 - count) / 25, key),
+            Part((key + 24 - count) / 25, (key + 24) / 25, key + 23 - count, 0),
+        )
+        for key in (0, 24, 48, 72)
+    )
+    return Right((*chain.from_iterable(groups), Part(96 / 25, 4, 96)), duration_s=4)
+
+
+LEADING_ARE_NOT_SHOWN = not_shown(4)
+"""With the three pictures that lead each CRA picture the one before them is lost, which was not shown yet."""
+BROKEN_LINKS = not_shown(3)
 ONE_IS_LOST = Right(FILM.parts, "partial", (0.8, 0.99), duration_s=4)
 UNITS, STATE, LAYERS, FIELDS = "units", "kept state", "layers", "fields"
 INPUTS = [
@@ -164,6 +187,12 @@ INPUTS = [
             replace(LEADING_ARE_NOT_SHOWN, status="partial", coverage=(0.7, 0.99)),), sample_fps=sample_fps,
                 is_exact=True)
         for name, sample_fps in (("mp4", 5), ("ts", 5), ("mkv", 12.5))
+    ),
+    *(
+        Foreign(f"{word}.{name}", UNITS, partial(hevc_broken_links, name, options), BROKEN_LINKS, (
+            replace(BROKEN_LINKS, status="partial", coverage=(0.8, 0.99)),))
+        for word, options in (("broken_links", OPEN_GOP), ("broken_links_pyramid", OPEN_GOP_PYRAMID))
+        for name in ("mp4", "ts", "mkv")
     ),
     *(
         Foreign(f"mpeg2_matrices.{name}", STATE, partial(mpeg2_matrices, name), FILM, sample_fps=5, is_exact=True)
