@@ -10,6 +10,7 @@ NO_WHOLE_NUMBER, NO_NUMBER, NO_BOOL = "must be a whole number", "must be a numbe
 SENTENCES = {
     "missing": "is missing",
     "string_type": "must be a string",
+    "string_unicode": "holds half a character, which is no text",
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "must not be blank",
     "int_type": NO_WHOLE_NUMBER,

@@ -68,7 +68,7 @@ def test_a_body_of_openais_api_is_recognised() -> None:
 
 def test_half_a_character_of_utf_16_is_refused_by_the_name_of_its_field() -> None:
     """As JSON can carry it; no text that a model reads has it."""
-    assert refusal(prompt="caf\ud83d").startswith("prompt")
+    assert refusal(prompt="caf\ud83d").startswith("prompt holds half a character")
 
 
 def test_a_missing_field_is_called_missing() -> None:

@@ -28,6 +28,8 @@ class ReferenceInfo:
     is_open_rap: bool = False
     """Open random access point: the pictures shown after this one reference nothing before it. Its leading pictures,
     which are decoded after it and shown before it, may do so, and no picture but they references them."""
+    exact_after: int | None = None
+    """After so many reference pictures, all are exact that follow, whatever the pictures before this one were."""
     is_certain: bool = field(default=False, compare=False)
     """The headers were understood: with is_output the packet gives one picture, and without it none."""
     frames: tuple[ReferenceInfo, ...] = ()

@@ -15,8 +15,6 @@ from decoder.bitstream.nal import (
 
 EXTENSION_BYTE = 255
 """An SEI type or size of this value goes on in the next byte, 7.3.2.3.1."""
-EXACT_AT_ONCE = 0b1100_0000
-"""The first bits of a recovery point, D.1.8, whose recovery_frame_cnt is 0 and whose exact_match_flag is set."""
 EXTENDED_SAR = 255
 """The aspect_ratio_idc that is followed by a width and a height, table E-1."""
 CHROMA_444 = 3
@@ -114,15 +112,13 @@ class H264(NalParser):
         if self._may_have_fields:
             is_second = self._is_second_field(unit)
             return ReferenceInfo(is_output=None if is_second else True, is_second_field=is_second)
-        # At a recovery point, D.1.8, all pictures from this one on may be exact.
-        recovers = any(
-            payload_type == self.RECOVERY_POINT and first_byte & EXACT_AT_ONCE == EXACT_AT_ONCE
-            for payload_type, first_byte in messages
-        )
+        counts = [_recovery_count(payload) for payload_type, payload in messages if payload_type == self.RECOVERY_POINT]
+        exact_after = next((count for count in counts if count is not None), None)
         return ReferenceInfo(
             refresh_slots=ALL_SLOTS if unit[0] >> 5 else 0,
             is_closed_rap=self.unit_type(unit) == self.IDR_SLICE,
-            is_open_rap=recovers and not self.remembers,
+            is_open_rap=exact_after == 0 and not self.remembers,
+            exact_after=exact_after,
             is_certain=True,
         )
 
@@ -226,15 +222,25 @@ class H264(NalParser):
             last_scale = next_scale or last_scale
 
 
-def _messages(sei: bytes) -> Iterator[tuple[int, int]]:
-    """Type and first byte of the messages of an SEI unit, 7.3.2.3.1, up to a type or size of several bytes."""
+def _recovery_count(payload: bytes) -> int | None:
+    """After how many frames pictures are exact by a recovery point, D.1.8; None if they are not, or it is cut off."""
+    bits = BitReader(payload)
+    try:
+        count = bits.unsigned()
+        return count if bits.read(1) else None  # exact_match_flag
+    except EOFError:
+        return None
+
+
+def _messages(sei: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and payload of the messages of an SEI unit, 7.3.2.3.1, up to a type or size of several bytes."""
     payload = without_emulation_prevention(sei[1:])
     at = 0
     while at + 2 < len(payload):
         payload_type, payload_size, at = payload[at], payload[at + 1], at + 2
         if EXTENSION_BYTE in (payload_type, payload_size):
             return
-        yield payload_type, payload[at]
+        yield payload_type, payload[at : at + payload_size]
         at += payload_size
 
 

@@ -14,7 +14,9 @@ class Hevc(NalParser):
 
     SPS, PPS = 33, 34
     LAST_SLICE, LAST_NON_REFERENCE = 31, 14
-    IDR, CRA = (19, 20), 21
+    BROKEN_LINKS, IDR, CRA = (16, 17, 18), (19, 20), 21
+    SKIPPED_LEADING = (8, 9)
+    """Leading pictures that refer to pictures before their random access point."""
     ENDS = tuple(start + bytes([end << 1, 1]) for start in (b"\0\0\1", b"\0\0\0\2") for end in (36, 37))
     """An end of sequence or of the bitstream, after a start code or after its length."""
     TAIL_BYTES = 32
@@ -25,7 +27,7 @@ class Hevc(NalParser):
 
     def __init__(self, extradata: bytes = b"") -> None:
         self._highest_sub_layers: set[int] = set()
-        self._has_ended = False
+        self._has_ended = self._is_after_broken_link = False
         super().__init__(extradata)
 
     @staticmethod
@@ -53,13 +55,21 @@ class Hevc(NalParser):
         return replace(info, may_hide=True) if self._has_ended else info
 
     def parse_slice(self, unit: bytes, _preceding: list[bytes], /) -> ReferenceInfo:
-        """Type and sub-layer tell whether the picture is referenced; IDR is a closed RAP, CRA an open one."""
+        """Type and sub-layer tell whether the picture is referenced; IDR is a closed RAP, CRA an open one.
+
+        A broken link is a closed one, too: decoders leave out the leading pictures that refer to pictures before it,
+        8.1.3, and nothing refers to those.
+        """
         unit_type, sub_layer = self.unit_type(unit), (unit[1] & 7) - 1
+        if unit_type >= self.BROKEN_LINKS[0]:
+            self._is_after_broken_link = unit_type in self.BROKEN_LINKS
+        elif self._is_after_broken_link and unit_type in self.SKIPPED_LEADING:
+            return ReferenceInfo(is_output=False, ref_slots=0, refresh_slots=0, is_certain=True)
         is_non_reference = unit_type <= self.LAST_NON_REFERENCE and unit_type % 2 == 0
         is_disposable = is_non_reference and self._highest_sub_layers == {sub_layer}
         return ReferenceInfo(
             refresh_slots=0 if is_disposable else ALL_SLOTS,
-            is_closed_rap=unit_type in self.IDR,
+            is_closed_rap=unit_type in self.IDR or unit_type in self.BROKEN_LINKS,
             is_open_rap=unit_type == self.CRA,
             is_certain=True,
         )

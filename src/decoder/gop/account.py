@@ -120,6 +120,8 @@ class PictureAccount(Generic[Picture]):
         self._leading_slots = 0
         """The same for the leading pictures of the last random access point."""
         self._rap_pts: int | None = None
+        self._exact_after: int | None = None
+        """After so many reference pictures no slot is tainted any more; None if that cannot be told."""
 
     def add_packet(self, unit: AccessUnit, time: int | None) -> None:
         """Note the next packet in decoding order.
@@ -210,12 +212,12 @@ class PictureAccount(Generic[Picture]):
         if unit.follows_loss:
             self._tainted_slots = self._leading_slots = ALL_SLOTS
         is_bad = packet.has_own_damage
-        is_rap = info.is_closed_rap or info.is_open_rap
+        is_rap = self._is_recovered_with(packet) or info.is_closed_rap or info.is_open_rap
         if not info.is_certain and packet.facts is not None and unit.packet.is_keyframe:
             is_rap |= packet.facts.is_rap  # the decoder alone is not believed: a frame that is shown again says so, too
         if is_rap and not is_bad:
             self._leading_slots = 0 if info.is_closed_rap else self._tainted_slots
-            self._tainted_slots, self._rap_pts = 0, unit.pts
+            self._tainted_slots, self._rap_pts, self._exact_after = 0, unit.pts, None
         elif self._rap_pts is not None and unit.pts is not None and unit.pts < self._rap_pts:
             is_bad |= bool(self._leading_slots & info.ref_slots)
             self._leading_slots = self._after(self._leading_slots, packet, is_bad=is_bad)
@@ -225,6 +227,17 @@ class PictureAccount(Generic[Picture]):
             is_bad |= bool(self._tainted_slots & info.ref_slots)
         self._tainted_slots = self._after(self._tainted_slots, packet, is_bad=is_bad)
         packet.is_bad = is_bad
+
+    def _is_recovered_with(self, packet: _Packet) -> bool:
+        """Whether intra refresh has repaired what was lost; until then a decoder may show nothing."""
+        unit, info, facts = packet.unit, packet.unit.info, packet.facts
+        if unit.is_damaged or unit.follows_loss or packet.is_suspect or (facts and facts.is_corrupt):
+            self._exact_after = None
+        elif info.exact_after is not None:
+            self._exact_after = info.exact_after or None  # with 0 it is a random access point, or none is relied on
+        elif self._exact_after and info.refresh_slots:
+            self._exact_after -= 1
+        return self._exact_after == 0
 
     @staticmethod
     def _after(slots: int, packet: _Packet, *, is_bad: bool) -> int:

@@ -172,33 +172,30 @@ def recovery_point(frame_count: int, *, is_exact: bool) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("messages", "is_open_rap"),
+    ("messages", "exact_after"),
     [
-        (recovery_point(0, is_exact=True), True),
-        (recovery_point(0, is_exact=False), False),
-        (recovery_point(3, is_exact=True), False),
-        (b"\x01\x02\x55\x55" + recovery_point(0, is_exact=True), True),
-        (b"\x01\x02\x55" + recovery_point(0, is_exact=True), False),
-        (b"\xff\x05\x01\x55" + recovery_point(0, is_exact=True), False),
-        (b"", False),
+        (recovery_point(0, is_exact=True), 0),
+        (recovery_point(0, is_exact=False), None),
+        (recovery_point(3, is_exact=True), 3),
+        (b"\x01\x02\x55\x55" + recovery_point(0, is_exact=True), 0),
+        (b"\x01\x02\x55" + recovery_point(0, is_exact=True), None),
+        (b"\xff\x05\x01\x55" + recovery_point(0, is_exact=True), None),
+        (b"", None),
+        (recovery_point(0, is_exact=True)[:2], None),
     ],
 )
-def test_a_picture_from_which_all_is_exact_at_once_is_an_open_random_access_point(messages: bytes, is_open_rap: bool):  # noqa: FBT001
+def test_a_picture_from_which_all_is_exact_at_once_is_an_open_random_access_point(
+    messages: bytes, exact_after: int | None
+):
     sei = b"\x06" + messages + b"\x80"
 
     info = H264().parse(units(FRAMES_ONLY, PPS, sei, REFERENCE_SLICE))
 
-    assert info == ReferenceInfo(is_open_rap=is_open_rap)
+    assert info == ReferenceInfo(is_open_rap=exact_after == 0, exact_after=exact_after)
 
 
-@pytest.mark.parametrize(
-    ("message", "is_open_rap"),
-    [(recovery_point(0, is_exact=True), True), (recovery_point(0, is_exact=True)[:2], False), (b"\x06", False)],
-)
-def test_an_sei_message_may_be_cut_off(message: bytes, is_open_rap: bool):  # noqa: FBT001
-    info = H264().parse(units(FRAMES_ONLY, PPS, b"\x06" + message, REFERENCE_SLICE))
-
-    assert info == ReferenceInfo(is_open_rap=is_open_rap)
+def test_an_sei_message_may_be_cut_off():
+    assert H264().parse(units(FRAMES_ONLY, PPS, b"\x06", REFERENCE_SLICE)) == ReferenceInfo()
 
 
 @pytest.mark.parametrize("nal_ref_idc", [1, 2, 3])

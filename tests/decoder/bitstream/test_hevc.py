@@ -81,11 +81,21 @@ def test_a_configuration_of_units_after_start_codes_is_read_too():
     assert parser.parse(START + slice_segment(TRAIL_N)) == ReferenceInfo(refresh_slots=0)
 
 
-@pytest.mark.parametrize("unit_type", [9, 10, 14, 16, 22, 23, 31])
+@pytest.mark.parametrize("unit_type", [9, 10, 14, 22, 23, 31])
 def test_pictures_of_the_other_types_are_no_random_access_points_that_are_relied_on(unit_type: int):
     info = parsed(sps(1), PPS, slice_segment(unit_type))
 
     assert info == ReferenceInfo(refresh_slots=0 if unit_type in (10, 14) else 255)
+
+
+@pytest.mark.parametrize("unit_type", [16, 17, 18])
+def test_after_a_broken_link_leading_pictures_that_refer_to_what_was_before_are_not_shown(unit_type: int):
+    parser = Hevc(START + sps(1) + START + PPS)
+
+    assert parser.parse(START + slice_segment(unit_type)) == ReferenceInfo(is_closed_rap=True)
+    assert parser.parse(START + slice_segment(9)) == ReferenceInfo(is_output=False, ref_slots=0, refresh_slots=0)
+    assert parser.parse(START + slice_segment(CRA)).is_open_rap
+    assert parser.parse(START + slice_segment(9)) == ReferenceInfo()
 
 
 def test_a_slice_of_less_than_its_header_may_show_a_picture():
