@@ -11,6 +11,7 @@ from clips import ClipStore
 from decoder.container.ebml import disabled_streams
 from decoder.container.edit_list import read_edit_list
 from decoder.container.joined import FINDERS, is_cut_matroska, starts_of_files
+from decoder.container.last_packet import READERS, ends_in_packet
 from decoder.container.seams import GAP_READERS, Seams
 
 HEADS = [
@@ -35,6 +36,8 @@ def test_files_inside_a_file_begin_in_it_and_in_order(container: str, content: b
     assert starts[-1] <= len(content)
     is_cut_matroska(path)
     disabled_streams(path, 0)
+    for each in READERS:
+        assert isinstance(ends_in_packet(path, len(content), each), bool)
 
 
 BOXES = st.recursive(

@@ -4,7 +4,7 @@ from functools import partial
 
 from clips import numbered_pictures
 from foreign.case import Foreign, Part, Right
-from foreign.media import encoded_with_times, film, remuxed
+from foreign.media import H264, encoded_with_times, film, remuxed
 
 TIMES_S = tuple(float(at_s) for at_s in range(10))
 X264 = {"bf": "0", "preset": "veryfast"}
@@ -31,15 +31,15 @@ def sound_is_longer() -> bytes:
     return remuxed("a.mp4", silence, film("a.mp4"))
 
 
-def cut_short(name: str, share: float) -> bytes:
+def cut_short(name: str, options: str, share: float) -> bytes:
     """The file ends in the middle."""
-    content = film(name, num_pictures=200)
+    content = film(name, options, num_pictures=200)
     return content[: int(share * len(content))]
 
 
-def cut_off(name: str, coverage: tuple[float, float]) -> Foreign:
+def cut_off(name: str, coverage: tuple[float, float], options: str = H264) -> Foreign:
     right = Right((Part(0, 8, 0),), "partial", coverage)
-    return Foreign(f"cut_short.{name}", KIND, partial(cut_short, f"a.{name}", 0.6), right)
+    return Foreign(f"cut_short.{name}", KIND, partial(cut_short, f"a.{name}", options, 0.6), right)
 
 
 KIND = "end"
@@ -52,4 +52,6 @@ INPUTS = [
     Foreign("sound_is_longer.mp4", KIND, sound_is_longer, WITH_SOUND, (HELD_TO_THE_END,), sample_fps=5),
     cut_off("mkv", (0.4, 0.8)),
     cut_off("flv", (0.4, 1.0)),
+    cut_off("ts", (0.4, 1.0)),
+    cut_off("ogv", (0.4, 1.0), "-c:v libtheora -q 8 -g 50"),
 ]

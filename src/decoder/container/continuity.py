@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from decoder.container.formats import AVI, FLV, MATROSKA, MPEG_PROGRAM, MPEG_TRANSPORT
+from decoder.container.last_packet import ends_in_packet
 from decoder.container.pauses import Pauses
 
 LARGEST_OVERHEAD_BYTES = {MATROSKA: 64, AVI: 64, FLV: 256, MPEG_TRANSPORT: 0, MPEG_PROGRAM: 4096}
@@ -92,7 +93,11 @@ class Continuity:
         return not is_contiguous
 
     def is_interrupted_at_end(self) -> bool:
-        """Whether the file goes on after its last packet with what is none of its elements; Matroska alone tells."""
+        """Whether the file ends in a packet, or goes on after the last one with what is none of its elements."""
+        return ends_in_packet(self._path, self._stop_byte, self._container) or self._is_followed_by_others()
+
+    def _is_followed_by_others(self) -> bool:
+        """Whether what follows the last packet is no element of Matroska; the other containers do not tell."""
         if self._container != MATROSKA or self._last is None or self._last.pos is None:
             return False
         with self._path.open("rb") as file:

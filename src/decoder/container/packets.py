@@ -65,7 +65,7 @@ class Packets:
         self.has_begun = False
         """Whether a packet has come."""
         self.is_interrupted_at_end = False
-        """Whether the file goes on after its last packet with what is no part of it."""
+        """Whether the file ends inside a packet, or goes on after the last one with what is no part of it."""
         self.ends_at_joint = False
         """Whether the film goes on in another stream after its last packet."""
         self.is_cut_off = False
