@@ -40,8 +40,8 @@ $(READY): requirements.txt requirements-cpu.txt pyproject.toml .ci/setup $(wildc
 local: $(READY) ## answer a question about a generated video, on the real engine
 	@$(PYTHON) test_local.py --temperature 0
 
-serve: $(READY) ## serve the API on this machine: a stand-in for RunPod, and a worker with the test model
-	@PYTHONPATH=tests $(PYTHON) -m runpod_stand_in --worker
+serve: $(READY) ## serve the API on this machine, on PORT: a stand-in for RunPod, and a worker with the test model
+	@PYTHONPATH=tests $(PYTHON) -m runpod_stand_in --worker $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## run the tests
 	@$(PYTHON) -m pytest -n $(TEST_PROCESSES)

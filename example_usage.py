@@ -29,6 +29,7 @@ platform, such as the one that `make serve` starts here.
 import argparse
 import asyncio
 import io
+import logging
 import os
 import sys
 import time
@@ -68,6 +69,7 @@ def sync(endpoint: "runpod.Endpoint", job_input: dict[str, Any], interval_s: flo
     requests instead of seconds, and it never tells the job's id. The result is kept for only one minute, so `poll`
     suits long videos better.
     """
+    print("waiting in one call")
     path = f"{endpoint.endpoint_id}/runsync"
     state = endpoint.rp_client.post(path, {"input": job_input}, timeout=SYNC_REQUEST_TIMEOUT_S)
     print(f"submitted as {state['id']}")
@@ -91,7 +93,8 @@ async def with_asyncio(endpoint_id: str, api_key: str, job_input: dict[str, Any]
         endpoint = runpod.AsyncioEndpoint(endpoint_id, session, api_key=api_key)
         job = await endpoint.run(job_input)
         print(f"submitted as {job.job_id}")
-        url, failing_since_s = f"{runpod.endpoint_url_base}/{endpoint_id}/status/{job.job_id}", None
+        url = f"{runpod.endpoint_url_base}/{endpoint_id}/status/{job.job_id}"
+        printed, failing_since_s = "", None
         while True:
             try:
                 async with session.get(url, headers=job.headers) as response:
@@ -103,6 +106,8 @@ async def with_asyncio(endpoint_id: str, api_key: str, job_input: dict[str, Any]
                 failing_since_s = None
                 if state["status"] not in UNFINISHED:
                     break
+                if (line := progress_line(state)) != printed:
+                    print(printed := line)
             await asyncio.sleep(interval_s)
         finish(state)
 
@@ -135,6 +140,7 @@ def cancel(endpoint: "runpod.Endpoint", job_input: dict[str, Any], interval_s: f
     """Cancel a job that does not end within `patience_s`. A cancelled job frees the GPU and has no result."""
     job = endpoint.run(job_input)
     print(f"submitted as {job.job_id}")
+    print(f"waiting {patience_s:g} s for it")
     give_up_s = time.monotonic() + patience_s
     while (state := fetch_state(endpoint, job.job_id, interval_s))["status"] in UNFINISHED:
         if time.monotonic() >= give_up_s:
@@ -150,6 +156,7 @@ def batch(endpoint: "runpod.Endpoint", job_inputs: Sequence[dict[str, Any]], int
     """
     waiting = dict(filter(None, [submit(endpoint, job_input) for job_input in job_inputs]))
     answered = 0
+    print(f"waiting for {len(waiting)} answers")
     while waiting:
         for job_id, video_url in list(waiting.items()):
             try:
@@ -243,8 +250,9 @@ def progress_line(state: dict[str, Any]) -> str:
     progress = state.get("output")
     if not isinstance(progress, dict) or "fraction" not in progress:
         return str(state["status"])
-    chunks = f"{progress['chunks_done']} of {progress['num_chunks']} chunks"
-    return f"{progress['fraction']:4.0%}  {progress['stage']}  {chunks}  {progress['message']}"
+    done, total = progress["chunks_done"], progress["num_chunks"]
+    chunks = f"{done} of {total} chunks  " if total else ""  # unknown until the video was read
+    return f"{progress['fraction']:4.0%}  {progress['stage']}  {chunks}{progress['message']}"
 
 
 def print_answer(output: dict[str, Any]) -> None:
@@ -255,7 +263,8 @@ def print_answer(output: dict[str, Any]) -> None:
         print(f"[{chunk['start_s']:.1f}-{chunk['end_s']:.1f} s] {chunk['text'] or chunk['error']}")
     if output["aggregated_response"] and output["num_chunks"] > 1:
         print(f"merged answer:\n{output['aggregated_response']}")
-    print(f"took {output['total_processing_time']:.1f} s; usage {output['usage']}")
+    tokens = " + ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in output["usage"].items())
+    print(f"took {output['total_processing_time']:.1f} s; {tokens}")
 
 
 def status_of(failure: Exception) -> int | None:
@@ -318,7 +327,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--chunk-duration", metavar="S", type=float, help="seconds of video per chunk")
     add("--sample-fps", metavar="FPS", type=float, help="frames looked at per second of video")
     add("--sampling", metavar="HOW", help="uniform, keyframes or adaptive")
-    add("--aggregate", action=argparse.BooleanOptionalAction, default=None, help="merge the chunks' answers")
+    add("--no-aggregate", dest="aggregate", action="store_false", default=None, help="do not merge the chunks' answers")
     add("--interval-s", metavar="S", type=float, default=2.0, help="between two requests for a job's state; default: 2")
     add("--patience-s", metavar="S", type=float, default=30.0, help="after which `cancel` gives up; default: 30")
     add("--endpoint-id", metavar="ID", default=os.environ.get("RUNPOD_ENDPOINT_ID"))
@@ -361,6 +370,7 @@ def ask(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Ask, and end with a sentence where that fails."""
     arguments = parse_arguments(argv)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs each attempt; what failed in the end is said below
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # answers come at once, into a pipe too
     try:

@@ -57,6 +57,18 @@ class NotStarted(Exception):
     """Why there is no job, as a sentence."""
 
 
+class LoggedCause(logging.Handler):
+    """Keeps the beginning of the last exception that was logged, which a job's error leaves to the log."""
+
+    cause = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look for an exception."""
+        if record.exc_info and record.exc_info[1] is not None:
+            exception = record.exc_info[1]
+            self.cause = textwrap.shorten(f"{type(exception).__name__}: {exception}", 300, placeholder=" …")
+
+
 def main() -> NoReturn:
     """Run the job that the command line describes; the exit status is 0 when it was answered."""
     arguments = parse_arguments()
@@ -131,7 +143,9 @@ async def answer(arguments: argparse.Namespace, video: str, bars: "StageBars") -
 def show(output: dict[str, Any], console: "Console", *, is_sample: bool) -> None:
     """Print a job's result, or why there is none."""
     if "error" in output:
-        console.print(output["error"], style="red", markup=False, highlight=False, soft_wrap=True)
+        # On a terminal lines are broken between words; elsewhere a sentence is a line, which one can search for.
+        sentences = "\n".join(output[name] for name in ("error", "cause") if name in output)
+        console.print(sentences, style="red", markup=False, highlight=False, soft_wrap=not console.is_terminal)
         return
     import worker
 
@@ -139,11 +153,12 @@ def show(output: dict[str, Any], console: "Console", *, is_sample: bool) -> None
 
 
 async def run_job(job_input: dict[str, Any], bars: "StageBars") -> dict[str, Any]:
-    """Run the job as the handler would, with a bar for each stage."""
+    """Run the job as the handler would, with a bar for each stage; `cause` in its output is what the log would say."""
     import worker
     from api.progress import ProgressMeter
 
-    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)  # the outcome has the error
+    logged = LoggedCause(logging.ERROR)
+    logging.basicConfig(level=logging.ERROR, handlers=[logged])  # nothing is printed: the outcome has the error
     warnings.simplefilter("ignore")  # vLLM's and torch's own, on every start
     meter, output = ProgressMeter(), {}
     async for event in worker.run_job(job_input):
@@ -152,6 +167,8 @@ async def run_job(job_input: dict[str, Any], bars: "StageBars") -> dict[str, Any
         elif progress := meter.after(event):
             total = progress.num_chunks if progress.stage == "chunks" else None
             bars.show(progress.stage, progress.message, progress.chunks_done, total)
+    if "error" in output and logged.cause:
+        output["cause"] = logged.cause
     return output
 
 
@@ -196,8 +213,10 @@ def choose_model(model: str | None, *, is_sample: bool) -> None:
     """
     from ops.fitness import is_cpu_build
 
-    for variable in ("VLLM_LOGGING_LEVEL", "TORCH_CPP_LOG_LEVEL"):  # start-up messages would run through the bars
+    # What libraries say would run through the bars.
+    for variable in ("VLLM_LOGGING_LEVEL", "TORCH_CPP_LOG_LEVEL"):
         os.environ.setdefault(variable, "ERROR")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     if model not in (None, TEST_MODEL):
         os.environ["MODEL_NAME"] = model
     elif model == TEST_MODEL:
@@ -229,7 +248,7 @@ def job_input(arguments: argparse.Namespace, video: str) -> dict[str, Any]:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=textwrap.fill(__doc__ or "", shutil.get_terminal_size().columns - 2),
+        description=textwrap.fill(" ".join((__doc__ or "").split()), shutil.get_terminal_size().columns - 2),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+import shutil
 import sys
 from contextlib import aclosing, suppress
 from dataclasses import asdict
@@ -128,10 +129,9 @@ async def fitness() -> None:
 
 async def check() -> int:
     """Print for people what `fitness` tells the platform, each finding as soon as it is there; the exit status."""
-    status = 0
+    status, columns = 0, shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     async for finding in examine(load_settings()):
-        verdict = "ok" if finding.is_fit else "FAULT"
-        print(f"{verdict:<7}{finding.name:<14}{finding.sentence}", flush=True)  # noqa: T201  # for a person
+        print(finding.lines(columns), flush=True)  # noqa: T201  # for a person
         status = status if finding.is_fit else 1
     return status
 

@@ -21,7 +21,10 @@ MESSAGE = Column(no_wrap=True, overflow="ellipsis", ratio=1)
 
 
 class StageBars:
-    """A bar for each stage of a job, the newest one moving. Use it as a context manager."""
+    """A bar for each stage of a job, the newest one moving. Use it as a context manager.
+
+    A stage that an exception ended leaves no bar, which would stand still as if it went on.
+    """
 
     def __init__(self, console: Console) -> None:
         name = TextColumn("{task.description:>9}", table_column=Column(no_wrap=True))
@@ -50,6 +53,9 @@ class StageBars:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._finish()
+        elif self._tasks:
+            self._bars.remove_task(self._tasks.popitem()[1])
+        self._bars.live.transient = not self._tasks  # no bar is not a line either
         self._bars.stop()
 
     def _finish(self) -> None:

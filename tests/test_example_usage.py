@@ -172,6 +172,22 @@ def test_a_platform_that_cannot_be_reached_is_one_sentence(
     assert "the platform cannot be reached" in f"{ended.value}{capsys.readouterr().out}"
 
 
+def test_the_attempts_to_reach_a_platform_are_not_logged(
+    example: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(example, "Retry", lambda **_: 1)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(SystemExit):
+        example.main([*command_line("poll", "http://host/v.mp4"), "--base-url", f"http://127.0.0.1:{port}/v2"])
+    assert not caplog.records
+
+
+def test_before_the_video_is_read_no_number_of_chunks_is_shown(example: ModuleType) -> None:
+    progress = {"stage": "load", "fraction": 0.12, "chunks_done": 0, "num_chunks": 0, "message": "loading the model"}
+    assert example.progress_line({"status": "IN_PROGRESS", "output": progress}) == " 12%  load  loading the model"
+
+
 @pytest.fixture
 def failing_platform(platform: RunPodStandIn) -> Iterator[tuple[str, list[int]]]:
     """The platform behind a gateway that answers the next requests for a job's state with statuses from a list."""
@@ -260,9 +276,9 @@ def test_requests_are_tried_again_over_https_too(example: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 100])
-@pytest.mark.parametrize("script", ["example_usage.py", "test_local.py"])
-def test_the_help_fits_the_terminal(script: str, columns: int) -> None:
-    command = [sys.executable, "-I", "-S", script, "--help"]
+@pytest.mark.parametrize("script", [["example_usage.py"], ["example_usage.py", "poll"], ["test_local.py"]])
+def test_the_help_fits_the_terminal(script: list[str], columns: int) -> None:
+    command = [sys.executable, "-I", "-S", *script, "--help"]
     environment = os.environ | {"COLUMNS": str(columns)}
     root = Path(__file__).parents[1]
     printed = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout

@@ -158,7 +158,41 @@ def test_a_job_that_cannot_start_is_reported_in_one_sentence_with_status_1(
 ) -> None:
     finished = run_script(*arguments, **settings)
     assert (finished.returncode, finished.stderr) == (1, "")
-    assert finished.stdout.strip().splitlines()[-1].startswith(sentence)
+    *above, last = finished.stdout.strip().splitlines()
+    assert last.startswith(sentence)
+    assert bool(above) == sentence.startswith("INVALID_INPUT")  # nothing else is shown of what did not start
+
+
+def test_a_model_that_cannot_be_loaded_is_reported_with_the_cause(twelve_seconds: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "out.json"
+    finished = run_script("--video", twelve_seconds, "--model", tmp_path, "--json", kept)
+    assert (finished.returncode, finished.stderr) == (1, "")
+    *_, error, cause, _ = finished.stdout.splitlines()
+    assert error.startswith("ENGINE_START_FAILED: ")
+    assert str(tmp_path) in cause
+    written = json.loads(kept.read_text())
+    assert (written["error"], written["cause"]) == (error, cause)
+
+
+def test_an_error_is_broken_between_words_on_a_terminal_and_one_line_elsewhere() -> None:
+    on_terminal, elsewhere = io.StringIO(), io.StringIO()
+    for file in (on_terminal, elsewhere):
+        console = Console(file=file, width=60, force_terminal=file is on_terminal, color_system=None)
+        test_local.show({"error": test_local.NO_MODEL}, console, is_sample=False)
+    lines = on_terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert " ".join(map(str.strip, lines)) == test_local.NO_MODEL
+    assert elsewhere.getvalue() == f"{test_local.NO_MODEL}\n"
+
+
+def test_a_stage_that_an_exception_ended_leaves_no_bar() -> None:
+    printed = io.StringIO()
+    with contextlib.suppress(test_local.NotStarted), StageBars(Console(file=printed, width=60)) as bars:
+        bars.show("start", "loading the program")
+        bars.show("sample", "making the sample")
+        raise test_local.NotStarted
+    assert "loading the program" in printed.getvalue()
+    assert "making the sample" not in printed.getvalue()
 
 
 def test_the_help_names_every_field_of_a_job_with_its_default(

@@ -61,7 +61,10 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
             [*COMMAND, "--port", port], env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False
         )
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert finished.stderr == f"Port {port} cannot be used (Address already in use): choose one with --port.\n"
+    assert (
+        finished.stderr
+        == f"Port {port} cannot be used (Address already in use): choose one with --port, or make serve PORT=…\n"
+    )
 
 
 def test_the_stand_in_alone_says_how_to_attach_a_worker_with_the_test_model() -> None:

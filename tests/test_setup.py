@@ -1,10 +1,13 @@
 """`make setup` with a Python and a uv that install nothing: what it deletes, what it repairs, and what it says."""
 
+import contextlib
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,21 @@ def test_a_machine_with_a_gpu_gets_a_sentence_instead_of_the_cpu_build(checkout:
     assert "this machine has an NVIDIA driver" in finished.stderr
     assert not (checkout / ".venv").exists()
     assert set_up(checkout, VLLM_TARGET_DEVICE="cpu").returncode == 0
+
+
+def test_on_a_terminal_a_sentence_is_broken_between_words(checkout: Path) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "mine").touch()
+    sentence = " ".join(set_up(checkout).stderr.split())
+    reader, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 40))
+    environment = {"PATH": f"{checkout.parent / 'stubs'}:/usr/bin:/bin", "VLLM_TARGET_DEVICE": "cpu"}
+    subprocess.run([checkout / ".ci" / "setup"], env=environment, stderr=terminal, check=False)
+    os.close(terminal)
+    with contextlib.suppress(OSError), os.fdopen(reader, "rb", buffering=0) as screen:  # the end of a terminal
+        lines = screen.read(1000).decode().splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(map(str.strip, lines)) == sentence
 
 
 def test_a_set_up_that_was_killed_is_repaired_by_the_next_one(checkout: Path) -> None:

@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import shutil
+import textwrap
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -39,6 +40,13 @@ class Finding:
     name: str
     is_fit: bool
     sentence: str
+
+    def lines(self, columns: int | None) -> str:
+        """Return it for people; on a screen of so many columns, lines are broken between words."""
+        heading = f"{'ok' if self.is_fit else 'FAULT':<7}{self.name:<14}"
+        if columns is None:
+            return heading + self.sentence
+        return textwrap.fill(self.sentence, columns, initial_indent=heading, subsequent_indent=" " * len(heading))
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:

@@ -229,6 +229,15 @@ def test_the_check_option_prints_a_line_for_each_check() -> None:
     assert [line for line in lines if not line.startswith("ok ")] == [f"FAULT  model         {NO_DIRECTORY}"]
 
 
+def test_a_finding_fits_the_terminal_and_is_one_line_elsewhere() -> None:
+    finding = fitness.Finding("model", is_fit=False, sentence=NO_DIRECTORY)
+    assert finding.lines(None) == f"FAULT  model         {NO_DIRECTORY}"
+    assert finding.lines(48).splitlines() == [
+        "FAULT  model         MODEL_NAME is a directory",
+        "                     that does not exist.",
+    ]
+
+
 @pytest.mark.parametrize("command", [["src/handler.py", "--check"], ["test_local.py"], ["example_usage.py", "poll"]])
 def test_a_script_run_outside_the_environment_says_so_in_one_sentence(command: list[str]) -> None:
     """-I -S: a Python that has its standard library and nothing else."""

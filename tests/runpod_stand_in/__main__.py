@@ -4,9 +4,11 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -39,7 +41,8 @@ def main() -> None:
         try:
             platform = running.enter_context(RunPodStandIn(arguments.port, runsync_hold_s=RUNSYNC_HOLD_S))
         except OSError as taken:
-            sys.exit(f"Port {arguments.port} cannot be used ({os.strerror(taken.errno or 0)}): choose one with --port.")
+            reason = os.strerror(taken.errno or 0)
+            sys.exit(f"Port {arguments.port} cannot be used ({reason}): choose one with --port, or make serve PORT=…")
         running.callback(say, "Stopped.")
         running.enter_context(suppress(KeyboardInterrupt))
         if arguments.worker:
@@ -54,15 +57,16 @@ def main() -> None:
 def serve_with_worker(platform: RunPodStandIn) -> NoReturn:
     """Run a worker until it ends or somebody interrupts."""
     with ExitStack() as running:
-        with StageBars(Console()) as bars:
-            if not SAMPLE.exists():
+        if not SAMPLE.exists():
+            with StageBars(Console()) as bars:
                 make_sample(SAMPLE, lambda share: bars.show("sample", "making the sample, once", share, 1))
-            bars.show("worker", "starting the worker")
-            command = [sys.executable, str(ROOT / "src" / "handler.py")]
-            process = running.enter_context(platform.worker_process(command, environment=worker_settings()))
-            running.callback(say, "Stopping …")
-            wait_for_worker(platform.worker(), process)
-        say(f"\nServing, with a test model that knows coloured shapes and nothing else.\n\n{how_to_ask(platform)}")
+        say("Starting the worker …")  # no bar: the worker's log would break it
+        command = [sys.executable, str(ROOT / "src" / "handler.py")]
+        process = running.enter_context(platform.worker_process(command, environment=worker_settings()))
+        running.callback(say, "Stopping …")
+        wait_for_worker(platform.worker(), process)
+        serving = broken("Serving, with a test model that knows coloured shapes and nothing else.")
+        say(f"\n{serving}\n\n{how_to_ask(platform)}")
         sys.exit(f"The worker ended with status {process.wait()}; its log stands above.")
 
 
@@ -92,9 +96,10 @@ def how_to_ask(platform: RunPodStandIn) -> str:
     words = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     curl = shlex.join(["curl", "-s", f"{platform.url}/{platform.endpoint_id}/runsync", *words, "-d", job])
     example = [python(), "example_usage.py", "poll", "--video-url", str(SAMPLE), "--prompt", PROMPT]
+    ask = broken("Ask in another terminal; the first answer waits until the worker has loaded its model:")
     return (
-        "Ask in another terminal; the first answer waits until the worker has loaded its model:\n\n"
-        f"{curl}\n\nor, with RunPod's SDK:\n\n{exports(platform.client_environment())}\n{shlex.join(example)}\n\n"
+        f"{ask}\n\n{curl}\n\n"
+        f"or, with RunPod's SDK:\n\n{exports(platform.client_environment())}\n{shlex.join(example)}\n\n"
         "Ctrl-C ends it."
     )
 
@@ -106,6 +111,11 @@ def exports(environment: Mapping[str, str]) -> str:
 def python() -> str:
     """This Python, as one types it here."""
     return os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
+
+
+def broken(sentence: str) -> str:
+    """The sentence with its lines broken between words; commands are not broken, so that they can be copied."""
+    return textwrap.fill(sentence, shutil.get_terminal_size().columns)
 
 
 def say(text: str) -> None:
