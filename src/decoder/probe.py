@@ -15,6 +15,8 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from decoder.bitstream.nal import DISPLAY_ORIENTATION, NalParser
+from decoder.bitstream.registry import parser_for
 from decoder.container.dolby import lacks_base_layer
 from decoder.container.edit_list import EditList, read_edit_list
 from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_stream, layout_of
@@ -83,12 +85,13 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
             return Refusal.UNSUPPORTED_CODEC
         is_dolby = _has_dolby_colours(container, stream)
         packets = FilmPackets(container, path, layout.parts)
-        first = _first_picture(decode_film(packets, timing_of(container, stream)))
+        may_turn = _may_turn(path, part)
+        first = _first_picture(decode_film(packets, timing_of(container, stream)), may_turn=may_turn)
         edit_list = _misread_edit_list(container, stream, first) if len(layout.parts) == 1 else None
     if edit_list is not None:
         with open_video(path, part=part, obeys_edits=False) as container:
             packets = FilmPackets(container, path, layout.parts)
-            first = _first_picture(decode_film(packets, "pts"))
+            first = _first_picture(decode_film(packets, "pts"), may_turn=may_turn)
     if _is_encrypted(path, part):
         return Refusal.ENCRYPTED
     if first is None:
@@ -172,10 +175,25 @@ def _describe_edited(
         return replace(info, start_s=start_s, edits=edits[:MAX_EDITS])
 
 
-def _first_picture(frames: Iterator[TimedFrame]) -> TimedFrame | None:
+def _may_turn(path: str, part: Part) -> bool:
+    """Whether a message that turns pictures stands at the beginning of a film."""
+    with open_video(path, part=part) as container:
+        stream = film_stream(container, part.stream)
+        context = stream.codec_context
+        parser = parser_for(context.codec.canonical_name, context.extradata or b"")
+        if not isinstance(parser, NalParser):
+            return False
+        packets = islice(Packets(container, stream), PICTURES_TRIED)
+        messages = chain.from_iterable(parser.messages(bytes(packet)) for packet in packets)
+        return any(message_type == DISPLAY_ORIENTATION for message_type, _ in messages)
+
+
+def _first_picture(frames: Iterator[TimedFrame], *, may_turn: bool) -> TimedFrame | None:
     """The first picture; of its layers, which have one time, the last and highest.
 
-    A message that turns it may come only with a picture after it.
+    Args:
+        frames: all of the film.
+        may_turn: a message that turns it may come only with a picture after it.
     """
     first = next(frames, None)
     for timed in islice(frames, PICTURES_TRIED):
@@ -183,6 +201,8 @@ def _first_picture(frames: Iterator[TimedFrame]) -> TimedFrame | None:
             break
         if timed.pts == first.pts:
             first = timed
+        elif not may_turn:
+            break
         elif timed.orientation not in {None, UPRIGHT}:
             return replace(first, orientation=timed.orientation)
     return first

@@ -1,7 +1,7 @@
 """H.264. Sections are those of ITU-T H.264."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from decoder.bitstream.base import ALL_SLOTS, ReferenceInfo
 from decoder.bitstream.bits import BitReader
@@ -13,8 +13,6 @@ from decoder.bitstream.nal import (
     without_emulation_prevention,
 )
 
-EXTENSION_BYTE = 255
-"""An SEI type or size of this value goes on in the next byte, 7.3.2.3.1."""
 EXTENDED_SAR = 255
 """The aspect_ratio_idc that is followed by a width and a height, table E-1."""
 CHROMA_444 = 3
@@ -65,7 +63,8 @@ class H264(NalParser):
     That is not used where fields are coded: a packet may then hold one field, and its frame needs the other one.
     """
 
-    SEI, SPS, PPS = 6, 7, 8
+    SEI_TYPES, SPS, PPS = (6,), 7, 8
+    UNIT_HEADER_BYTES = 1
     RECOVERY_POINT = 6
     IDR_SLICE, SLICES = 5, (1, 5)
     SLICE_HEADER_BYTES = 32
@@ -108,10 +107,11 @@ class H264(NalParser):
 
     def parse_slice(self, unit: bytes, preceding: list[bytes], /) -> ReferenceInfo:
         """nal_ref_idc tells whether the picture is referenced; an IDR picture is a closed RAP."""
-        messages = [message for other in preceding if self.unit_type(other) == self.SEI for message in _messages(other)]
         if self._may_have_fields:
             is_second = self._is_second_field(unit)
             return ReferenceInfo(is_output=None if is_second else True, is_second_field=is_second)
+        units = [unit for unit in preceding if self.unit_type(unit) in self.SEI_TYPES]
+        messages = chain.from_iterable(map(self.messages_of, units))
         counts = [_recovery_count(payload) for payload_type, payload in messages if payload_type == self.RECOVERY_POINT]
         exact_after = next((count for count in counts if count is not None), None)
         return ReferenceInfo(
@@ -230,18 +230,6 @@ def _recovery_count(payload: bytes) -> int | None:
         return count if bits.read(1) else None  # exact_match_flag
     except EOFError:
         return None
-
-
-def _messages(sei: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and payload of the messages of an SEI unit, 7.3.2.3.1, up to a type or size of several bytes."""
-    payload = without_emulation_prevention(sei[1:])
-    at = 0
-    while at + 2 < len(payload):
-        payload_type, payload_size, at = payload[at], payload[at + 1], at + 2
-        if EXTENSION_BYTE in (payload_type, payload_size):
-            return
-        yield payload_type, payload[at : at + payload_size]
-        at += payload_size
 
 
 def _has_pic_struct(bits: BitReader) -> bool:

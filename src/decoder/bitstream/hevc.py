@@ -12,7 +12,7 @@ class Hevc(NalParser):
     No picture of the same temporal sub-layer references them. So no picture at all does so in the highest sub-layer.
     """
 
-    SPS, PPS = 33, 34
+    SPS, PPS, SEI_TYPES = 33, 34, (39, 40)
     LAST_SLICE, LAST_NON_REFERENCE = 31, 14
     BROKEN_LINKS, IDR, CRA = (16, 17, 18), (19, 20), 21
     SKIPPED_LEADING = (8, 9)

@@ -21,6 +21,8 @@ ZEROS = bytes(64)
 """Entropy-coded pictures hold no such run, and between units no muxer writes so many."""
 ZEROS_IN_UNIT = bytes(16)
 """Emulation prevention (ITU-T H.264, 7.4.1) and the rules for MPEG start codes forbid far shorter runs."""
+UNIT_START_BYTES = 2
+"""As much as the headers of units have, at most."""
 FORBIDDEN_BIT = 128
 FORBIDDEN_HEVC_TYPES = {*range(22, 32), *range(41, 48)}
 """Reserved values of nal_unit_type, ITU-T H.265, 7.4.2.2."""
@@ -58,14 +60,16 @@ def _are_nal_units(length_bytes: int, is_header: Check, packet: bytes) -> bool:
     if not length_bytes:
         return START_CODE in packet[: len(ZEROS_IN_UNIT)] or len(packet) < SMALL_PACKET_BYTES
     at = 0
+    has_zeros = ZEROS_IN_UNIT in packet
     while at + length_bytes <= len(packet):
         length = int.from_bytes(packet[at : at + length_bytes], "big")
         at += length_bytes
-        unit = packet[at : at + length]
-        if len(unit) < length or (unit and not is_header(unit)) or ZEROS_IN_UNIT in unit.rstrip(b"\0"):
+        if at + length > len(packet) or (length and not is_header(packet[at : at + min(length, UNIT_START_BYTES)])):
+            return False
+        if has_zeros and ZEROS_IN_UNIT in packet[at : at + length].rstrip(b"\0"):
             return False
         at += length
-    return ZEROS not in packet and any(packet)
+    return not has_zeros or (ZEROS not in packet and any(packet))
 
 
 def _is_h264_unit(unit: bytes) -> bool:

@@ -12,6 +12,10 @@ from decoder.bitstream.base import BitstreamParser, ReferenceInfo
 START_CODE = b"\x00\x00\x01"
 CONFIGURATION_VERSION = b"\x01"
 """The first byte of a configuration record as containers have it. Other extradata is NAL units after start codes."""
+EXTENSION_BYTE = 255
+"""An SEI type or size of this value goes on in the next byte."""
+DISPLAY_ORIENTATION = 47
+"""The type of the message that turns pictures, ITU-T H.264, D.1.27, and H.265, D.2.17."""
 MAX_UNIT_BYTES = 1024
 """How much of a unit is looked at: more than any parameter set needs."""
 
@@ -27,6 +31,9 @@ class NalParser(BitstreamParser):
     """nal_unit_type of a sequence parameter set."""
     PPS: int
     """nal_unit_type of a picture parameter set."""
+    SEI_TYPES: tuple[int, ...]
+    """nal_unit_type of supplemental enhancement information."""
+    UNIT_HEADER_BYTES: int
 
     def __init__(self, extradata: bytes = b"") -> None:
         self.length_bytes, units = self._configuration(extradata)
@@ -46,6 +53,24 @@ class NalParser(BitstreamParser):
         info = self.parse_slice(first_slice, preceding)
         can_start_here = self._is_configured or {self.SPS, self.PPS} <= set(map(self.unit_type, preceding))
         return info if can_start_here else replace(info, is_closed_rap=False, is_open_rap=False)
+
+    def messages(self, packet: bytes) -> Iterator[tuple[int, bytes]]:
+        """Type and payload of the SEI messages in a packet."""
+        for unit in nal_units(packet, self.length_bytes):
+            if self.unit_type(unit) in self.SEI_TYPES:
+                yield from self.messages_of(unit)
+
+    @classmethod
+    def messages_of(cls, sei: bytes) -> Iterator[tuple[int, bytes]]:
+        """The messages of an SEI unit, ITU-T H.264, 7.3.2.3.1, up to a type or size of several bytes."""
+        payload = without_emulation_prevention(sei[cls.UNIT_HEADER_BYTES :])
+        at = 0
+        while at + 2 < len(payload):
+            payload_type, payload_size, at = payload[at], payload[at + 1], at + 2
+            if EXTENSION_BYTE in (payload_type, payload_size):
+                return
+            yield payload_type, payload[at : at + payload_size]
+            at += payload_size
 
     def _first_slice(self, packet: bytes) -> tuple[bytes | None, list[bytes]]:
         """The first slice of a packet and the units before it, of which parameter sets are noted."""

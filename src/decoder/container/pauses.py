@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from fractions import Fraction
 from statistics import median
 from typing import Any
 
 from av.packet import Packet
 
-LONG_INTERVAL = Fraction(3, 2)
+LONG_INTERVAL = 1.5
 """A time between two packets that is longer than this many usual ones may have held others."""
 USUAL_INTERVALS = 32
 """The usual time between packets is the median of this many."""
