@@ -64,20 +64,24 @@ class Continuity:
         self._last: Packet[Any] | None = None
         self._last_place: int | None = None
         self._pauses = Pauses()
-        self.is_after_pause = False
+
+    @property
+    def is_after_pause(self) -> bool:
         """Whether more time than usual lies before the last packet of the stream."""
+        return self._pauses.is_before_last
 
     def is_interrupted_before(self, packet: Packet[Any]) -> bool:
         """Whether packets of the stream may be lost between the packet before and this one; asked once for each."""
         is_video = packet.stream_index == self._stream.index
-        is_long = is_video and self._pauses.is_before(packet)
-        self.is_after_pause = is_long if is_video else self.is_after_pause
+        if is_video:
+            self._pauses.add(packet)
         last, self._last = self._last, packet
         if self._overhead_bytes is None or last is None or last.pos is None or packet.pos is None:
             return False
         last_at, at = self._start_byte + last.pos, self._start_byte + packet.pos
         if self._container == MPEG_TRANSPORT:
             last_place, self._last_place = self._last_place, at if is_video else self._last_place
+            is_long = is_video and self.is_after_pause
             return is_long and last_place is not None and not self._is_transport_stream(last_place, at)
         if at - last_at - last.size <= self._overhead_bytes:
             return False
@@ -89,7 +93,7 @@ class Continuity:
             case "flv":
                 is_contiguous = self._is_flv(last_at, at)
             case _:
-                is_contiguous = not is_long
+                is_contiguous = not (is_video and self.is_after_pause)
         return not is_contiguous
 
     def is_interrupted_at_end(self) -> bool:

@@ -19,16 +19,23 @@ class Pauses:
 
     def __init__(self) -> None:
         self._last_dts: int | None = None
-        self._intervals: deque[int] = deque(maxlen=USUAL_INTERVALS)
+        self._intervals: deque[int] = deque(maxlen=USUAL_INTERVALS + 1)
+        self._has_time = False
 
-    def is_before(self, packet: Packet[Any]) -> bool:
-        """Whether a pause lies before a packet; asked once for each."""
+    def add(self, packet: Packet[Any]) -> None:
+        """Note the next packet."""
         time = packet.pts if packet.dts is None else packet.dts
+        self._has_time = time is not None
         if time is None:
-            return False
-        interval = 0 if self._last_dts is None else time - self._last_dts
-        is_long = len(self._intervals) > 0 and interval > LONG_INTERVAL * median(self._intervals)
+            return
         if self._last_dts is not None:
-            self._intervals.append(interval)
+            self._intervals.append(time - self._last_dts)
         self._last_dts = time
-        return is_long
+
+    @property
+    def is_before_last(self) -> bool:
+        """Whether a pause lies before the last packet."""
+        *usual, interval = self._intervals or (0,)
+        if not self._has_time or not usual or interval <= LONG_INTERVAL * min(usual):  # mostly so, and quickly told
+            return False
+        return interval > LONG_INTERVAL * median(usual)

@@ -92,16 +92,19 @@ class _MissingNumbers:
 
     def __init__(self, extradata: bytes) -> None:
         self._count, self._pauses = ReferenceCount(extradata), Pauses()
-        self._last: deque[tuple[InspectedPacket, bool, bool]] = deque(maxlen=PACKETS_FROM_PAUSE)
+        self._since_jump = self._since_pause = PACKETS_FROM_PAUSE
+        self._jumped: InspectedPacket | None = None
 
     def missing_before(self, one: InspectedPacket) -> InspectedPacket | None:
         """Take the next packet; return the one before which pictures are missing, if that is found out now."""
-        jumps, is_after_pause = self._count.jumps_before(one.content), self._pauses.is_before(one.packet)
-        self._last.append((one, jumps, is_after_pause))
-        jumped = [other for other, jumps_there, _ in self._last if jumps_there]
-        if (jumps or is_after_pause) and jumped and any(pause for _, _, pause in self._last):
-            return jumped[-1]
-        return None
+        self._pauses.add(one.packet)
+        self._since_jump, self._since_pause = self._since_jump + 1, self._since_pause + 1
+        if jumps := self._count.jumps_before(one.content):
+            self._jumped, self._since_jump = one, 0
+        if is_after_pause := self._pauses.is_before_last:
+            self._since_pause = 0
+        is_both = max(self._since_jump, self._since_pause) < PACKETS_FROM_PAUSE
+        return self._jumped if (jumps or is_after_pause) and is_both else None
 
 
 def _judge_by_content(before: Sequence[InspectedPacket], is_whole: Check) -> None:
