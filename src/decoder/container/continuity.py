@@ -16,15 +16,11 @@ from av.stream import Stream
 from decoder.container.formats import AVI, FLV, MATROSKA, MPEG_PROGRAM, MPEG_TRANSPORT
 from decoder.container.last_packet import ends_in_packet
 from decoder.container.pauses import Pauses
+from decoder.container.transport import DISTANCES_BYTES, PACKETS_COMPARED, SYNC_BYTE
 
 LARGEST_OVERHEAD_BYTES = {MATROSKA: 64, AVI: 64, FLV: 256, MPEG_TRANSPORT: 0, MPEG_PROGRAM: 4096}
 """What stands between two packets at most, by container; with more the file is looked at. Only these are looked at: MP4
 and ASF tell the place of every packet, or lose none without a word."""
-SYNC_BYTE = b"\x47"
-TRANSPORT_PACKET_BYTES = (188, 192, 204)
-"""Sizes of a transport packet: plain, with a time before it, with a check sum after it."""
-PACKETS_COMPARED = 5
-"""So many sync bytes at the same distance tell the size of transport packets."""
 MAX_LOOKED_AT_BYTES = 2**26
 """A longer stretch between two pictures is not looked at: it counts as it is found in its beginning."""
 CLUSTER, BLOCK_GROUP, BLOCK, SIMPLE_BLOCK = b"\x1f\x43\xb6\x75", b"\xa0", b"\xa1", b"\xa3"
@@ -123,7 +119,7 @@ class Continuity:
         with self._path.open("rb") as file:
             file.seek(start)
             content = file.read(min(stop - start, MAX_LOOKED_AT_BYTES) + 1)
-        for size in TRANSPORT_PACKET_BYTES:
+        for size in DISTANCES_BYTES:
             places = content[::size]
             if places[:PACKETS_COMPARED].strip(SYNC_BYTE) == b"":
                 return places.strip(SYNC_BYTE) == b"" and (stop - start) % size == 0

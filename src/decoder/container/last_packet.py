@@ -7,13 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from decoder.container.formats import MPEG_TRANSPORT, OGG
+from decoder.container.transport import DISTANCES_BYTES, PACKET_BYTES, PACKETS_COMPARED, SYNC_BYTE
 
-SYNC_BYTE = b"\x47"
-TRANSPORT_PACKET_BYTES = 188
-DISTANCES_BYTES = (188, 192, 204)
-"""From one transport packet to the next: plain, with a time before each, with a check sum after each."""
-PACKETS_COMPARED = 5
-"""So many sync bytes at the same distance tell where transport packets are."""
 PAGE, PAGE_HEADER = b"OggS", struct.Struct("<4sBBqIIIB")
 """Capture pattern, version, type, position, stream, number, check sum and count of segments, RFC 3533, 6."""
 LARGEST_PAGE_BYTES = PAGE_HEADER.size + 255 + 255 * 255
@@ -42,7 +37,7 @@ def _ends_in_transport_packet(end: bytes) -> bool:
         for last in range(len(end) - 1, max(-1, len(end) - 1 - distance_bytes), -1):
             packets = end[last::-distance_bytes][:PACKETS_COMPARED]
             if packets == PACKETS_COMPARED * SYNC_BYTE:
-                return last + TRANSPORT_PACKET_BYTES > len(end)
+                return last + PACKET_BYTES > len(end)
     return False
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from decoder.container.formats import FLV, MPEG_PROGRAM, MPEG_TRANSPORT
+from decoder.container.transport import DISTANCES_BYTES, PACKET_BYTES, SYNC_BYTE
 
 LONGEST_STANDSTILL_S = 3600
 """A clock of which nothing is left in the file for longer than this has begun anew."""
@@ -22,8 +23,6 @@ GAP_MARGIN_S = 2
 MAX_GAP_BYTES = 2**26
 BYTES_BEFORE = 2**18
 """As far back as counters are followed: tables that describe a programme are repeated in every tenth of a second."""
-SYNC_BYTE: Final = 0x47
-TS_PACKET_BYTES = (188, 192, 204)
 NULL_PID = 0x1FFF
 TABLE_PIDS = range(0x20)
 """Reserved for tables, ISO/IEC 13818-1, table 2-3, and ETSI EN 300 468, 5.1.3."""
@@ -96,7 +95,7 @@ class Seams:
         before_bytes = min(from_byte, BYTES_BEFORE)
         with self._path.open("rb") as file:
             file.seek(self._start_byte + from_byte - before_bytes)
-            return file.read(before_bytes), file.read(to_byte - from_byte + max(TS_PACKET_BYTES))
+            return file.read(before_bytes), file.read(to_byte - from_byte + max(DISTANCES_BYTES))
 
 
 def _inside(from_s: Fraction, to_s: Fraction) -> tuple[Fraction, Fraction]:
@@ -132,10 +131,11 @@ def _continues(last: bytes, packet: bytes) -> bool:
 
 def _transport_packets(gap: bytes) -> Iterator[tuple[int, bytes]]:
     """The positions and packets of a transport stream, of whichever of the three usual lengths."""
-    for length in TS_PACKET_BYTES:
+    for length in DISTANCES_BYTES:
         for first in range(length):
-            if gap[first::length] and set(gap[first::length]) == {SYNC_BYTE}:
-                yield from ((at, gap[at : at + 188]) for at in range(first, len(gap) - 187, length))
+            if gap[first::length] and not gap[first::length].strip(SYNC_BYTE):
+                places = range(first, len(gap) - PACKET_BYTES + 1, length)
+                yield from ((at, gap[at : at + PACKET_BYTES]) for at in places)
                 return
 
 
