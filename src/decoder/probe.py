@@ -37,6 +37,8 @@ from records import Notice, Part, VideoInfo
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
 """A declared rate that is this close to the measured one is taken for its exact form."""
 DOLBY_VISION_CODECS = frozenset(["hevc", "av1"])
+LAYERED_CODEC = "vp9"
+"""Of this one libav returns every layer of a picture; of others at most the highest."""
 PICTURES_TRIED = 8
 """How many pictures after the first one are decoded to see whether a message turns them."""
 PACKETS_TRIED = 100
@@ -86,17 +88,18 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
         is_dolby = _has_dolby_colours(container, stream)
         packets = FilmPackets(container, path, layout.parts)
         may_turn = _may_turn(path, part)
-        first = _first_picture(decode_film(packets, timing_of(container, stream)), may_turn=may_turn)
+        codec = stream.codec_context.codec.canonical_name
+        first = _first_picture(decode_film(packets, timing_of(container, stream)), codec, may_turn=may_turn)
         edit_list = _misread_edit_list(container, stream, first) if len(layout.parts) == 1 else None
     if edit_list is not None:
         with open_video(path, part=part, obeys_edits=False) as container:
             packets = FilmPackets(container, path, layout.parts)
-            first = _first_picture(decode_film(packets, "pts"), may_turn=may_turn)
+            first = _first_picture(decode_film(packets, "pts"), codec, may_turn=may_turn)
     if _is_encrypted(path, part):
         return Refusal.ENCRYPTED
     if first is None:
         return Refusal.TOO_LARGE if has_large_header(path, part) else Refusal.NO_FRAMES
-    if not _is_convertible(first.frame, stream.codec_context.codec.canonical_name, is_dolby=is_dolby):
+    if not _is_convertible(first.frame, codec, is_dolby=is_dolby):
         return Refusal.NOT_CONVERTIBLE
     return _read_film(path, layout, first, edit_list)
 
@@ -188,15 +191,16 @@ def _may_turn(path: str, part: Part) -> bool:
         return any(message_type == DISPLAY_ORIENTATION for message_type, _ in messages)
 
 
-def _first_picture(frames: Iterator[TimedFrame], *, may_turn: bool) -> TimedFrame | None:
+def _first_picture(frames: Iterator[TimedFrame], codec: str, *, may_turn: bool) -> TimedFrame | None:
     """The first picture; of its layers, which have one time, the last and highest.
 
     Args:
         frames: all of the film.
+        codec: of the first part.
         may_turn: a message that turns it may come only with a picture after it.
     """
     first = next(frames, None)
-    for timed in islice(frames, PICTURES_TRIED):
+    for timed in islice(frames, PICTURES_TRIED if may_turn or codec == LAYERED_CODEC else 0):
         if first is None or (timed.frame.key_frame and timed.pts != first.pts):
             break
         if timed.pts == first.pts:
