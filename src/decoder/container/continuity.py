@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from av.packet import Packet
 from av.stream import Stream
 
+from decoder.container.ebml import EBML_MAGIC, SEGMENT_ID, Element, read_element
 from decoder.container.formats import AVI, FLV, MATROSKA, MPEG_PROGRAM, MPEG_TRANSPORT
 from decoder.container.last_packet import ends_in_packet
 from decoder.container.pauses import Pauses
@@ -25,7 +26,6 @@ MAX_LOOKED_AT_BYTES = 2**26
 """A longer stretch between two pictures is not looked at: it counts as it is found in its beginning."""
 CLUSTER, BLOCK_GROUP, BLOCK, SIMPLE_BLOCK = b"\x1f\x43\xb6\x75", b"\xa0", b"\xa1", b"\xa3"
 """Matroska's identifiers of elements, RFC 9559, 5.1."""
-SEGMENT, EBML = b"\x18\x53\x80\x67", b"\x1a\x45\xdf\xa3"
 CLUSTER_ELEMENTS = "a0 a3 e7 a7 ab 5854 9b fb a2 a4 75a1 75a2"
 """What is in a cluster, and in its groups of blocks."""
 TOP_ELEMENTS = "1f43b675 114d9b74 1549a966 1654ae6b 1c53bb6b 1941a469 1043a770 1254c367 ec bf"
@@ -105,13 +105,12 @@ class Continuity:
             while at is not None and at < self._stop_byte:
                 file.seek(at)
                 header = file.read(MAX_HEADER_BYTES)
-                identifier, size, content_at = _element(header, at)
-                if len(header) < MAX_HEADER_BYTES or identifier in (SEGMENT, EBML):
+                element = read_element(header)
+                if len(header) < MAX_HEADER_BYTES or (element and element.identifier in (SEGMENT_ID, EBML_MAGIC)):
                     return False
-                if identifier not in LAST_ELEMENTS:
+                if element is None or element.identifier not in LAST_ELEMENTS:
                     return any(header) or any(file.read(MAX_LOOKED_AT_BYTES))  # zeros alone fill the file up
-                inner_bytes = 0 if identifier in (CLUSTER, BLOCK_GROUP) else size
-                at = None if inner_bytes is None else content_at + inner_bytes
+                at = _after(element, at)
         return False
 
     def _is_transport_stream(self, start: int, stop: int) -> bool:
@@ -159,11 +158,12 @@ class Continuity:
             at = _end_of_block(file, last_block)
             while at is not None and at < block:
                 file.seek(at)
-                identifier, size, content_at = _element(file.read(MAX_HEADER_BYTES), at)
-                if content_at == block and identifier in (BLOCK, SIMPLE_BLOCK):
+                element = read_element(file.read(MAX_HEADER_BYTES))
+                if element is None:
+                    return False
+                if at + element.start == block and element.identifier in (BLOCK, SIMPLE_BLOCK):
                     return True
-                inner_bytes = 0 if identifier in (CLUSTER, BLOCK_GROUP) else size
-                at = None if inner_bytes is None else content_at + inner_bytes
+                at = _after(element, at)
         return False
 
 
@@ -185,29 +185,20 @@ def has_lost_fragments(path: Path) -> bool:
 
 def _end_of_block(file: BinaryIO, content_at: int) -> int | None:
     """The end of the block whose content begins at an offset; None if there is no block."""
-    for header_bytes in range(2, MAX_HEADER_BYTES):
-        if header_bytes > content_at:
-            break
+    for header_bytes in range(2, min(MAX_HEADER_BYTES, content_at + 1)):
         file.seek(content_at - header_bytes)
-        identifier, size, found_at = _element(file.read(header_bytes), content_at - header_bytes)
-        if identifier in (BLOCK, SIMPLE_BLOCK) and found_at == content_at and size is not None:
-            return content_at + size
+        found = read_element(file.read(header_bytes))
+        if found and found.identifier in (BLOCK, SIMPLE_BLOCK) and found.start == header_bytes and found.end:
+            return content_at + found.size_bytes
     return None
 
 
-def _element(header: bytes, at: int) -> tuple[bytes, int | None, int]:
-    """Read the header of an element, RFC 8794, 5 and 6.
+def _after(element: Element, at: int) -> int | None:
+    """Where the next element's header begins; None if that is unknown.
 
-    Returns:
-        Its identifier, the size of its content, None if that is unknown or cannot be read, and its content's offset.
+    Args:
+        element: as it was read at an offset.
+        at: the offset.
     """
-    identifier_bytes = 9 - header[0].bit_length() if header else 1
-    rest = header[identifier_bytes:]
-    if not rest or not rest[0]:
-        return b"", None, at
-    size_bytes = 9 - rest[0].bit_length()
-    field = rest[:size_bytes]
-    value_bits = 7 * size_bytes
-    value = int.from_bytes(field, "big") & (1 << value_bits) - 1
-    is_known = len(field) == size_bytes and value != (1 << value_bits) - 1
-    return header[:identifier_bytes], value if is_known else None, at + identifier_bytes + size_bytes
+    has_elements = element.identifier in (CLUSTER, BLOCK_GROUP)
+    return at + element.start if has_elements else at + element.end if element.end is not None else None

@@ -20,12 +20,30 @@ HEADERS_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class _Element:
+class Element:
+    """An element of which only the header was read."""
+
     identifier: bytes
     start: int
     """Of its content."""
     size_bytes: int
     """Of its content; UNKNOWN_SIZE if all bits of the field are set."""
+
+    @property
+    def end(self) -> int | None:
+        """Of its content; None if its size is unknown."""
+        return None if self.size_bytes == UNKNOWN_SIZE else self.start + self.size_bytes
+
+
+def read_element(content: bytes, at: int = 0) -> Element | None:
+    """Read an element's header, RFC 8794, 4 to 6; None if none stands there, or not all of it."""
+    size_at = at + _length(content[at : at + 1])
+    length = _length(content[size_at : size_at + 1])
+    if not at < size_at < size_at + length <= len(content):
+        return None
+    most = (1 << 7 * length) - 1
+    size_bytes = int.from_bytes(content[size_at : size_at + length], "big") & most
+    return Element(content[at:size_at], size_at + length, UNKNOWN_SIZE if size_bytes == most else size_bytes)
 
 
 def segment_end(header: bytes) -> int | None:
@@ -37,7 +55,7 @@ def segment_end(header: bytes) -> int | None:
     segment = _segment(header)
     if segment is None:
         return None
-    return UNKNOWN_SIZE if segment.size_bytes == UNKNOWN_SIZE else segment.start + segment.size_bytes
+    return UNKNOWN_SIZE if segment.end is None else segment.end
 
 
 def disabled_streams(path: Path, start_byte: int) -> frozenset[int]:
@@ -69,7 +87,7 @@ def _tracks(path: Path, start_byte: int) -> list[dict[bytes, bytes]]:
     return [entry for entry in entries if _number(entry.get(TRACK_TYPE_ID)) in STREAM_TYPES]
 
 
-def _segment(header: bytes) -> _Element | None:
+def _segment(header: bytes) -> Element | None:
     """The segment after the EBML header with which some bytes begin."""
     elements = _elements(header, 0, len(header))
     first, second = next(elements, None), next(elements, None)
@@ -78,35 +96,27 @@ def _segment(header: bytes) -> _Element | None:
     return None
 
 
-def _elements(content: bytes, start: int, end: int) -> Iterator[_Element]:
+def _elements(content: bytes, start: int, end: int) -> Iterator[Element]:
     """The elements that stand one after the other; the last one may be longer than the content."""
     end = min(end, len(content))
-    while start < end:
-        length = _length(content[start])
-        identifier, size_at = content[start : start + length], start + length
-        if size_at >= end:
+    while start < end and (element := read_element(content[:end], start)) is not None:
+        yield element
+        if element.end is None:
             return
-        length = _length(content[size_at])
-        most = (1 << 7 * length) - 1
-        size_bytes = int.from_bytes(content[size_at : size_at + length], "big") & most
-        size_bytes = UNKNOWN_SIZE if size_bytes == most else size_bytes
-        yield _Element(identifier, size_at + length, size_bytes)
-        if size_bytes == UNKNOWN_SIZE:
-            return
-        start = size_at + length + size_bytes
+        start = element.end
 
 
-def _length(first: int) -> int:
-    """How many bytes an identifier or a size has, by the leading zeros of its first byte; RFC 8794, 4."""
-    return 9 - first.bit_length()
+def _length(first: bytes) -> int:
+    """How many bytes an identifier or a size has, by the leading zeros of its first byte; 0 if there are eight."""
+    return 9 - first[0].bit_length() if first.strip(b"\0") else 0
 
 
-def _children(content: bytes, entry: _Element) -> dict[bytes, bytes]:
+def _children(content: bytes, entry: Element) -> dict[bytes, bytes]:
     """The contents of an element's children; of several that have the same name the last one."""
     return {
-        child.identifier: content[child.start : child.start + child.size_bytes]
+        child.identifier: content[child.start : child.end]
         for child in _elements(content, entry.start, entry.start + entry.size_bytes)
-        if child.size_bytes != UNKNOWN_SIZE
+        if child.end is not None
     }
 
 
