@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     """Tokens per engine step; None chooses by the GPU's memory."""
     engine_start_timeout_s: float = Field(1800.0, gt=0)
     """How long loading the model may take, the download of its weights included."""
+    schema_timeout_s: float = Field(300.0, gt=0)
+    """Longest time for one answer that must fulfil a schema, in seconds."""
     engine_stall_timeout_s: float = Field(300.0, gt=0)
     """Longest time for one engine step, in seconds; an engine that takes longer counts as dead."""
 
@@ -186,7 +188,7 @@ def _check_config_file() -> None:
 def _in_upper_case(sentence: str) -> str:
     """Name a setting as its variable is called; a key that is unknown stays as it is written in the file."""
     name, space, rest = sentence.partition(" ")
-    if name.rstrip(":") in Settings.model_fields:
+    if name.rstrip(":").partition("[")[0] in Settings.model_fields:
         return f"{name.upper()}{space}{rest}"
     # Only the file can hold an unknown key: pydantic reads no variables but those of the fields.
     return f"the key {sentence}" if rest.startswith("is unknown") else sentence

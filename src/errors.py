@@ -22,6 +22,7 @@ WorkerError                 INTERNAL
   SandboxIncomplete         SANDBOX_INCOMPLETE
   PromptTooLong             PROMPT_TOO_LONG
   GenerationFailed          GENERATION_FAILED
+  AnswerInvalid             ANSWER_INVALID
   AllChunksFailed           ALL_CHUNKS_FAILED
   EngineStartFailed         ENGINE_START_FAILED
   EngineDead                ENGINE_DEAD
@@ -175,6 +176,12 @@ class GenerationFailed(WorkerError):
     """The engine refused or failed one request and goes on serving others."""
 
     code = "GENERATION_FAILED"
+
+
+class AnswerInvalid(WorkerError):
+    """What the model wrote is not of the form that was asked for."""
+
+    code = "ANSWER_INVALID"
 
 
 class AllChunksFailed(WorkerError):

@@ -11,7 +11,7 @@ from typing import Self
 from api.request import JobRequest
 from config import Settings
 from download import download
-from errors import AllChunksFailed, EngineDead, JobTimeout, WorkerError
+from errors import AllChunksFailed, EngineDead, JobTimeout, WorkerError, first_of_group
 from frame_extractor import FrameExtractor
 from job_directory import job_directory
 from records import (
@@ -112,6 +112,7 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
     end_s = asyncio.get_running_loop().time() + timeout_s
     chunks_end_s = end_s - SYNTHESIS_SHARE * timeout_s if request.aggregate else end_s
     settings, processor, watch = services.settings, services.processor, Stopwatch[Stage]()
+    questions = request.questions
     # While the video arrives, the model loads if it has not, and the processes that will read the video start.
     async with job_directory(settings.work_dir) as directory, services.client.loading():
         async with services.extractor.warm_up():
@@ -124,15 +125,15 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
                     info = await processor.validate_video(video)
                 yield Stage.LOAD
                 with watch.lap(Stage.LOAD):
-                    room = await services.client.prompt_room(request.prompt, _options(request), info.end_s)
+                    room = await services.client.prompt_room(questions, _options(request), info.end_s)
                 yield Stage.PLAN
                 with watch.lap(Stage.PLAN):
                     plan = processor.calculate_optimal_chunks(
-                        info, request.chunk_duration, request.sample_fps, request.frame_selection, room
+                        info, request.chunk_duration, request.sample_fps, room, request.scope
                     )
-                yield (planned := Planned(info, plan))
+                yield (planned := Planned(info, plan, questions))
             yield Stage.CHUNKS
-            account = _Account(planned, Question(0, request.prompt))
+            account = _Account(planned)
             with watch.lap(Stage.CHUNKS):
                 async for event in _watch_and_ask(request, services, video, account, chunks_end_s):
                     account.add(event)
@@ -141,9 +142,11 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
         if request.aggregate:
             yield Stage.SYNTHESIS
             with watch.lap(Stage.SYNTHESIS):
-                account.add(conclusion := await _conclude(request, services, account.answers, end_s))
-            yield conclusion
-    yield account.result(watch)
+                conclusions = await _conclude_all(request, services, account, end_s)
+            for conclusion in conclusions:
+                account.add(conclusion)
+                yield conclusion
+    yield account.result(watch, is_list=request.prompts is not None)
 
 
 async def _watch_and_ask(
@@ -159,7 +162,7 @@ async def _watch_and_ask(
     try:
         async with (
             _deadline(end_s, "before this part was answered"),
-            aclosing(services.client.stream_answers([account.question], batches, _options(request))) as events,
+            aclosing(services.client.stream_answers(account.questions, batches, _options(request))) as events,
         ):
             async for event in events:
                 yield event
@@ -172,29 +175,48 @@ async def _watch_and_ask(
             yield answer
 
 
-async def _conclude(request: JobRequest, services: Services, answers: list[Answer], end_s: float) -> Conclusion:
+async def _conclude_all(request: JobRequest, services: Services, account: "_Account", end_s: float) -> list[Conclusion]:
+    """Return a conclusion for every question, in their order."""
+    with first_of_group():
+        async with asyncio.TaskGroup() as group:
+            concluding = [
+                group.create_task(_conclude(request, services, question, account.answers_to(question), end_s))
+                for question in account.questions
+            ]
+    return [one.result() for one in concluding]
+
+
+async def _conclude(
+    request: JobRequest, services: Services, question: Question, answers: list[Answer], end_s: float
+) -> Conclusion:
     """Return the merged answer, or why there is none: the chunks' answers are worth having without it."""
     try:
         async with _deadline(end_s, "before the answers were merged"):
-            return await services.client.aggregate_chunk_results(request.prompt, answers, _options(request))
+            return await services.client.aggregate_chunk_results(question, answers, _options(request))
     except WorkerError as exc:
         if exc.refresh_worker:
             raise
-        return Conclusion(answers[0].question, error=str(exc))
+        return Conclusion(question.index, error=str(exc))
 
 
 def _options(request: JobRequest) -> GenerationOptions:
-    return GenerationOptions(request.max_tokens, request.temperature, request.top_p, request.seed)
+    return GenerationOptions(
+        *(request.max_tokens, request.temperature, request.top_p, request.seed),
+        top_k=request.top_k,
+        presence_penalty=request.presence_penalty_or_default,
+        stop=tuple(request.stop),
+    )
 
 
 class _Account:
     """What a job has found out so far, folded from its events."""
 
-    def __init__(self, planned: Planned, question: Question) -> None:
+    def __init__(self, planned: Planned) -> None:
         self.planned = planned
-        self.question = question
+        self.questions = planned.questions
         self._watched: dict[int, Watched] = {}
-        self._answers: dict[int, Answer] = {}
+        self._answers: dict[tuple[int, int], Answer] = {}
+        """By chunk and question."""
         self._conclusions: list[Conclusion] = []
 
     def add(self, event: Watched | Answer | Conclusion) -> None:
@@ -203,14 +225,18 @@ class _Account:
             case Watched():
                 self._watched[event.chunk.index] = event
             case Answer():
-                self._answers[event.chunk.index] = event
+                self._answers[event.chunk.index, event.question] = event
             case Conclusion():
                 self._conclusions.append(event)
 
     @property
     def answers(self) -> list[Answer]:
-        """The answers so far, in the order of the chunks."""
-        return [self._answers[index] for index in sorted(self._answers)]
+        """The answers so far, in the order of the chunks, and then of the questions."""
+        return [self._answers[place] for place in sorted(self._answers)]
+
+    def answers_to(self, question: Question) -> list[Answer]:
+        """Return the answers to one question so far, in the order of the chunks."""
+        return [answer for answer in self.answers if answer.question == question.index]
 
     @property
     def watched(self) -> list[Watched]:
@@ -219,9 +245,13 @@ class _Account:
         return [self._watched.get(chunk.index) or Watched(chunk, plan.grid) for chunk in plan.chunks]
 
     def missing_answers(self, error: str) -> list[Answer]:
-        """Return an answer without a value for every chunk that has none yet."""
-        unanswered = [watched for watched in self.watched if watched.chunk.index not in self._answers]
-        return [Answer.missing(watched, self.question, error) for watched in unanswered]
+        """Return an answer without a value for every chunk and question that have none yet."""
+        return [
+            Answer.missing(watched, question, error)
+            for watched in self.watched
+            for question in self.questions
+            if (watched.chunk.index, question.index) not in self._answers
+        ]
 
     def raise_if_nothing_was_answered(self) -> None:
         """Fail the job if no chunk was answered.
@@ -231,16 +261,17 @@ class _Account:
         """
         answers = self.answers
         if not any(answer.is_answered for answer in answers):
-            raise AllChunksFailed(
-                f"None of {len(answers)} chunks was answered. The first one failed with {answers[0].error}"
-            )
+            chunks = len(self.planned.plan.chunks)
+            raise AllChunksFailed(f"None of {chunks} chunks was answered. The first one failed with {answers[0].error}")
 
-    def result(self, watch: Stopwatch[Stage]) -> JobResult:
+    def result(self, watch: Stopwatch[Stage], *, is_list: bool) -> JobResult:
         """Return the job's result."""
         return JobResult(
-            *(self.planned.info, self.planned.plan, tuple(self.watched), tuple(self.answers), tuple(self._conclusions)),
+            *(self.planned.info, self.planned.plan, self.questions),
+            *(tuple(self.watched), tuple(self.answers), tuple(self._conclusions)),
             timings_s=watch.laps_s,
             total_s=watch.total_s,
+            is_list=is_list,
         )
 
 

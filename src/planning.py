@@ -10,8 +10,19 @@ from fractions import Fraction
 from typing import Self
 
 from config import Settings
+from errors import InputError
 from frames.selection import SELECTORS
-from records import Chunk, FrameSelection, Notice, PromptRoom, SampleGrid, VideoInfo, VideoPlan
+from records import (
+    Chunk,
+    Notice,
+    PromptRoom,
+    Resolution,
+    SampleGrid,
+    Scope,
+    VideoInfo,
+    VideoPlan,
+    Window,
+)
 from vision import FRAMES_PER_PAIR, MIN_FRAMES, frame_size
 
 MAX_CHUNKS = 5000
@@ -19,6 +30,7 @@ MAX_CHUNKS = 5000
 FLOOR_FRAME_TOKENS = 16
 """A pair of frames smaller than 128x128 shows nothing worth asking about."""
 
+WHOLE_VIDEO = Scope()
 NOTICES: Mapping[Notice, str] = {
     "unknown_colours": "the video names colours that are not known, and is shown with those of ordinary video",
     "dolby_vision": "the video is Dolby Vision without a base layer, and is shown without what it says of each scene",
@@ -49,6 +61,19 @@ class Budget:
             max_frame_tokens=settings.max_frame_tokens,
             min_fps=Fraction(settings.min_sample_fps).limit_denominator(1000),
         )
+
+    def for_resolution(self, resolution: Resolution) -> Self:
+        """Return the limits with which frames have the wanted size.
+
+        Small frames are as small as the rate may make them. Large ones count as usual: the rate falls for their sake.
+        """
+        match resolution:
+            case "low":
+                return replace(self, max_frame_tokens=min(self.min_frame_tokens, self.max_frame_tokens))
+            case "high":
+                return replace(self, min_frame_tokens=self.max_frame_tokens)
+            case "medium":
+                return self
 
     def most_pairs(self, frame_tokens: int) -> int:
         """Return how many pairs of so many vision tokens fit; at least one."""
@@ -89,24 +114,50 @@ class ChunkLength:
 
 
 def plan_video(
-    info: VideoInfo, length: ChunkLength, sample_fps: float, selection: FrameSelection, budget: Budget
+    info: VideoInfo,
+    length: ChunkLength,
+    sample_fps: float,
+    budget: Budget,
+    scope: Scope = WHOLE_VIDEO,
 ) -> VideoPlan:
-    """Partition the video and choose rate and frame size; see VideoProcessor.calculate_optimal_chunks."""
-    length, shortened = _bounded_count(length, info)
-    span_s = min(length.duration_s + length.overlap_s, info.duration_s)
-    rate = sampling_rate(info, span_s, sample_fps, budget)
+    """Partition the video and choose rate and frame size; see VideoProcessor.calculate_optimal_chunks.
+
+    Raises:
+        InputError: the scope's window is outside the video.
+    """
+    window, narrowed = window_of(info, scope)
+    length, raised = _bounded_count(length, window.duration_s, scope.max_frames)
+    span_s = min(length.duration_s + length.overlap_s, window.duration_s)
+    wanted_fps, lowered = _bounded_frames(window.duration_s, length, Fraction(str(sample_fps)), scope.max_frames)
+    rate = sampling_rate(info, span_s, wanted_fps, budget.for_resolution(scope.resolution))
     if microseconds(float(rate.span_s)) < microseconds(span_s):
         length = _shortened(length, float(rate.span_s))
     # The rate counts frames, and an instant of the grid may give several.
-    grid_fps = rate.fps / SELECTORS[selection].frames_per_instant
+    grid_fps = rate.fps / SELECTORS[scope.selection].frames_per_instant
     grid = SampleGrid(info.start_s, grid_fps, rate.height_px, rate.width_px)
-    adjustments = (*(NOTICES[notice] for notice in info.notices), *shortened, *rate.adjustments)
-    return VideoPlan(_partition(info, length, grid), grid, selection, adjustments)
+    notices = (NOTICES[notice] for notice in info.notices)
+    adjustments = (*notices, *narrowed, *raised, *lowered, *rate.adjustments)
+    return VideoPlan(window, _partition(window, length, grid), grid, scope.selection, adjustments)
 
 
-def sampling_rate(info: VideoInfo, span_s: float, wanted_fps: float, budget: Budget) -> SamplingRate:
+def window_of(info: VideoInfo, scope: Scope) -> tuple[Window, list[str]]:
+    """Return the part of a video that is looked at, and what of it the video does not have.
+
+    Raises:
+        InputError: the video has nothing of it.
+    """
+    if scope.start_s >= info.end_s:
+        raise InputError(f"start_time is {scope.start_s:g} s, and the video ends at {info.end_s:g} s.")
+    if scope.end_s <= info.start_s:
+        raise InputError(f"end_time is {scope.end_s:g} s, and the video begins at {info.start_s:g} s.")
+    window = Window(max(scope.start_s, info.start_s), min(scope.end_s, info.end_s))
+    has_less = info.end_s < scope.end_s < math.inf
+    return window, [f"the video ends at {info.end_s:.4g} s, before end_time"] if has_less else []
+
+
+def sampling_rate(info: VideoInfo, span_s: float, wanted_fps: float | Fraction, budget: Budget) -> SamplingRate:
     """Return rate and frame size for chunks of a video that see span_s seconds."""
-    wanted = Fraction(str(wanted_fps))  # the decimal that the float was written as: 0.1 means a tenth
+    wanted = Fraction(str(wanted_fps))  # the decimal that a float was written as: 0.1 means a tenth
     span = Fraction(microseconds(span_s), 1_000_000)
     return fit(span, wanted, info.height_px, info.width_px, budget)
 
@@ -157,13 +208,34 @@ def _most_frames(budget: Budget, frame_tokens: int) -> int:
     return min(budget.max_frames, budget.most_pairs(frame_tokens) * FRAMES_PER_PAIR)
 
 
-def _bounded_count(length: ChunkLength, info: VideoInfo) -> tuple[ChunkLength, list[str]]:
-    """Return the length that gives at most MAX_CHUNKS chunks, and what was adjusted for that."""
-    min_duration_s = math.ceil(microseconds(info.duration_s) / MAX_CHUNKS) / 1_000_000
-    if length.duration_s >= min_duration_s:
+def _bounded_count(length: ChunkLength, duration_s: float, max_frames: int | None) -> tuple[ChunkLength, list[str]]:
+    """Return the length that gives at most MAX_CHUNKS chunks, or as many as some frames are enough for.
+
+    The second value is what was adjusted for that.
+    """
+    most = MAX_CHUNKS if max_frames is None else min(MAX_CHUNKS, max(1, max_frames // (MIN_FRAMES + 1)))
+    min_duration_s = math.ceil(microseconds(duration_s) / most) / 1_000_000
+    if length.duration_s >= min_duration_s or duration_s <= length.duration_s:
         return length, []
     adjustment = f"chunk_duration raised from {length.duration_s:.4g} to {min_duration_s:.4g}"
     return replace(length, duration_s=min_duration_s), [adjustment]
+
+
+def _bounded_frames(
+    duration_s: float, length: ChunkLength, sample_fps: Fraction, max_frames: int | None
+) -> tuple[Fraction, list[str]]:
+    """Return the rate that gives at most max_frames frames, and what was adjusted for that.
+
+    A chunk of n seconds has up to a frame more than n times the rate: its frames are those of the video's grid.
+    """
+    if max_frames is None:
+        return sample_fps, []
+    chunks = math.ceil(duration_s / length.duration_s)
+    seen_s = Fraction(microseconds(duration_s + (chunks - 1) * length.overlap_s), 1_000_000)
+    fps = (max_frames - chunks) / seen_s
+    if fps >= sample_fps:
+        return sample_fps, []
+    return fps, [f"sample_fps lowered from {float(sample_fps):.3g} to {float(fps):.3g} for max_frames"]
 
 
 def _shortened(length: ChunkLength, span_s: float) -> ChunkLength:
@@ -172,16 +244,16 @@ def _shortened(length: ChunkLength, span_s: float) -> ChunkLength:
     return ChunkLength(span_s - overlap_s, overlap_s)
 
 
-def _partition(info: VideoInfo, length: ChunkLength, grid: SampleGrid) -> tuple[Chunk, ...]:
-    """Cut the video's time into chunks; the last one answers also for a tail that is too short for its own."""
+def _partition(window: Window, length: ChunkLength, grid: SampleGrid) -> tuple[Chunk, ...]:
+    """Cut the window into chunks; the last one answers also for a tail that is too short for its own."""
     duration_us = microseconds(length.duration_s)
-    count, tail_us = divmod(microseconds(info.duration_s), duration_us)
-    starts_s = [info.start_s + index * duration_us / 1_000_000 for index in range(count + 1)]
-    has_instant = grid.first_index(starts_s[-1]) < grid.first_index(info.end_s)
+    count, tail_us = divmod(microseconds(window.duration_s), duration_us)
+    starts_s = [window.start_s + index * duration_us / 1_000_000 for index in range(count + 1)]
+    has_instant = grid.first_index(starts_s[-1]) < grid.first_index(window.end_s)
     if count > 0 and not (has_instant and tail_us > 0 and tail_us >= length.overlap_s * 1_000_000):
         starts_s.pop()
-    ends_s = [*starts_s[1:], info.end_s]
+    ends_s = [*starts_s[1:], window.end_s]
     return tuple(
-        Chunk(index, start_s, end_s, min(end_s + length.overlap_s, info.end_s))
+        Chunk(index, start_s, end_s, min(end_s + length.overlap_s, window.end_s))
         for index, (start_s, end_s) in enumerate(zip(starts_s, ends_s, strict=True))
     )

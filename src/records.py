@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 if TYPE_CHECKING:
     import numpy as np
@@ -214,11 +214,44 @@ class PromptRoom:
     """What a pair of frames takes besides its vision tokens, at most."""
 
 
+Resolution = Literal["low", "medium", "high"]
+"""How large frames are: as small as is of use, as large as the sampling rate leaves room for, or as large as is of use
+even if the rate has to fall."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of the video, [start_s, end_s)."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """How long it is."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which part of a video is looked at, and how closely."""
+
+    start_s: float = 0.0
+    end_s: float = math.inf
+    max_frames: int | None = None
+    """The most frames of all chunks together."""
+    resolution: Resolution = "medium"
+    selection: FrameSelection = "uniform"
+
+
 @dataclass(frozen=True, slots=True)
 class VideoPlan:
     """Every decision about a video, made before the first frame is decoded."""
 
+    window: Window
+    """What is looked at: all of the video, or a part of it."""
     chunks: tuple[Chunk, ...]
+    """They partition the window."""
     grid: SampleGrid
     selection: FrameSelection
     adjustments: tuple[str, ...]
@@ -307,7 +340,7 @@ class Watched:
     """Set on the last chunk that a decoder delivered."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class FrameBatch:
     """The frames of one chunk, and what was watched of it.
 
@@ -355,14 +388,39 @@ class Message:
     user: str
 
 
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Schema = Mapping[str, Json]
+"""A JSON Schema, draft 2020-12."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationOptions:
     """How the engine samples the tokens of one answer."""
 
     max_tokens: int
     temperature: float
+    """0 is greedy decoding."""
     top_p: float
     seed: int | None
+    top_k: int = 20
+    """0 for no limit."""
+    presence_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+    """Texts before which the answer ends."""
+    schema: Schema | None = None
+    """What the answer must be as JSON; None for free text."""
+
+    def roomier(self) -> GenerationOptions:
+        """Return the same options with room for an answer of four times the length."""
+        return replace(self, max_tokens=4 * self.max_tokens)
+
+
+class TokenProbability(NamedTuple):
+    """How sure the model was of one token."""
+
+    end: int
+    """Where the token ends in the text, in characters."""
+    log_probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +436,10 @@ class Generation:
     """From submission to the request in the engine: tokenising and preprocessing."""
     generate_s: float
     """From the request in the engine to its last token."""
+    cached_tokens: int = 0
+    """How many of the prompt's tokens the engine had computed before."""
+    log_probabilities: tuple[TokenProbability, ...] = ()
+    """Of the tokens of the text, in order, where a schema held it."""
 
     @property
     def is_cut(self) -> bool:
@@ -393,6 +455,10 @@ class Question:
     text: str
     form: str = "text"
     """The name of the form of its answers; see answers.forms."""
+    system: str | None = None
+    """What the model is told to be; None for the worker's own text."""
+    schema: Schema | None = None
+    """The caller's form of the answer, with form `schema`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,11 +471,16 @@ class Answer:
     """The question's index."""
     form: str
     """The question's form of answer."""
-    value: str | None = None
+    value: Json = None
+    """A text, or what the form says."""
     error: str | None = None
     """Why there is no value, as `CODE: sentence`."""
     generations: tuple[Generation, ...] = ()
     """The finished requests that the answer took."""
+    discarded: tuple[Generation, ...] = ()
+    """Finished requests before them whose text was not of the asked form."""
+    left_out: int = 0
+    """How many things the model told that cannot be: they end before they begin."""
 
     @classmethod
     def missing(cls, watched: Watched, question: Question, error: str) -> Self:
@@ -437,10 +508,13 @@ class Conclusion:
     """The answer to one question about the whole video, merged from the chunks', or why there is none."""
 
     question: int
-    value: str | None = None
+    value: Json = None
+    """A text, or what the question's form says."""
     error: str | None = None
     """Why the answers were not merged, as `CODE: sentence`."""
     generations: tuple[Generation, ...] = ()
+    discarded: tuple[Generation, ...] = ()
+    """Finished requests before them that led to no answer of the asked form."""
 
     @property
     def is_cut(self) -> bool:
@@ -475,6 +549,8 @@ class Planned:
 
     info: VideoInfo
     plan: VideoPlan
+    questions: tuple[Question, ...]
+    """What will be asked about every chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +559,7 @@ class JobResult:
 
     info: VideoInfo
     plan: VideoPlan
+    questions: tuple[Question, ...]
     watched: tuple[Watched, ...]
     """One for every chunk of the plan, in order."""
     answers: tuple[Answer, ...]
@@ -492,6 +569,8 @@ class JobResult:
     timings_s: Mapping[Stage, float]
     """Wall seconds by stage; decoding and inference overlap within `chunks`."""
     total_s: float
+    is_list: bool = False
+    """The questions were given as a list, perhaps of one."""
 
 
 JobEvent = Stage | Planned | Watched | Answer | Conclusion | JobResult

@@ -1,6 +1,6 @@
 """Says in plain English what pydantic found wrong with the fields of an input."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -28,6 +28,9 @@ SENTENCES = {
     "literal_error": "must be {expected}",
     "path_type": "must be a path",
     "tuple_type": "must be a comma-separated list",
+    "list_type": "must be a list",
+    "too_short": "must not be empty",
+    "too_long": "must have at most {max_length} entries",
 }
 """What is said after the field's name, by pydantic's type of error; the braces name values of the error's context."""
 MIN_LIKENESS = 0.5
@@ -53,10 +56,9 @@ def likely_name(name: str, known: Collection[str], meant: Mapping[str, str]) -> 
 
 def _sentence(fault: Mapping[str, Any], known: Collection[str], meant: Mapping[str, str]) -> str:
     context, kind = fault.get("ctx", {}), fault["type"]
+    name = _name(fault["loc"])
     if kind == "value_error":  # raised by a validator of ours, whose sentence it is
-        name = f"{fault['loc'][0]}: " if fault["loc"] else ""
-        return f"{name}{context['error']}"
-    name = str(fault["loc"][0])
+        return f"{name}: {context['error']}" if name else str(context["error"])
     if kind == "extra_forbidden":
         guess = likely_name(name, known, meant)
         return f"{name} is unknown" + (f" (did you mean {guess}?)" if guess else "")
@@ -64,3 +66,8 @@ def _sentence(fault: Mapping[str, Any], known: Collection[str], meant: Mapping[s
         return f"{name} must not be empty"
     template = SENTENCES.get(kind)
     return f"{name} {template.format(**context)}" if template else f"{name}: {fault['msg']}"
+
+
+def _name(place: Sequence[str | int]) -> str:
+    """The name of a field, and of an entry in it if it is a list: `prompts[1]`; empty where no field is to blame."""
+    return "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place[:2])

@@ -7,8 +7,8 @@ from errors import MediaError, VideoTooLong
 from frame_extractor import FrameExtractor
 from frames.split import ChunkFile, Splitter
 from own_thread import in_own_thread
-from planning import Budget, ChunkLength, plan_video
-from records import Chunk, FrameSelection, LocalVideo, PromptRoom, VideoInfo, VideoPlan
+from planning import WHOLE_VIDEO, Budget, ChunkLength, plan_video
+from records import Chunk, LocalVideo, PromptRoom, Scope, VideoInfo, VideoPlan
 from sources.not_a_video import what_it_is
 
 
@@ -43,8 +43,8 @@ class VideoProcessor:
         info: VideoInfo,
         chunk_duration_s: float | None = None,
         sample_fps: float | None = None,
-        selection: FrameSelection = "uniform",
         room: PromptRoom | None = None,
+        scope: Scope = WHOLE_VIDEO,
     ) -> VideoPlan:
         """Partition the video and choose rate and frame size, within the frame and token budgets.
 
@@ -55,14 +55,17 @@ class VideoProcessor:
             info: of the video.
             chunk_duration_s: None for the configured one.
             sample_fps: frames per second of video; None for the configured rate.
-            selection: which pictures become frames. Keyframes halve the grid's rate, since each one makes a pair of
-                frames by itself.
             room: what the engine's context leaves for a chunk; None where no engine is at hand.
+            scope: the part that is looked at, and how closely. With keyframes the grid's rate is halved, since each one
+                makes a pair of frames by itself.
+
+        Raises:
+            InputError: that part is outside the video.
         """
         settings = self._settings
         length = ChunkLength(chunk_duration_s or settings.chunk_duration, settings.chunk_overlap)
         budget = Budget.from_settings(settings, room)
-        return plan_video(info, length, sample_fps or settings.sample_fps, selection, budget)
+        return plan_video(info, length, sample_fps or settings.sample_fps, budget, scope)
 
     async def split_video_into_chunks(
         self, video: LocalVideo, info: VideoInfo, chunks: tuple[Chunk, ...], directory: Path

@@ -81,9 +81,19 @@ def video_prompt_tokens(
         width_px: of a frame.
         count_tokens: of a text, by the model's tokenizer.
     """
-    pairs = [times_s[index : index + FRAMES_PER_PAIR] for index in range(0, len(times_s), FRAMES_PER_PAIR)]
-    text_tokens = sum(pair_text_tokens(sum(pair) / len(pair), count_tokens) for pair in pairs)
+    text_tokens = sum(pair_text_tokens(time_s, count_tokens) for time_s in pair_times_s(times_s))
     return video_tokens(len(times_s), height_px, width_px) + text_tokens + BRACKETS
+
+
+def pair_times_s(times_s: Sequence[float]) -> list[float]:
+    """The time that the prompt gives for each pair of frames, before it is rounded to a tenth: the mean of both."""
+    pairs = [times_s[index : index + FRAMES_PER_PAIR] for index in range(0, len(times_s), FRAMES_PER_PAIR)]
+    return [float(sum(pair)) / len(pair) for pair in pairs]
+
+
+def stamps_s(times_s: Sequence[float]) -> list[float]:
+    """The times that the model reads before some frames, ascending, in tenths of a second."""
+    return sorted({float(f"{time_s:.1f}") for time_s in pair_times_s(times_s)})
 
 
 def pair_text_tokens(time_s: float, count_tokens: Callable[[str], int]) -> int:

@@ -7,12 +7,13 @@ from contextlib import AbstractAsyncContextManager, aclosing
 import numpy as np
 import numpy.typing as npt
 
-from answers import prompts, scheduler, synthesis
+from answers import prompts, scheduler
 from answers.ask import ask
+from answers.conclude import conclude
 from answers.forms import FORMS
 from config import Settings
 from engine.arguments import MAX_IMAGE_TOKENS, MAX_IMAGES
-from engine.interface import Engine
+from engine.interface import CHAT_FORMAT_TOKENS, Engine, answer_tokens
 from engine.lifecycle import EngineOwner, build_engine
 from errors import InputError
 from limits.chunk_limiter import ChunkLimiter
@@ -23,7 +24,6 @@ from records import (
     FrameBatch,
     Generation,
     GenerationOptions,
-    Message,
     PromptRoom,
     Question,
     Watched,
@@ -32,10 +32,6 @@ from vision import frame_size, pair_text_tokens
 
 MIN_IMAGE_TOKENS = 4
 """qwen-vl-utils IMAGE_MIN_TOKEN_NUM."""
-PROMPT_RESERVE_TOKENS = 512
-"""Room for instructions and the chat format in a merge prompt."""
-CHAT_FORMAT_TOKENS = 32
-"""More than the chat format adds to a chunk's prompt: the marks of two turns, and the brackets of the video."""
 
 
 class VLLMClient:
@@ -62,11 +58,11 @@ class VLLMClient:
         """Load the engine beside what is inside the context; see EngineOwner.loading."""
         return self._owner.loading()
 
-    async def prompt_room(self, question: str, options: GenerationOptions, end_s: float) -> PromptRoom:
+    async def prompt_room(self, questions: Sequence[Question], options: GenerationOptions, end_s: float) -> PromptRoom:
         """Return what the engine's context leaves for the frames of a chunk; loads the engine on first use.
 
         Args:
-            question: the caller's.
+            questions: the caller's; the longest one decides.
             options: say how long an answer may get.
             end_s: the end of the video: no time before it takes more tokens.
 
@@ -74,11 +70,11 @@ class VLLMClient:
             EngineStartFailed: see the engine.
         """
         engine = await self.initialize_model()
-        asked = Question(0, question)
-        whole = FORMS[asked.form].chunk_message(asked, Chunk(0, 0, end_s, end_s))
-        text = f"{whole.system}\n{whole.user}"
-        text_tokens = await asyncio.to_thread(engine.count_tokens, text) + CHAT_FORMAT_TOKENS
-        room_tokens = engine.max_model_len - text_tokens - _answer_tokens(engine, options)
+        whole = Chunk(0, 0, end_s, end_s)
+        messages = [FORMS[question.form].chunk_message(question, whole) for question in questions]
+        texts = [f"{message.system}\n{message.user}" for message in messages]
+        text_tokens = max(await asyncio.to_thread(lambda: [*map(engine.count_tokens, texts)])) + CHAT_FORMAT_TOKENS
+        room_tokens = engine.max_model_len - text_tokens - answer_tokens(engine, options)
         return PromptRoom(room_tokens, pair_text_tokens(end_s, engine.count_tokens))
 
     async def process_video_chunk(self, question: str, batch: FrameBatch, options: GenerationOptions) -> Answer:
@@ -132,32 +128,14 @@ class VLLMClient:
         return await engine.generate_on_images(prompts.images_message(question), fitted, options)
 
     async def aggregate_chunk_results(
-        self, question: str, answers: Sequence[Answer], options: GenerationOptions
+        self, question: Question, answers: Sequence[Answer], options: GenerationOptions
     ) -> Conclusion:
-        """Merge the answers about all chunks into one; the answer about a single chunk stands as it is.
+        """Merge the answers to one question about all chunks; the answer about a single chunk stands as it is.
 
         Raises:
             PromptTooLong, GenerationFailed, EngineDead, EngineStartFailed: see the engine.
         """
-        first = answers[0]
-        asked, form = Question(first.question, question, first.form), FORMS[first.form]
-        if len(answers) == 1 and first.is_answered:
-            return Conclusion(asked.index, first.value)
-        engine = await self.initialize_model()
-        question_tokens = await asyncio.to_thread(engine.count_tokens, question)
-        reserve_tokens = PROMPT_RESERVE_TOKENS + question_tokens + _answer_tokens(engine, options)
-
-        async def generate(message: Message) -> Generation:
-            return await engine.generate_on_text(message, options)
-
-        merged = await synthesis.merge(
-            [form.note(answer) for answer in answers],
-            lambda notes: form.merge_message(asked, notes),
-            generate,
-            engine.count_tokens,
-            notes_budget_tokens=engine.max_model_len - reserve_tokens,
-        )
-        return Conclusion(asked.index, form.parse(merged.text), generations=merged.generations)
+        return await conclude(self.initialize_model, question, answers, options)
 
     @property
     def engine_death(self) -> asyncio.Event:
@@ -167,14 +145,6 @@ class VLLMClient:
     async def shutdown(self) -> bool:
         """Stop the engine if it was started; False if it is still loading."""
         return await self._owner.shutdown()
-
-
-def _answer_tokens(engine: Engine, options: GenerationOptions) -> int:
-    """Return how much of the context is kept for an answer.
-
-    A long max_tokens must not leave the prompt without room; vLLM cuts the answer where the context ends.
-    """
-    return min(options.max_tokens, engine.max_model_len // 4)
 
 
 def _fit_image(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -65,7 +65,7 @@ def test_the_readme_gives_the_defaults_of_a_jobs_fields() -> None:
     documented = {name: cells[0].strip("`") for name, cells in rows("Job input").items()}
     for name, field in JobRequest.model_fields.items():
         default = "required" if field.is_required() else field.default
-        if default is not None:  # else a setting's name, or "none"
+        if default:  # else a setting's name, or "none"
             assert documented[field.alias or name] == str(default).replace("True", "true"), name
 
 

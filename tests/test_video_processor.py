@@ -16,7 +16,7 @@ from config import Settings
 from errors import MediaError, VideoTooLong
 from frame_extractor import FrameExtractor
 from planning import MAX_CHUNKS
-from records import Chunk, FrameSelection, LocalVideo, VideoInfo, VideoPlan
+from records import Chunk, FrameSelection, LocalVideo, Scope, VideoInfo, VideoPlan
 from video_processor import VideoProcessor
 from vision import video_tokens
 
@@ -134,7 +134,8 @@ def test_a_job_can_choose_chunk_duration_and_rate():
 
 
 def test_keyframes_halve_the_rate_of_the_grid_because_each_makes_two_frames():
-    plans = [processor_with().calculate_optimal_chunks(video(100), selection=name) for name in get_args(FrameSelection)]
+    scopes = [Scope(selection=name) for name in get_args(FrameSelection)]
+    plans = [processor_with().calculate_optimal_chunks(video(100), scope=scope) for scope in scopes]
 
     assert {plan.selection: plan.grid.fps for plan in plans} == {"uniform": 2, "keyframes": 1, "adaptive": 2}
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from answers.prompts import merge_message
 from config import Settings
+from engine.interface import CHAT_FORMAT_TOKENS
 from errors import EngineDead, EngineStartFailed, GenerationFailed, InputError, PromptTooLong
 from fakes import ScriptedEngine
-from records import Answer, FrameBatch, GenerationOptions, Question, Watched
+from records import Answer, Conclusion, FrameBatch, GenerationOptions, Question, Watched
 from synthetic_frames import frame_batch
 from vllm_client import VLLMClient
 
@@ -241,9 +243,15 @@ def chunk_answers(texts: Sequence[str | None]) -> list[Answer]:
     ]
 
 
+async def conclusion(
+    engine: ScriptedEngine, text: str, answers: list[Answer], options: GenerationOptions = OPTIONS
+) -> Conclusion:
+    return await client_of(engine).aggregate_chunk_results(Question(0, text), answers, options)
+
+
 async def test_the_synthesis_asks_the_users_question_of_all_notes_in_order_and_names_the_gaps() -> None:
     engine = ScriptedEngine()
-    synthesis = await client_of(engine).aggregate_chunk_results("Who wins?", chunk_answers(["a", None, "c"]), OPTIONS)
+    synthesis = await conclusion(engine, "Who wins?", chunk_answers(["a", None, "c"]))
     [message] = engine.messages
     assert message.user.endswith("Question: Who wins?")
     assert "[0.0 to 2.0 seconds] a\n[2.0 to 4.0 seconds] This part could not be watched.\n[4.0 to 6.0 seconds] c" in (
@@ -254,17 +262,21 @@ async def test_the_synthesis_asks_the_users_question_of_all_notes_in_order_and_n
 
 async def test_notes_beyond_the_context_are_merged_in_rounds_and_none_is_left_out() -> None:
     engine = ScriptedEngine(on_text=lambda message: " ".join(sorted(set(message.user.split()) & names)))
-    engine.max_model_len = 512 + 16 + 1 + 60
+    empty = merge_message("What?", [])
+    words = f"{empty.system} {empty.user}".split()
+    engine.max_model_len = len(words) + CHAT_FORMAT_TOKENS + 16 + 60
     names = {f"note{index:02d}" for index in range(40)}
-    synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_answers(sorted(names)), OPTIONS)
-    assert set((synthesis.value or "").split()) == names
+    synthesis = await client_of(engine).aggregate_chunk_results(
+        Question(0, "What?"), chunk_answers(sorted(names)), OPTIONS
+    )
+    assert set(str(synthesis.value).split()) == names
     assert len(synthesis.generations) == len(engine.messages) > 3
 
 
 async def test_a_note_too_long_for_any_prompt_is_cut_and_the_others_stay_whole() -> None:
     engine = ScriptedEngine()
     texts = ["word " * 10_000, "short and whole"]
-    await client_of(engine).aggregate_chunk_results("What?", chunk_answers(texts), OPTIONS)
+    await conclusion(engine, "What?", chunk_answers(texts))
     [message] = engine.messages
     assert len(message.user.split()) < engine.max_model_len
     assert "[cut here]" in message.user
@@ -274,13 +286,15 @@ async def test_a_note_too_long_for_any_prompt_is_cut_and_the_others_stay_whole()
 async def test_a_max_tokens_beyond_the_context_still_leaves_room_for_the_notes() -> None:
     engine = ScriptedEngine()
     generous = GenerationOptions(max_tokens=32_768, temperature=0, top_p=1, seed=None)
-    await client_of(engine).aggregate_chunk_results("What?", chunk_answers(["one", "two"]), generous)
+    await conclusion(engine, "What?", chunk_answers(["one", "two"]), generous)
     assert "] one" in engine.messages[0].user
 
 
 async def test_a_single_chunks_answer_is_the_answer() -> None:
     engine = ScriptedEngine()
-    synthesis = await client_of(engine).aggregate_chunk_results("What?", chunk_answers(["all of it"]), OPTIONS)
+    synthesis = await client_of(engine).aggregate_chunk_results(
+        Question(0, "What?"), chunk_answers(["all of it"]), OPTIONS
+    )
     assert (synthesis.value, engine.messages) == ("all of it", [])
 
 

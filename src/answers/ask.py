@@ -1,13 +1,14 @@
-"""Asks one question about one chunk, and once more if that fails: about half of its frames if all do not fit."""
+"""Asks one question about one chunk, and once more if that fails: of fewer frames, or with more room to answer."""
 
 import logging
 from dataclasses import replace
 
 from answers.forms import FORMS
+from answers.json_answer import InvalidAnswer, read_json
 from engine.interface import Engine
-from errors import NoFrames, PromptTooLong, WorkerError
-from records import Answer, FrameBatch, GenerationOptions, Question
-from vision import MIN_FRAMES
+from errors import AnswerInvalid, NoFrames, PromptTooLong, WorkerError
+from records import Answer, FrameBatch, Generation, GenerationOptions, Json, Question, Schema
+from vision import MIN_FRAMES, stamps_s
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,9 @@ async def ask(engine: Engine, question: Question, batch: FrameBatch, options: Ge
     Raises:
         EngineDead: no other chunk can succeed either.
     """
+    discarded: tuple[Generation, ...] = ()
     try:
-        return await _ask_once(engine, question, batch, options)
+        answer = await _ask_once(engine, question, batch, options)
     except NoFrames as exc:
         return Answer.missing(batch.watched, question, batch.watched.fault or str(exc))
     except WorkerError as exc:
@@ -27,13 +29,34 @@ async def ask(engine: Engine, question: Question, batch: FrameBatch, options: Ge
             raise
         log.warning("chunk %d is asked again: %s", batch.chunk.index, exc)
         batch = _smaller(batch) if isinstance(exc, PromptTooLong) else batch
+    else:
+        if answer.is_answered:
+            return answer
+        log.warning("chunk %d is asked again, with more room: %s", batch.chunk.index, answer.error)
+        discarded, options = answer.discarded, options.roomier()
     try:
-        return await _ask_once(engine, question, batch, options)
+        answer = await _ask_once(engine, question, batch, options)
+        return replace(answer, discarded=(*discarded, *answer.discarded))
     except WorkerError as exc:
         if exc.refresh_worker:
             raise
         # Only the text is kept: the exception's traceback would keep the pixels alive.
-        return Answer.missing(batch.watched, question, str(exc))
+        return replace(Answer.missing(batch.watched, question, str(exc)), discarded=discarded)
+
+
+def read_told(generation: Generation, schema: Schema | None) -> Json:
+    """Return a model's text, or what the JSON in it holds.
+
+    Raises:
+        AnswerInvalid: it does not fulfil the schema; one that was cut does not.
+    """
+    if schema is None:
+        return generation.text
+    try:
+        return read_json(generation.text, schema)
+    except InvalidAnswer as exc:
+        reason = "it was cut before its end" if generation.is_cut else str(exc)
+        raise AnswerInvalid(f"The model's answer is not of the asked form: {reason}.") from exc
 
 
 def _smaller(batch: FrameBatch) -> FrameBatch:
@@ -46,9 +69,17 @@ def _smaller(batch: FrameBatch) -> FrameBatch:
 
 
 async def _ask_once(engine: Engine, question: Question, batch: FrameBatch, options: GenerationOptions) -> Answer:
+    """Return the answer, or one without a value if the text is not of the asked form."""
     if not batch.watched.num_frames:
         raise NoFrames("No picture of this part of the video could be decoded.")
     form = FORMS[question.form]
-    generation = await engine.generate_on_frames(form.chunk_message(question, batch.chunk), batch, options)
-    value = form.parse(generation.text)
-    return Answer(batch.watched, question.index, question.form, value, generations=(generation,))
+    schema = form.chunk_schema(question, stamps_s(batch.times_s.tolist()))
+    message = form.chunk_message(question, batch.chunk)
+    generation = await engine.generate_on_frames(message, batch, replace(options, schema=schema))
+    try:
+        told = read_told(generation, schema)
+    except AnswerInvalid as exc:
+        return replace(Answer.missing(batch.watched, question, str(exc)), discarded=(generation,))
+    reading = form.read(batch.chunk, generation, told)
+    answer = Answer(batch.watched, question.index, question.form, reading.value, generations=(generation,))
+    return replace(answer, left_out=reading.left_out)

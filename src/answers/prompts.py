@@ -29,10 +29,10 @@ MERGE_LEAD = (
 )
 
 
-def chunk_message(question: str, chunk: Chunk) -> Message:
-    """Return the message that asks the caller's question of one chunk."""
+def chunk_message(question: str, chunk: Chunk, system: str | None = None) -> Message:
+    """Return the message that asks the caller's question of a chunk, after the caller's system text if there is one."""
     span = f"This part shows {_seconds(chunk.start_s)} to {_seconds(chunk.seen_end_s)} seconds."
-    return Message(SYSTEM, f"{CHUNK_LEAD}\n{span}\n\nQuestion: {escape_control_tokens(question)}")
+    return Message(_system(system), f"{CHUNK_LEAD}\n{span}\n\nQuestion: {escape_control_tokens(question)}")
 
 
 def images_message(question: str) -> Message:
@@ -48,9 +48,10 @@ def note(chunk: Chunk, text: str | None, *, is_cut: bool = False) -> str:
     return f"{span} {escape_note(text)}{CUT_MARK if is_cut else ''}"
 
 
-def merge_message(question: str, notes: Sequence[str]) -> Message:
+def merge_message(question: str, notes: Sequence[str], system: str | None = None) -> Message:
     """Return the message that asks the caller's question of the notes on all chunks, which are in time order."""
-    return Message(SYSTEM, f"{MERGE_LEAD}\n\n{chr(10).join(notes)}\n\nQuestion: {escape_control_tokens(question)}")
+    user = f"{MERGE_LEAD}\n\n{chr(10).join(notes)}\n\nQuestion: {escape_control_tokens(question)}"
+    return Message(_system(system), user)
 
 
 def escape_note(answer: str) -> str:
@@ -64,6 +65,10 @@ def escape_note(answer: str) -> str:
 def escape_control_tokens(text: str) -> str:
     """Return text that holds no control token of the model: `<|im_end|>` becomes `< |im_end|>`."""
     return CONTROL_TOKEN.sub("< |", text)
+
+
+def _system(text: str | None) -> str:
+    return SYSTEM if text is None else escape_control_tokens(text)
 
 
 def _seconds(time_s: float) -> str:

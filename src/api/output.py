@@ -3,11 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import reduce
+from itertools import groupby
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
-from records import Answer, Conclusion, Decoding, JobResult, UnseenReason, UnseenSpan, VideoInfo, joined
+from records import (
+    Answer,
+    Conclusion,
+    Decoding,
+    JobResult,
+    Question,
+    UnseenReason,
+    UnseenSpan,
+    VideoInfo,
+    Window,
+    joined,
+)
 from version import __version__
 
 
@@ -35,12 +47,13 @@ class VideoInfoOutput(BaseModel):
 
 
 class ChunkOutput(BaseModel):
-    """One chunk: either `text` or `error` is null."""
+    """One chunk: without an `error`, it has a `text` or, where the answer is JSON, a `value`."""
 
     index: int
     start_s: float
     end_s: float
     text: str | None
+    value: JsonValue = None
     error: str | None
     finish_reason: str | None
     num_frames: int
@@ -76,24 +89,51 @@ class Usage(BaseModel):
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int
+    """How many of prompt_tokens the engine had computed before."""
 
 
-class JobOutput(BaseModel):
-    """What a job returns when at least one chunk was answered."""
+class QuestionOutput(BaseModel):
+    """What was found out about one question."""
 
-    success: Literal[True] = True
-    worker_version: str = __version__
     status: Literal["complete", "partial"]
     coverage: float
-    """Fraction of the video's duration, 0 to 1, that is in no span of `unseen`."""
+    """Fraction of what was looked at, 0 to 1, that is in no span of `unseen`."""
     unseen: list[UnseenOutput]
-    video_info: VideoInfoOutput
-    num_chunks: int
     chunk_results: list[ChunkOutput]
-    aggregated_response: str | None
+    aggregated_response: JsonValue
+    """A text, or what the asked form says."""
     aggregation_error: str | None
     aggregation_finish_reason: str | None
     """Of the last request of the merge; of the chunk's answer where there was nothing to merge."""
+    usage: Usage
+
+
+class PromptOutput(QuestionOutput):
+    """One of several questions, in the order in which they were asked."""
+
+    prompt: str
+
+
+class WindowOutput(BaseModel):
+    """The part of the video that was looked at."""
+
+    start_s: float
+    end_s: float
+
+
+class JobOutput(QuestionOutput):
+    """What a job returns when at least one chunk was answered.
+
+    After several questions, the answers are in `results`, and the fields of the job are about all of them.
+    """
+
+    success: Literal[True] = True
+    worker_version: str = __version__
+    video_info: VideoInfoOutput
+    window: WindowOutput
+    num_chunks: int
+    results: list[PromptOutput] | None
     total_processing_time: float
     sample_fps: float
     frame_size: tuple[int, int]
@@ -101,60 +141,102 @@ class JobOutput(BaseModel):
     concessions: list[str]
     decoding: DecodingOutput | None
     timings: dict[str, float]
-    usage: Usage
 
 
 def job_output(result: JobResult) -> JobOutput:
     """Arrange a result as documented; seconds are rounded to milliseconds."""
     info, plan = result.info, result.plan
-    unseen = unseen_spans(result.answers, info)
-    conclusion = result.conclusions[0] if result.conclusions else None
-    aggregation_error = conclusion.error if conclusion else None
-    is_cut = any(answer.is_cut for answer in result.answers) or bool(conclusion and conclusion.is_cut)
+    results = [_prompt_output(result, question) for question in result.questions]
+    job = _about_all(result, results) if result.is_list else results[0]
     return JobOutput(
-        status="partial" if unseen or aggregation_error or is_cut else "complete",
-        coverage=covered_share(unseen, info.duration_s + info.missing_s),
-        unseen=[_unseen_output(span) for span in unseen],
-        video_info=VideoInfoOutput(
-            duration=round(info.duration_s, 3),
-            fps=round(float(info.fps), 3),
-            start=round(info.start_s, 3),
-            num_frames=info.num_frames,
-            width=info.width_px,
-            height=info.height_px,
-            rotation=info.rotation_deg,
-            codec=info.codec,
-            pixel_format=info.pixel_format,
-            container=info.container,
-            bit_rate=info.bit_rate_bps,
-            variable_frame_rate=info.variable_frame_rate,
-            truncated=info.truncated,
-            missing=round(info.missing_s, 3),
-            size_bytes=info.size_bytes,
-            other_streams=[
-                f"stream {other.index}: {other.codec}, {other.width_px}x{other.height_px}, pictures: {other.num_frames}"
-                for other in info.other_streams
-            ],
-        ),
-        num_chunks=len(result.answers),
-        chunk_results=[_chunk_output(answer) for answer in result.answers],
-        aggregated_response=conclusion.value if conclusion else None,
-        aggregation_error=aggregation_error,
-        aggregation_finish_reason=_finish_reason(conclusion) if conclusion else None,
+        **{name: getattr(job, name) for name in QuestionOutput.model_fields},
+        results=results if result.is_list else None,
+        video_info=_video_info_output(info),
+        window=WindowOutput(start_s=round(plan.window.start_s, 3), end_s=round(plan.window.end_s, 3)),
+        num_chunks=len(plan.chunks),
         total_processing_time=round(result.total_s, 3),
         sample_fps=round(float(plan.grid.fps), 3),
         frame_size=(plan.grid.width_px, plan.grid.height_px),
         concessions=_concessions(result),
         decoding=_decoding_output([watched.decoding for watched in result.watched if watched.decoding]),
         timings={f"{stage}_s": round(seconds, 3) for stage, seconds in result.timings_s.items()},
-        usage=_usage(result),
     )
 
 
-def unseen_spans(answers: Sequence[Answer], info: VideoInfo) -> tuple[UnseenSpan, ...]:
-    """Return what was not seen of a video, in the order of time; the last span is empty if its end is not known."""
+def _video_info_output(info: VideoInfo) -> VideoInfoOutput:
+    return VideoInfoOutput(
+        duration=round(info.duration_s, 3),
+        fps=round(float(info.fps), 3),
+        start=round(info.start_s, 3),
+        num_frames=info.num_frames,
+        width=info.width_px,
+        height=info.height_px,
+        rotation=info.rotation_deg,
+        codec=info.codec,
+        pixel_format=info.pixel_format,
+        container=info.container,
+        bit_rate=info.bit_rate_bps,
+        variable_frame_rate=info.variable_frame_rate,
+        truncated=info.truncated,
+        missing=round(info.missing_s, 3),
+        size_bytes=info.size_bytes,
+        other_streams=[
+            f"stream {other.index}: {other.codec}, {other.width_px}x{other.height_px}, pictures: {other.num_frames}"
+            for other in info.other_streams
+        ],
+    )
+
+
+def _prompt_output(result: JobResult, question: Question) -> PromptOutput:
+    """What was found out about one question."""
+    answers = [answer for answer in result.answers if answer.question == question.index]
+    conclusion = next((one for one in result.conclusions if one.question == question.index), None)
+    unseen = unseen_spans(answers, result.info, result.plan.window)
+    is_cut = any(answer.is_cut for answer in answers) or bool(conclusion and conclusion.is_cut)
+    error = conclusion.error if conclusion else None
+    return PromptOutput(
+        prompt=question.text,
+        status="partial" if unseen or error or is_cut else "complete",
+        coverage=covered_share(unseen, _looked_at_s(result)),
+        unseen=[_unseen_output(span) for span in unseen],
+        chunk_results=[_chunk_output(answer) for answer in answers],
+        aggregated_response=conclusion.value if conclusion else None,
+        aggregation_error=error,
+        aggregation_finish_reason=_finish_reason(conclusion) if conclusion else None,
+        usage=_usage([*answers, *([conclusion] if conclusion else [])]),
+    )
+
+
+def _about_all(result: JobResult, results: Sequence[PromptOutput]) -> QuestionOutput:
+    """What holds for a job of several questions; a part counts as not seen if one of them has no answer about it."""
+    by_chunk = groupby(result.answers, key=lambda answer: answer.chunk.index)
+    least = [min(answers, key=lambda answer: answer.is_answered) for _, answers in by_chunk]
+    unseen = unseen_spans(least, result.info, result.plan.window)
+    return QuestionOutput(
+        status="partial" if any(one.status == "partial" for one in results) else "complete",
+        coverage=covered_share(unseen, _looked_at_s(result)),
+        unseen=[_unseen_output(span) for span in unseen],
+        chunk_results=[],
+        aggregated_response=None,
+        aggregation_error=None,
+        aggregation_finish_reason=None,
+        usage=_usage([*result.answers, *result.conclusions]),
+    )
+
+
+def _looked_at_s(result: JobResult) -> float:
+    """How long the part is that was to be looked at, the missing end of a file included."""
+    window, info = result.plan.window, result.info
+    return window.duration_s + (info.missing_s if window.end_s >= info.end_s else 0.0)
+
+
+def unseen_spans(answers: Sequence[Answer], info: VideoInfo, window: Window) -> tuple[UnseenSpan, ...]:
+    """Return what was not seen of a window of a video, in the order of time.
+
+    The last span is empty if its end is not known.
+    """
     spans = [span for answer in answers for span in _unseen_in(answer)]
-    if info.truncated or info.missing_s:
+    if window.end_s >= info.end_s and (info.truncated or info.missing_s):
         spans.append(UnseenSpan(info.end_s, info.end_s + info.missing_s, UnseenReason.TRUNCATED))
     return joined(spans)
 
@@ -190,7 +272,8 @@ def _chunk_output(answer: Answer) -> ChunkOutput:
         index=answer.chunk.index,
         start_s=round(answer.chunk.start_s, 3),
         end_s=round(answer.chunk.end_s, 3),
-        text=answer.value,
+        text=answer.value if isinstance(answer.value, str) else None,
+        value=None if isinstance(answer.value, str) else answer.value,
         error=answer.error,
         finish_reason=_finish_reason(answer),
         num_frames=watched.num_frames,
@@ -209,11 +292,13 @@ def _finish_reason(part: Answer | Conclusion) -> str | None:
 def _concessions(result: JobResult) -> list[str]:
     """Return what was given up for the whole video, then for single chunks, then of the answers."""
     concessions = [*_not_in_the_film(result.info), *result.plan.adjustments]
-    concessions += [note for answer in result.answers for note in answer.watched.adjustments]
+    concessions += dict.fromkeys(note for answer in result.answers for note in answer.watched.adjustments)
     if with_bars := sum(watched.decoding.with_bars for watched in result.watched if watched.decoding):
         concessions.append(f"the picture changes its shape: {with_bars} of those shown have bars beside them")
     if cut := sum(answer.is_cut for answer in result.answers):
         concessions.append(f"{cut} of {len(result.answers)} chunk answers were cut at max_tokens")
+    if left_out := sum(answer.left_out for answer in result.answers):
+        concessions.append(f"left out because they end before they begin: {left_out} of the things that the model told")
     if any(conclusion.is_cut for conclusion in result.conclusions):
         concessions.append("the merged answer was cut at max_tokens, and may lack events")
     return concessions
@@ -234,10 +319,10 @@ def _decoding_output(decodings: Sequence[Decoding]) -> DecodingOutput | None:
     return DecodingOutput(**asdict(reduce(Decoding.__add__, decodings))) if decodings else None
 
 
-def _usage(result: JobResult) -> Usage:
-    parts: list[Answer | Conclusion] = [*result.answers, *result.conclusions]
-    generations = [generation for part in parts for generation in part.generations]
+def _usage(parts: Sequence[Answer | Conclusion]) -> Usage:
+    generations = [generation for part in parts for generation in (*part.discarded, *part.generations)]
     return Usage(
         prompt_tokens=sum(generation.prompt_tokens for generation in generations),
         completion_tokens=sum(generation.completion_tokens for generation in generations),
+        cached_tokens=sum(generation.cached_tokens for generation in generations),
     )

@@ -39,7 +39,7 @@ class ProgressMeter:
     """Folds the events of one job into its progress."""
 
     def __init__(self) -> None:
-        self._chunks_done = self._num_chunks = 0
+        self._num_chunks = self._num_questions = self._answers = 0
 
     def after(self, event: JobEvent) -> Progress | None:
         """Return the progress after the job's next event, or None if the event changes nothing that is shown."""
@@ -47,17 +47,19 @@ class ProgressMeter:
             case Stage() if event in MESSAGES:
                 return self._progress(event, MESSAGES[event])
             case Planned():
-                self._num_chunks = len(event.plan.chunks)
+                self._num_chunks, self._num_questions = len(event.plan.chunks), len(event.questions)
             case Answer():
-                self._chunks_done += 1
+                self._answers += 1
                 return self._progress(Stage.CHUNKS, f"chunk {event.chunk.index + 1} answered")
         return None
 
     def _progress(self, stage: Stage, message: str) -> Progress:
         fraction = stage.begins_at
         if stage is Stage.CHUNKS:
-            fraction += self._chunks_done / self._num_chunks * (Stage.SYNTHESIS.begins_at - stage.begins_at)
-        return Progress(stage, round(fraction, 3), self._chunks_done, self._num_chunks, message)
+            answers = self._num_chunks * self._num_questions
+            fraction += self._answers / answers * (Stage.SYNTHESIS.begins_at - stage.begins_at)
+        chunks_done = self._answers // max(1, self._num_questions)
+        return Progress(stage, round(fraction, 3), chunks_done, self._num_chunks, message)
 
 
 class ProgressSender:

@@ -18,15 +18,23 @@ def truncate_to_limit(output: dict[str, Any]) -> dict[str, Any]:
     size_bytes = _size_bytes(output)
     if size_bytes <= MAX_RESULT_BYTES:
         return output
-    texts = [chunk["text"] or "" for chunk in output["chunk_results"]]
+    holders = [output, *(output["results"] or ())]
+    texts = [chunk["text"] or "" for holder in holders for chunk in holder["chunk_results"]]
     sizes_bytes = [_size_bytes(text) for text in texts]
     other_bytes = size_bytes - sum(sizes_bytes) + len(texts) * len(CUT) + len(CONCESSION) + 4
     limit_bytes = _longest_that_fits(sizes_bytes, MAX_RESULT_BYTES - other_bytes)
-    chunks = [
-        chunk | {"text": _cut(text, limit_bytes)} if text and text_bytes > limit_bytes else chunk
-        for chunk, text, text_bytes in zip(output["chunk_results"], texts, sizes_bytes, strict=True)
+    shortened = [_shortened(holder["chunk_results"], limit_bytes) for holder in holders]
+    job, *results = ({**one, "chunk_results": chunks} for one, chunks in zip(holders, shortened, strict=True))
+    return {**job, "results": results or None, "concessions": [*output["concessions"], CONCESSION]}
+
+
+def _shortened(chunks: Sequence[dict[str, Any]], limit_bytes: int) -> list[dict[str, Any]]:
+    return [
+        chunk | {"text": _cut(chunk["text"], limit_bytes)}
+        if chunk["text"] and _size_bytes(chunk["text"]) > limit_bytes
+        else chunk
+        for chunk in chunks
     ]
-    return output | {"chunk_results": chunks, "concessions": [*output["concessions"], CONCESSION]}
 
 
 def _longest_that_fits(sizes_bytes: Sequence[int], room_bytes: int) -> int:

@@ -68,6 +68,9 @@ def engine_arguments(settings: Settings, gpu: Gpu | None) -> dict[str, Any]:
             },
         },
         "mm_processor_cache_gb": 0,  # a chunk is seen once, and the cache drifts after refused requests
+        # By name: else the first request of the engine's life chooses for all later ones, and may choose one that
+        # ignores a part of a schema. Blanks between JSON's values could go on for ever.
+        "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
         "enable_log_requests": False,  # prompts never enter a log
         "disable_log_stats": True,
     }

@@ -1,25 +1,27 @@
 """One vLLM AsyncLLM: renders and generates, and turns its failures into ours."""
 
+import asyncio
 import gc
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.chat import chat_text, video_metadata
 from engine.guard import Guard
+from engine.sampling import generation, sampling_params
+from engine.shared_frames import SharedFrames
 from engine.watchdog import Watchdog
 from errors import EngineDead, GenerationFailed, PromptTooLong, WorkerError
 from records import FrameBatch, Generation, GenerationOptions, Message
 
 log = logging.getLogger(__name__)
 
-TOP_K = 20
-"""From the model card of Qwen3-VL-Instruct."""
 FINISH_REASONS = frozenset(["stop", "length", "repetition"])
 """Those of a request that has an answer."""
 SHUTDOWN_TIMEOUT_S = 10.0
@@ -35,10 +37,16 @@ class AsyncEngine:
         processor: the checkpoint's Hugging Face processor.
         watchdog: is told of the engine's steps.
         max_model_len: ceiling of the context in tokens.
+        schema_timeout_s: how long an answer may take that a schema holds.
     """
 
-    def __init__(self, engine: Any, processor: Any, watchdog: Watchdog, max_model_len: int) -> None:
+    def __init__(
+        self, engine: Any, processor: Any, watchdog: Watchdog, max_model_len: int, schema_timeout_s: float
+    ) -> None:
         self._engine = engine
+        self._schema_timeout_s = schema_timeout_s
+        self._frames = WeakKeyDictionary[FrameBatch, SharedFrames]()
+        """What is rendered stays as long as somebody holds the frames."""
         self._processor = processor
         self._watchdog = watchdog
         self.max_model_len: int = min(max_model_len, engine.model_config.max_model_len)
@@ -54,9 +62,13 @@ class AsyncEngine:
             EngineDead: no request can succeed any more.
         """
         text = chat_text(self._processor, message, ["video"])
-        metadata = video_metadata(batch) | {"do_sample_frames": False}  # vLLM takes this word of the processor's here
-        prompt = {"prompt": text, "multi_modal_data": {"video": [(batch.pixels, metadata)]}}
-        return await self._generate(prompt, options, CHUNK_PRIORITY)
+        frames = self._frames.setdefault(batch, SharedFrames(self._processor.tokenizer))
+
+        async def render() -> Any:
+            metadata = video_metadata(batch) | {"do_sample_frames": False}  # vLLM takes this word of the processor's
+            return await self._render({"prompt": text, "multi_modal_data": {"video": [(batch.pixels, metadata)]}})
+
+        return await self._generate(lambda: frames.prompt(text, render), options, CHUNK_PRIORITY)
 
     async def generate_on_images(
         self, message: Message, images: Sequence[npt.NDArray[np.uint8]], options: GenerationOptions
@@ -68,7 +80,7 @@ class AsyncEngine:
         """
         text = chat_text(self._processor, message, ["image"] * len(images))
         prompt = {"prompt": text, "multi_modal_data": {"image": list(images)}}
-        return await self._generate(prompt, options, CHUNK_PRIORITY)
+        return await self._generate(lambda: self._render(prompt), options, CHUNK_PRIORITY)
 
     async def generate_on_text(self, message: Message, options: GenerationOptions) -> Generation:
         """Answer a message that needs no pictures.
@@ -76,7 +88,8 @@ class AsyncEngine:
         Raises:
             PromptTooLong, GenerationFailed, EngineDead: as for frames.
         """
-        return await self._generate({"prompt": chat_text(self._processor, message)}, options, SYNTHESIS_PRIORITY)
+        prompt = {"prompt": chat_text(self._processor, message)}
+        return await self._generate(lambda: self._render(prompt), options, SYNTHESIS_PRIORITY)
 
     @property
     def is_dead(self) -> bool:
@@ -96,32 +109,29 @@ class AsyncEngine:
         gc.unfreeze()  # else the interpreter's end finds leaks and lists them
         self._engine = None  # vLLM's finaliser fails when the interpreter is already going down
 
-    async def _generate(self, prompt: dict[str, Any], options: GenerationOptions, priority: int) -> Generation:
-        from vllm import SamplingParams
+    async def _generate(
+        self, render: Callable[[], Awaitable[Any]], options: GenerationOptions, priority: int
+    ) -> Generation:
         from vllm.exceptions import VLLMError
-        from vllm.platforms import current_platform
-        from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        sampling_params = SamplingParams(
-            max_tokens=options.max_tokens,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            top_k=TOP_K if options.temperature else 0,
-            # The CPU build keeps a generator for each seeded request, and some of them end the engine for all.
-            seed=None if current_platform.is_cpu() else options.seed,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
         submitted_s = time.monotonic()
         try:
-            rendered = await self._render(prompt)
+            rendered = await render()
         except (VLLMError, ValueError) as exc:
             raise self._refusal() from exc
+        self._check_length(rendered)
         rendered_s = time.monotonic()
         try:
-            requests = self._engine.generate(rendered, sampling_params, uuid.uuid4().hex, priority=priority)
-            finished = await self._watchdog.await_progress(_collected(requests))
+            # The engine looks at a schema outside its steps, and other requests go on meanwhile.
+            async with asyncio.timeout(self._schema_timeout_s if options.schema is not None else None) as deadline:
+                requests = self._engine.generate(
+                    rendered, sampling_params(options), uuid.uuid4().hex, priority=priority
+                )
+                finished = await self._watchdog.await_progress(_collected(requests))
         except TimeoutError as exc:
+            if deadline.expired():
+                raise GenerationFailed("The engine took too long for an answer of this form.") from exc
             log.critical("the engine took no step for %g s", self._watchdog.timeout_s)
             raise EngineDead("The engine hangs; this worker restarts. Send the job again.") from exc
         except EngineDeadError as exc:
@@ -131,15 +141,12 @@ class AsyncEngine:
         # A request that the engine aborts or fails ends like any other, with another reason.
         if not finished or finished[-1].outputs[0].finish_reason not in FINISH_REASONS:
             raise GenerationFailed("The engine gave no answer.")
-        output = finished[-1].outputs[0]
-        return Generation(
-            text=output.text,
-            finish_reason=output.finish_reason,
-            prompt_tokens=len(finished[-1].prompt_token_ids or ()),
-            completion_tokens=len(output.token_ids),
-            render_s=rendered_s - submitted_s,
-            generate_s=time.monotonic() - rendered_s,
-        )
+        return generation(finished[-1], rendered_s - submitted_s, time.monotonic() - rendered_s)
+
+    def _check_length(self, rendered: Any) -> None:
+        prompt_tokens = len(rendered["prompt_token_ids"])
+        if prompt_tokens >= self.max_model_len:
+            raise PromptTooLong(f"The prompt has {prompt_tokens} tokens; the context holds {self.max_model_len}.")
 
     def _refusal(self) -> WorkerError:
         """Return the error for the vLLM exception that is being handled."""
@@ -162,9 +169,6 @@ class AsyncEngine:
             (rendered,) = await renderer.render_cmpl_async([parsed], renderer.default_cmpl_tok_params)
         except VLLMValidationError as exc:
             raise PromptTooLong("The prompt does not fit the model's context.") from exc
-        prompt_tokens = len(rendered["prompt_token_ids"])
-        if prompt_tokens >= self.max_model_len:
-            raise PromptTooLong(f"The prompt has {prompt_tokens} tokens; the context holds {self.max_model_len}.")
         return rendered
 
 

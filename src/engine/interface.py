@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from records import FrameBatch, Generation, GenerationOptions, Message
 
+CHAT_FORMAT_TOKENS = 32
+"""More than the chat format adds to a prompt: the marks of two turns, and the brackets of the video."""
+
 
 class Engine(Protocol):
     """Generates text; engine.async_engine.AsyncEngine is the real one and says what is raised."""
@@ -35,3 +38,11 @@ class Engine(Protocol):
 
     def shutdown(self) -> None:
         """Stop the engine's process; running requests fail."""
+
+
+def answer_tokens(engine: Engine, options: GenerationOptions) -> int:
+    """Return how much of the context is kept for an answer.
+
+    A long max_tokens must not leave the prompt without room; vLLM cuts the answer where the context ends.
+    """
+    return min(options.max_tokens, engine.max_model_len // 4)

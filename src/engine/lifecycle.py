@@ -129,7 +129,9 @@ def build_engine(settings: Settings) -> Engine:
     started_s, watchdog = time.monotonic(), Watchdog(settings.engine_stall_timeout_s)
     try:
         # Without a name of its own: loading the processor keeps this frame, which would keep vLLM's engine to the end.
-        engine = AsyncEngine(*_start_vllm(settings, watchdog), watchdog, settings.max_model_len)
+        engine = AsyncEngine(
+            *_start_vllm(settings, watchdog), watchdog, settings.max_model_len, settings.schema_timeout_s
+        )
     except (RuntimeError, ValueError, OSError, ImportError, HTTPError) as exc:
         log.exception("the engine did not start")
         raise EngineStartFailed("The model could not be loaded; the worker's log has the cause.") from exc

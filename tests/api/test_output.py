@@ -12,12 +12,14 @@ from records import (
     Conclusion,
     Generation,
     JobResult,
+    Question,
     SampleGrid,
     UnseenReason,
     UnseenSpan,
     VideoInfo,
     VideoPlan,
     Watched,
+    Window,
 )
 
 INFO = VideoInfo(
@@ -44,8 +46,9 @@ def output_of(generations: list[Generation], merged: Conclusion | None) -> JobOu
 
 
 def output_of_answers(answers: list[Answer], merged: Conclusion | None, info: VideoInfo = INFO) -> JobOutput:
-    plan = VideoPlan(CHUNKS, GRID, "uniform", ())
-    return job_output(JobResult(info, plan, WATCHED, tuple(answers), (merged,) if merged else (), {}, 1.0))
+    plan = VideoPlan(Window(info.start_s, info.end_s), CHUNKS, GRID, "uniform", ())
+    merged_ones = (merged,) if merged else ()
+    return job_output(JobResult(info, plan, (Question(0, "?"),), WATCHED, tuple(answers), merged_ones, {}, 1.0))
 
 
 def test_a_job_of_whole_answers_is_complete() -> None:

@@ -33,6 +33,21 @@ def refusal(**changes: object) -> str:
         ({"aggregate": "true"}, "aggregate must be true or false."),
         ({"seed": -1}, "seed must be at least 0."),
         ({"sampling": "some"}, "sampling must be 'uniform', 'keyframes' or 'adaptive'."),
+        ({"prompts": ["a"]}, "prompt and prompts are both given: put all questions into prompts."),
+        ({"prompt": None, "prompts": "a"}, "prompts must be a list."),
+        ({"prompt": None, "prompts": []}, "prompts must not be empty."),
+        ({"prompt": None, "prompts": ["a", ""]}, "prompts[1] must not be empty."),
+        ({"prompt": None, "prompts": ["a"] * 33}, "prompts must have at most 32 entries."),
+        ({"start_time": "1:60"}, "start_time: write seconds, mm:ss or h:mm:ss."),
+        ({"start_time": -1}, "start_time must be at least 0.0."),
+        ({"start_time": 60, "end_time": "1:00"}, "end_time must be after start_time."),
+        ({"fps": 0}, "fps must be above 0.0."),
+        ({"fps": 1, "sample_fps": 1}, "sample_fps and fps are two names of one field: give one of them."),
+        ({"max_frames": 3}, "max_frames must be at least 4."),
+        ({"resolution": "huge"}, "resolution must be 'low', 'medium' or 'high'."),
+        ({"stop": ["a"] * 5}, "stop must have at most 4 entries."),
+        ({"output": "json"}, "output must be 'text', 'events', 'chapters' or 'when'."),
+        ({"output": "events", "stop": "x"}, "stop would cut the JSON that is asked for: leave it out."),
         ({"max_tokens": 0, "top_p": 2}, "max_tokens must be at least 1; top_p must be at most 1.0."),
     ],
 )
@@ -48,7 +63,6 @@ def test_a_wrong_value_is_explained_in_plain_english(changes: dict[str, object],
         ("url", "video_url"),
         ("video", "video_url"),
         ("question", "prompt"),
-        ("fps", "sample_fps"),
         ("max_new_tokens", "max_tokens"),
         ("chunk_length", "chunk_duration"),
     ],
@@ -84,5 +98,26 @@ def test_an_explanation_is_bounded_and_keeps_its_advice() -> None:
 
 def test_null_counts_as_left_out_for_every_field_that_has_a_default() -> None:
     optional = [field.alias or name for name, field in JobRequest.model_fields.items() if not field.is_required()]
-    assert validate_input(SOUND | dict.fromkeys(optional)) == validate_input(SOUND)
+    assert validate_input(dict.fromkeys([*optional, "fps"]) | SOUND) == validate_input(SOUND)
     assert refusal(prompt=None).startswith("prompt is missing")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant_s"),
+    [(90, 90), (90.5, 90.5), ("90", 90), ("1:30", 90), ("90:00", 5400), ("1:02:03.5", 3723.5), ("0:05", 5)],
+)
+def test_a_time_is_seconds_or_a_clocks(written: object, meant_s: float) -> None:
+    assert validate_input(SOUND | {"start_time": written}).start_time == meant_s
+
+
+@pytest.mark.parametrize("written", ["", "x", "1:", "1::2", "-5", "1:75:00", "1:2:3:4", "1e3", "\u0661"])
+def test_a_text_that_is_no_time_is_refused(written: str) -> None:
+    assert refusal(start_time=written) == "start_time: write seconds, mm:ss or h:mm:ss."
+
+
+def test_a_presence_penalty_falls_on_free_text_alone_unless_it_is_asked_for() -> None:
+    penalties = [
+        validate_input(SOUND | changes).presence_penalty_or_default
+        for changes in ({}, {"output": "events"}, {"output": "events", "presence_penalty": 1})
+    ]
+    assert penalties == [1.5, 0, 1]

@@ -128,7 +128,7 @@ async def examine(services: Services) -> tuple[dict[str, list[Score]], dict[str,
 
     async def ask(question: str, batch: FrameBatch) -> str:
         result = await services.client.process_video_chunk(question, batch, OPTIONS)
-        assert result.value is not None, result.error
+        assert isinstance(result.value, str), result.error
         return result.value
 
     for number, group in enumerate(GROUPS):

@@ -13,7 +13,7 @@ import psutil
 from clips import ffmpeg
 from jobs import media_children
 from media_server import MediaServer, dripping
-from records import Answer, Chunk, GenerationOptions, SampleGrid, Watched
+from records import Answer, Chunk, GenerationOptions, Question, SampleGrid, Watched
 
 SLOW_DOWNLOADS, SLOW_S = 8, 3.0
 CANCELS = 6
@@ -110,7 +110,7 @@ async def merge_block_ms(client: Any) -> float:
     ]
     options = GenerationOptions(max_tokens=48, temperature=0, top_p=1, seed=None)
     with longest_pause() as pause:
-        conclusion = await client.aggregate_chunk_results("What happens?", answers, options)
+        conclusion = await client.aggregate_chunk_results(Question(0, "What happens?"), answers, options)
     assert conclusion.value is not None
     return pause[0] * 1000
 

@@ -89,7 +89,7 @@ def unknown(clips: ClipStore, tmp_path: Path) -> dict[str, Path]:
 
 def adjustments(info: VideoInfo) -> tuple[str, ...]:
     budget = Budget(768, 12_288, 128, 768, Fraction(1))
-    return plan_video(info, ChunkLength(60, 2), 2, "uniform", budget).adjustments
+    return plan_video(info, ChunkLength(60, 2), 2, budget).adjustments
 
 
 def test_files_with_unknown_colours_are_decoded_and_the_plan_says_so(unknown: dict[str, Path], clips: ClipStore):
