@@ -57,7 +57,7 @@ async def run_job(job_input: object, time_limit_s: float | None = None) -> Async
         log.exception("the job failed")
         outcome = JobOutcome(to_response(exc))
     else:
-        log.info("%d chunks answered or given up in %.1f s", len(event.answers), event.total_s)
+        log.info("%d chunks answered or given up in %.1f s", len(event.watched), event.total_s)
     yield outcome
 
 

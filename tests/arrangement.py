@@ -21,7 +21,9 @@ ENGINE_FILES = frozenset(
         "test_faults.py",
         "test_handler.py",
         "test_local_script.py",
+        "test_forms_on_engine.py",
         "test_parity.py",
+        "test_questions.py",
         "test_scenes.py",
         "test_tiny_model.py",  # torch, likewise
     }

@@ -28,6 +28,8 @@ class ScriptedEngine:
         self.gate: asyncio.Event | None = None
         self.gates: dict[int, asyncio.Event] = {}
         self.text_gate: asyncio.Event | None = None
+        self.on_question: Callable[[str, FrameBatch], str] | None = None
+        """In place of `on_chunk`, where the answer depends on the question."""
         self.held = 0
         self.most_held = 0
         self.messages: list[Message] = []
@@ -41,6 +43,8 @@ class ScriptedEngine:
         try:
             for gate in (self.gate, self.gates.get(batch.chunk.index)):
                 await (gate.wait() if gate else asyncio.sleep(0))
+            if self.on_question:
+                return generation(self.on_question(message.user.rpartition("Question: ")[2], batch))
             return generation(self._on_chunk(batch))
         finally:
             self.held -= 1

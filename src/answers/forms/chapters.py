@@ -85,11 +85,11 @@ def _partition(chapters: Sequence[dict[str, Json]], start_s: float, end_s: float
     """Chapters of which each ends where the next begins, and the first begins at the start; of one time the first."""
     titles: dict[float, Json] = {}
     for one in sorted(chapters, key=_start_s):
-        titles.setdefault(max(start_s, _start_s(one)) if titles else start_s, one["title"])
-    starts_s = [*titles, end_s]
+        titles.setdefault(_start_s(one), one["title"])
+    bounds_s = [start_s, *list(titles)[1:], end_s]
     return [
-        {"start_s": round(begin_s, 3), "end_s": round(stop_s, 3), "title": titles[begin_s]}
-        for begin_s, stop_s in pairwise(starts_s)
+        {"start_s": round(begin_s, 3), "end_s": round(stop_s, 3), "title": title}
+        for (begin_s, stop_s), title in zip(pairwise(bounds_s), titles.values(), strict=True)
     ]
 
 

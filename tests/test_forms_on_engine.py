@@ -1,0 +1,84 @@
+"""Answers in a form that a program reads, from the real engine: it can write nothing else."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from answers.ask import read_told
+from answers.forms.happenings import Events, When
+from jobs import answer, job_input
+from records import GenerationOptions, Question
+from synthetic_frames import frame_batch
+from vision import stamps_s
+from vllm_client import VLLMClient
+
+QUESTION = Question(0, "List the scenes.")
+# Nothing but the grammar makes a model of this temperature write what it writes.
+HOT = GenerationOptions(max_tokens=4000, temperature=1.5, top_p=1, seed=None)
+
+
+async def answered(video: Path, **changes: Any) -> dict[str, Any]:
+    return await answer(job_input(video, temperature=0.0, max_tokens=400, **changes))
+
+
+@pytest.mark.parametrize("form", [Events(), When()])
+@pytest.mark.parametrize("start_s", [0, 12_345.6])
+async def test_the_model_can_write_no_time_that_it_was_not_shown(
+    client: VLLMClient, form: Events, start_s: float
+) -> None:
+    engine: Any = await client.initialize_model()
+    batch = frame_batch(24, 64, 96, start_s=start_s)
+    shown_s = stamps_s(batch.times_s.tolist())
+    schema = {
+        **(form.chunk_schema(QUESTION, shown_s) or {}),
+        "minItems": 4,
+        "maxItems": 6,
+    }  # the test model would write none
+    generation = await engine.generate_on_frames(
+        form.chunk_message(QUESTION, batch.chunk), batch, replace(HOT, schema=schema)
+    )
+    told = read_told(generation, schema)
+    reading = form.read(batch.chunk, generation, told)
+    assert isinstance(told, list)
+    assert isinstance(reading.value, list)
+    assert len(reading.value) + reading.left_out == len(told) == 4
+    for one in reading.value:
+        assert isinstance(one, dict)
+        assert {one["start_s"], one["end_s"]} <= set(shown_s)
+        assert one["start_s"] <= one["end_s"]  # type: ignore[operator]
+        assert 0 < one["confidence"] <= 1  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_job_of_events_returns_lists(twelve_seconds: Path) -> None:
+    output = await answered(twelve_seconds, output="events")
+    assert output["status"] == "complete"
+    assert all(chunk["text"] is None and isinstance(chunk["value"], list) for chunk in output["chunk_results"])
+    assert isinstance(output["aggregated_response"], list)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_callers_schema_holds_in_every_chunk_and_in_the_merged_answer(twelve_seconds: Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "colour": {"enum": ["red", "green", "blue"]},
+            "count": {"type": "integer", "minimum": 0, "maximum": 9},
+        },
+        "required": ["colour", "count"],
+        "additionalProperties": False,
+    }
+    output = await answered(twelve_seconds, response_schema=schema)
+    values = [*(chunk["value"] for chunk in output["chunk_results"]), output["aggregated_response"]]
+    assert all(one.keys() == {"colour", "count"} for one in values)
+    assert all(one["colour"] in {"red", "green", "blue"} and 0 <= one["count"] <= 9 for one in values)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_an_answer_that_never_gets_its_form_is_an_error_of_its_chunk(twelve_seconds: Path) -> None:
+    schema = {"type": "string", "minLength": 40}
+    output = await answer(job_input(twelve_seconds, max_tokens=1, response_schema=schema, chunk_duration=60.0))
+    assert output["error"].startswith("ALL_CHUNKS_FAILED: None of 1 chunks was answered.")
+    assert "ANSWER_INVALID: The model's answer is not of the asked form: it was cut before its end." in output["error"]
