@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     fast_decode: bool = False
     """Skip the decoder's loop filters: faster, and frames differ slightly (PSNR 44 dB)."""
 
+    gpu_usd_per_second: dict[str, float] = Field({})
+    """What a second of a worker costs, by words of its GPU's name."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ WorkerError                 INTERNAL
   PromptTooLong             PROMPT_TOO_LONG
   GenerationFailed          GENERATION_FAILED
   AnswerInvalid             ANSWER_INVALID
+  OverBudget                OVER_BUDGET
   AllChunksFailed           ALL_CHUNKS_FAILED
   EngineStartFailed         ENGINE_START_FAILED
   EngineDead                ENGINE_DEAD
@@ -182,6 +183,12 @@ class AnswerInvalid(WorkerError):
     """What the model wrote is not of the form that was asked for."""
 
     code = "ANSWER_INVALID"
+
+
+class OverBudget(WorkerError):
+    """No choice of frames keeps the job within the seconds or dollars that it may take."""
+
+    code = "OVER_BUDGET"
 
 
 class AllChunksFailed(WorkerError):

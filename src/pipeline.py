@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import aclosing, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -14,16 +15,24 @@ from download import download
 from errors import AllChunksFailed, EngineDead, JobTimeout, WorkerError, first_of_group
 from frame_extractor import FrameExtractor
 from job_directory import job_directory
+from ops.gpu import gpu_name
+from pricing import Asked, Speed, estimate, plan_within, price_of
 from records import (
     Answer,
     Conclusion,
+    Estimate,
+    EstimateResult,
     GenerationOptions,
     JobEvent,
     JobResult,
     LocalVideo,
     Planned,
+    Price,
+    PromptRoom,
     Question,
     Stage,
+    VideoInfo,
+    VideoPlan,
     Watched,
 )
 from stopwatch import Stopwatch
@@ -44,12 +53,16 @@ class Services:
     extractor: FrameExtractor
     processor: VideoProcessor
     client: VLLMClient
+    speed: Speed
+    """What is known of it so far."""
+    price: Price
 
     @classmethod
     def create(cls, settings: Settings) -> Self:
         """Wire the stages; loads nothing yet."""
         extractor = FrameExtractor(settings)
-        return cls(settings, extractor, VideoProcessor(settings, extractor), VLLMClient(settings))
+        processor, client = VideoProcessor(settings, extractor), VLLMClient(settings)
+        return cls(settings, extractor, processor, client, Speed(), price_of(gpu_name(), settings.gpu_usd_per_second))
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,12 +122,12 @@ def _raise_failure(job: asyncio.Task[None]) -> None:
 
 async def _stages(request: JobRequest, services: Services, timeout_s: float) -> AsyncGenerator[JobEvent]:
     """Download, read, plan, watch and ask, conclude."""
-    end_s = asyncio.get_running_loop().time() + timeout_s
+    end_s = asyncio.get_running_loop().time() + min(timeout_s, request.limit_s(services.price))
     chunks_end_s = end_s - SYNTHESIS_SHARE * timeout_s if request.aggregate else end_s
     settings, processor, watch = services.settings, services.processor, Stopwatch[Stage]()
-    questions = request.questions
+    questions, engine = request.questions, nullcontext() if request.estimate else services.client.loading()
     # While the video arrives, the model loads if it has not, and the processes that will read the video start.
-    async with job_directory(settings.work_dir) as directory, services.client.loading():
+    async with job_directory(settings.work_dir) as directory, engine:
         async with services.extractor.warm_up():
             async with _deadline(chunks_end_s, "before the first chunk was looked at"):
                 yield Stage.DOWNLOAD
@@ -123,15 +136,18 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
                 yield Stage.VALIDATE
                 with watch.lap(Stage.VALIDATE):
                     info = await processor.validate_video(video)
-                yield Stage.LOAD
-                with watch.lap(Stage.LOAD):
-                    room = await services.client.prompt_room(questions, _options(request), info.end_s)
+                room = None
+                if not request.estimate:
+                    yield Stage.LOAD
+                    with watch.lap(Stage.LOAD):
+                        room = await services.client.prompt_room(questions, _options(request), info.end_s)
                 yield Stage.PLAN
                 with watch.lap(Stage.PLAN):
-                    plan = processor.calculate_optimal_chunks(
-                        info, request.chunk_duration, request.sample_fps, room, request.scope
-                    )
+                    plan = _plan(request, services, info, room, end_s)
                 yield (planned := Planned(info, plan, questions))
+            if request.estimate:
+                yield EstimateResult(info, plan, _estimate(request, services, info, plan), watch.laps_s, watch.total_s)
+                return
             yield Stage.CHUNKS
             account = _Account(planned)
             with watch.lap(Stage.CHUNKS):
@@ -146,7 +162,36 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
             for conclusion in conclusions:
                 account.add(conclusion)
                 yield conclusion
-    yield account.result(watch, is_list=request.prompts is not None)
+    result = account.result(watch, services.price, is_list=request.prompts is not None)
+    services.speed.learn(result)
+    yield result
+
+
+def _plan(request: JobRequest, services: Services, info: VideoInfo, room: PromptRoom | None, end_s: float) -> VideoPlan:
+    """Plan the video as it was asked for; a job that may cost only so much looks at as few frames as it has to.
+
+    Raises:
+        InputError: the window is outside the video.
+        OverBudget: the fewest frames take too long.
+    """
+
+    def plan_with(max_frames: int | None) -> VideoPlan:
+        most = min(filter(None, (max_frames, request.max_frames)), default=None)
+        scope = replace(request.scope, max_frames=most)
+        return services.processor.calculate_optimal_chunks(
+            info, request.chunk_duration, request.sample_fps, room, scope
+        )
+
+    if not request.has_budget:
+        return plan_with(None)
+    left_s = end_s - asyncio.get_running_loop().time()
+    return plan_within(left_s, plan_with, partial(_estimate, request, services, info))
+
+
+def _estimate(request: JobRequest, services: Services, info: VideoInfo, plan: VideoPlan) -> Estimate:
+    texts = [question.text for question in request.questions]
+    asked = Asked(len(texts), sum(map(len, texts)), request.max_tokens, request.aggregate)
+    return estimate(info, plan, asked, services.speed, services.price)
 
 
 async def _watch_and_ask(
@@ -264,13 +309,14 @@ class _Account:
             chunks = len(self.planned.plan.chunks)
             raise AllChunksFailed(f"None of {chunks} chunks was answered. The first one failed with {answers[0].error}")
 
-    def result(self, watch: Stopwatch[Stage], *, is_list: bool) -> JobResult:
+    def result(self, watch: Stopwatch[Stage], price: Price, *, is_list: bool) -> JobResult:
         """Return the job's result."""
         return JobResult(
             *(self.planned.info, self.planned.plan, self.questions),
             *(tuple(self.watched), tuple(self.answers), tuple(self._conclusions)),
             timings_s=watch.laps_s,
             total_s=watch.total_s,
+            price=price,
             is_list=is_list,
         )
 

@@ -554,6 +554,20 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """Of the machine that a worker runs on."""
+
+    gpu: str | None
+    """As its driver calls it; None if there is none."""
+    usd_per_second: float | None
+    """None if it is not known."""
+
+    def of(self, seconds: float) -> float | None:
+        """Return what some seconds cost."""
+        return None if self.usd_per_second is None else seconds * self.usd_per_second
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """Everything that a job found out."""
 
@@ -569,10 +583,38 @@ class JobResult:
     timings_s: Mapping[Stage, float]
     """Wall seconds by stage; decoding and inference overlap within `chunks`."""
     total_s: float
+    price: Price = Price(None, None)
     is_list: bool = False
     """The questions were given as a list, perhaps of one."""
 
 
-JobEvent = Stage | Planned | Watched | Answer | Conclusion | JobResult
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a job will take."""
+
+    num_frames: int
+    """Of all chunks together."""
+    prompt_tokens: int
+    """Of all requests about chunks."""
+    max_completion_tokens: int
+    seconds: float | None
+    """Without the download; None if this worker has not done such a job yet."""
+    usd: float | None
+    """None also if the price of its GPU is not known."""
+    gpu: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateResult:
+    """All that was asked for is what the job would take."""
+
+    info: VideoInfo
+    plan: VideoPlan
+    estimate: Estimate
+    timings_s: Mapping[Stage, float]
+    total_s: float
+
+
+JobEvent = Stage | Planned | Watched | Answer | Conclusion | JobResult | EstimateResult
 """What a running job tells, in this order: each stage as it begins, the plan, chunks as they are decoded and answered
-(answers in any order), conclusions, and the result as the last event."""
+(answers in any order), conclusions, and the result as the last event. With an estimate that comes after the plan."""

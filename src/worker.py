@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pipeline
-from api.output import job_output
+from api.output import estimate_output, job_output
 from api.request import validate_input
 from api.size_limit import truncate_to_limit
 from config import load_settings
 from errors import WorkerError, to_response
 from pipeline import Services
-from records import JobEvent, JobResult
+from records import EstimateResult, JobEvent, JobResult
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ async def run_job(job_input: object, time_limit_s: float | None = None) -> Async
         async with aclosing(pipeline.run(request, shared, timeout_s)) as events:
             async for event in events:
                 yield event
-        assert isinstance(event, JobResult)  # the pipeline's last event
+        assert isinstance(event, JobResult | EstimateResult)  # the pipeline's last event
         outcome = JobOutcome(await asyncio.to_thread(_deliverable, event))  # in a thread: it may weigh 10 MB
     except WorkerError as exc:
         log.warning("the job failed: %s", exc, exc_info=log.isEnabledFor(logging.DEBUG))
@@ -57,7 +57,8 @@ async def run_job(job_input: object, time_limit_s: float | None = None) -> Async
         log.exception("the job failed")
         outcome = JobOutcome(to_response(exc))
     else:
-        log.info("%d chunks answered or given up in %.1f s", len(event.watched), event.total_s)
+        verb = "estimated" if isinstance(event, EstimateResult) else "answered or given up"
+        log.info("%d chunks %s in %.1f s", len(event.plan.chunks), verb, event.total_s)
     yield outcome
 
 
@@ -70,5 +71,7 @@ async def answer_job(job_input: object, time_limit_s: float | None = None) -> di
     raise AssertionError("a job ends with its outcome")
 
 
-def _deliverable(result: JobResult) -> dict[str, Any]:
+def _deliverable(result: JobResult | EstimateResult) -> dict[str, Any]:
+    if isinstance(result, EstimateResult):
+        return estimate_output(result).model_dump(mode="json")
     return truncate_to_limit(job_output(result).model_dump(mode="json"))

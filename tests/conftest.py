@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +171,7 @@ def services(settings: Settings, client: VLLMClient) -> Services:
     from pipeline import Services
 
     created = Services.create(settings)
-    return Services(settings, created.extractor, created.processor, client)
+    return replace(created, client=client)
 
 
 @pytest.fixture

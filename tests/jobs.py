@@ -1,6 +1,7 @@
 """Jobs, and the handler in this process that answers them; the `worker` fixture gives it the session's engine."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ QUESTION = "What happens?"
 def scripted_services(settings: Settings, engine: ScriptedEngine) -> Services:
     """All real stages around a scripted engine."""
     created = Services.create(settings)
-    return Services(settings, created.extractor, created.processor, VLLMClient(settings, lambda _settings: engine))
+    return replace(created, client=VLLMClient(settings, lambda _settings: engine))
 
 
 async def answer(job_input: object, reported: list[Progress] | None = None, **job: object) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tiny_model import world
 from tiny_model.footage import Camera, film
 
 CHUNK_KEYS = {
-    "index", "start_s", "end_s", "text", "error", "finish_reason", "num_frames", "damaged_frames", "sample_fps",
+    "index", "start_s", "end_s", "text", "value", "error", "finish_reason", "num_frames", "damaged_frames", "sample_fps",
     "prompt_tokens", "completion_tokens", "timings",
 }  # fmt: skip
 
@@ -32,7 +32,7 @@ async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
     assert output.keys() == {
         "success", "worker_version", "status", "coverage", "unseen", "video_info", "num_chunks", "chunk_results",
         "aggregated_response", "aggregation_error", "aggregation_finish_reason", "total_processing_time",
-        "sample_fps", "frame_size", "concessions", "decoding", "timings", "usage",
+        "sample_fps", "frame_size", "concessions", "decoding", "timings", "usage", "window", "results", "cost",
     }  # fmt: skip
     assert (output["success"], output["status"], output["coverage"], output["num_chunks"]) == (True, "complete", 1, 3)
     assert output["video_info"]["duration"] == 12
@@ -48,6 +48,7 @@ async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
     for kind in ("completion_tokens", "prompt_tokens"):  # those of the synthesis come on top
         assert output["usage"][kind] > sum(chunk[kind] for chunk in chunks) > 0
     assert isinstance(output["aggregated_response"], str)
+    assert sum(output["timings"].values()) == pytest.approx(output["total_processing_time"], abs=0.01)
     assert json.loads(json.dumps(output, allow_nan=False)) == output
 
 

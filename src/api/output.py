@@ -12,6 +12,7 @@ from records import (
     Answer,
     Conclusion,
     Decoding,
+    EstimateResult,
     JobResult,
     Question,
     UnseenReason,
@@ -115,6 +116,15 @@ class PromptOutput(QuestionOutput):
     prompt: str
 
 
+class CostOutput(BaseModel):
+    """What the job took: jobs that run at once share a worker, and each counts its own time."""
+
+    gpu: str | None
+    gpu_seconds: float
+    usd: float | None
+    """Null if the GPU's price is not known."""
+
+
 class WindowOutput(BaseModel):
     """The part of the video that was looked at."""
 
@@ -141,6 +151,36 @@ class JobOutput(QuestionOutput):
     concessions: list[str]
     decoding: DecodingOutput | None
     timings: dict[str, float]
+    """They add up to total_processing_time."""
+    cost: CostOutput
+
+
+class EstimateFields(BaseModel):
+    """What a job would take."""
+
+    seconds: float | None
+    """On a worker that has loaded its model, without the download; null if this one has not done such a job yet."""
+    usd: float | None
+    gpu: str | None
+    frames: int
+    prompt_tokens: int
+    max_completion_tokens: int
+
+
+class EstimateOutput(BaseModel):
+    """What a job returns that asks for an estimate."""
+
+    success: Literal[True] = True
+    worker_version: str = __version__
+    estimate: EstimateFields
+    video_info: VideoInfoOutput
+    window: WindowOutput
+    num_chunks: int
+    sample_fps: float
+    frame_size: tuple[int, int]
+    concessions: list[str]
+    total_processing_time: float
+    timings: dict[str, float]
 
 
 def job_output(result: JobResult) -> JobOutput:
@@ -152,15 +192,57 @@ def job_output(result: JobResult) -> JobOutput:
         **{name: getattr(job, name) for name in QuestionOutput.model_fields},
         results=results if result.is_list else None,
         video_info=_video_info_output(info),
-        window=WindowOutput(start_s=round(plan.window.start_s, 3), end_s=round(plan.window.end_s, 3)),
+        window=_window_output(plan.window),
         num_chunks=len(plan.chunks),
         total_processing_time=round(result.total_s, 3),
         sample_fps=round(float(plan.grid.fps), 3),
         frame_size=(plan.grid.width_px, plan.grid.height_px),
         concessions=_concessions(result),
         decoding=_decoding_output([watched.decoding for watched in result.watched if watched.decoding]),
-        timings={f"{stage}_s": round(seconds, 3) for stage, seconds in result.timings_s.items()},
+        timings=_timings(result),
+        cost=CostOutput(
+            gpu=result.price.gpu,
+            gpu_seconds=round(result.total_s, 3),
+            usd=_rounded_usd(result.price.of(result.total_s)),
+        ),
     )
+
+
+def estimate_output(result: EstimateResult) -> EstimateOutput:
+    """Arrange an estimate as documented."""
+    plan, estimate = result.plan, result.estimate
+    return EstimateOutput(
+        estimate=EstimateFields(
+            seconds=None if estimate.seconds is None else round(estimate.seconds, 3),
+            usd=_rounded_usd(estimate.usd),
+            gpu=estimate.gpu,
+            frames=estimate.num_frames,
+            prompt_tokens=estimate.prompt_tokens,
+            max_completion_tokens=estimate.max_completion_tokens,
+        ),
+        video_info=_video_info_output(result.info),
+        window=_window_output(plan.window),
+        num_chunks=len(plan.chunks),
+        sample_fps=round(float(plan.grid.fps), 3),
+        frame_size=(plan.grid.width_px, plan.grid.height_px),
+        concessions=[*_not_in_the_film(result.info), *plan.adjustments],
+        total_processing_time=round(result.total_s, 3),
+        timings=_timings(result),
+    )
+
+
+def _timings(result: JobResult | EstimateResult) -> dict[str, float]:
+    """Seconds by stage, and what none of them took."""
+    stages = {f"{stage}_s": round(seconds, 3) for stage, seconds in result.timings_s.items()}
+    return stages | {"other_s": round(max(0.0, round(result.total_s, 3) - sum(stages.values())), 3)}
+
+
+def _rounded_usd(usd: float | None) -> float | None:
+    return None if usd is None else round(usd, 6)
+
+
+def _window_output(window: Window) -> WindowOutput:
+    return WindowOutput(start_s=round(window.start_s, 3), end_s=round(window.end_s, 3))
 
 
 def _video_info_output(info: VideoInfo) -> VideoInfoOutput:

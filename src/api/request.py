@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from errors import InputError
-from records import FrameSelection, Question, Resolution, Scope
+from records import FrameSelection, Price, Question, Resolution, Scope
 from sources.url import MAX_URL_CHARACTERS
 from validation import fault_sentences
 from vision import MIN_FRAMES
@@ -117,6 +117,11 @@ class JobRequest(BaseModel):
     """A JSON Schema that every answer fulfils, in place of `output`."""
     frame_selection: FrameSelection = Field("uniform", alias="sampling")
     """Known to callers as `sampling`."""
+    estimate: bool = False
+    """Return what the job would take, and ask nothing."""
+    max_seconds: float | None = Field(None, gt=0, le=86_400)
+    """The most wall time that the job may take on the worker."""
+    max_cost_usd: float | None = Field(None, gt=0, le=10_000)
     seed: int | None = Field(None, ge=0, lt=2**63)
 
     @model_validator(mode="after")
@@ -131,6 +136,26 @@ class JobRequest(BaseModel):
         if self.stop and (self.response_schema is not None or self.output != "text"):
             raise ValueError("stop would cut the JSON that is asked for: leave it out")
         return self
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the job may take only so many seconds or dollars."""
+        return self.max_seconds is not None or self.max_cost_usd is not None
+
+    def limit_s(self, price: Price) -> float:
+        """Return how many seconds the job may take by its own budget.
+
+        Raises:
+            InputError: the budget is in dollars, and no price is known.
+        """
+        limit_s = math.inf if self.max_seconds is None else self.max_seconds
+        if self.max_cost_usd is None:
+            return limit_s
+        if price.usd_per_second is None:
+            raise InputError(
+                "max_cost_usd cannot be kept: the price of this worker's GPU is not in GPU_USD_PER_SECOND."
+            )
+        return min(limit_s, self.max_cost_usd / price.usd_per_second)
 
     @cached_property
     def questions(self) -> tuple[Question, ...]:

@@ -21,7 +21,7 @@ from frames.reader_pool import PROBE
 from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES
 from limits.free_memory import free_memory_bytes
 from ops.checkpoint import SERVED, Checkpoint, CheckpointFault, find_checkpoint
-from ops.gpu_memory import gpu_memory_bytes
+from ops.gpu import gpu_memory_bytes
 from own_thread import in_own_thread
 from sandbox.process import DecoderProcess
 from sandbox.wrappers import missing_layers

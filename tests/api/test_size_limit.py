@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from api import size_limit
-from api.output import ChunkOutput, JobOutput, Usage, VideoInfoOutput, WindowOutput
+from api.output import ChunkOutput, CostOutput, JobOutput, Usage, VideoInfoOutput, WindowOutput
 from api.size_limit import CUT, truncate_to_limit
 from planning import MAX_CHUNKS
 
@@ -34,7 +34,7 @@ def output_of(texts: list[str | None]) -> dict[str, Any]:
         aggregated_response="merged", aggregation_error=None, aggregation_finish_reason="stop", total_processing_time=1,
         sample_fps=2, frame_size=(64, 64), concessions=["one"], decoding=None, timings={},
         usage=Usage(prompt_tokens=1, completion_tokens=1, cached_tokens=0), results=None,
-        window=WindowOutput(start_s=0, end_s=60),
+        window=WindowOutput(start_s=0, end_s=60), cost=CostOutput(gpu=None, gpu_seconds=1, usd=None),
     ).model_dump(mode="json")  # fmt: skip
 
 
