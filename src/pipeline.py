@@ -12,10 +12,10 @@ from typing import Self
 from api.request import JobRequest
 from config import Settings
 from download import download
+from engine.nvidia import gpu_name
 from errors import AllChunksFailed, EngineDead, JobTimeout, WorkerError, first_of_group
 from frame_extractor import FrameExtractor
 from job_directory import job_directory
-from ops.gpu import gpu_name
 from pricing import Asked, Speed, estimate, plan_within, price_of
 from records import (
     Answer,
@@ -122,7 +122,8 @@ def _raise_failure(job: asyncio.Task[None]) -> None:
 
 async def _stages(request: JobRequest, services: Services, timeout_s: float) -> AsyncGenerator[JobEvent]:
     """Download, read, plan, watch and ask, conclude."""
-    end_s = asyncio.get_running_loop().time() + min(timeout_s, request.limit_s(services.price))
+    timeout_s = min(timeout_s, request.limit_s(services.price))
+    end_s = asyncio.get_running_loop().time() + timeout_s
     chunks_end_s = end_s - SYNTHESIS_SHARE * timeout_s if request.aggregate else end_s
     settings, processor, watch = services.settings, services.processor, Stopwatch[Stage]()
     questions, engine = request.questions, nullcontext() if request.estimate else services.client.loading()

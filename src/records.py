@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 if TYPE_CHECKING:
     import numpy as np
@@ -389,8 +389,18 @@ class Message:
 
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
-Schema = Mapping[str, Json]
+Schema = dict[str, Any]
 """A JSON Schema, draft 2020-12."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerSchema:
+    """What an answer must be as JSON."""
+
+    for_engine: Schema
+    """What the engine is held to; it allows a part of what the meaning does."""
+    meaning: Schema
+    """By which answers are judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,7 +467,7 @@ class Question:
     """The name of the form of its answers; see answers.forms."""
     system: str | None = None
     """What the model is told to be; None for the worker's own text."""
-    schema: Schema | None = None
+    schema: AnswerSchema | None = None
     """The caller's form of the answer, with form `schema`."""
 
 

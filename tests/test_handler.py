@@ -21,8 +21,8 @@ from tiny_model import world
 from tiny_model.footage import Camera, film
 
 CHUNK_KEYS = {
-    "index", "start_s", "end_s", "text", "value", "error", "finish_reason", "num_frames", "damaged_frames", "sample_fps",
-    "prompt_tokens", "completion_tokens", "timings",
+    "index", "start_s", "end_s", "text", "value", "error", "finish_reason", "num_frames", "damaged_frames",
+    "sample_fps", "prompt_tokens", "completion_tokens", "timings",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from answers.forms import FORMS
 from answers.json_answer import InvalidAnswer, read_json
 from engine.interface import Engine
 from errors import AnswerInvalid, NoFrames, PromptTooLong, WorkerError
-from records import Answer, FrameBatch, Generation, GenerationOptions, Json, Question, Schema
+from records import Answer, AnswerSchema, FrameBatch, Generation, GenerationOptions, Json, Question
 from vision import MIN_FRAMES, stamps_s
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ async def ask(engine: Engine, question: Question, batch: FrameBatch, options: Ge
         return replace(Answer.missing(batch.watched, question, str(exc)), discarded=discarded)
 
 
-def read_told(generation: Generation, schema: Schema | None) -> Json:
+def read_told(generation: Generation, schema: AnswerSchema | None) -> Json:
     """Return a model's text, or what the JSON in it holds.
 
     Raises:
@@ -53,10 +53,10 @@ def read_told(generation: Generation, schema: Schema | None) -> Json:
     if schema is None:
         return generation.text
     try:
-        return read_json(generation.text, schema)
+        told: Json = read_json(generation.text, schema.meaning)
     except InvalidAnswer as exc:
-        reason = "it was cut before its end" if generation.is_cut else str(exc)
-        raise AnswerInvalid(f"The model's answer is not of the asked form: {reason}.") from exc
+        raise AnswerInvalid("The answer was cut before its end." if generation.is_cut else str(exc)) from exc
+    return told
 
 
 def _smaller(batch: FrameBatch) -> FrameBatch:
@@ -75,7 +75,8 @@ async def _ask_once(engine: Engine, question: Question, batch: FrameBatch, optio
     form = FORMS[question.form]
     schema = form.chunk_schema(question, stamps_s(batch.times_s.tolist()))
     message = form.chunk_message(question, batch.chunk)
-    generation = await engine.generate_on_frames(message, batch, replace(options, schema=schema))
+    held = replace(options, schema=schema.for_engine if schema else None)
+    generation = await engine.generate_on_frames(message, batch, held)
     try:
         told = read_told(generation, schema)
     except AnswerInvalid as exc:

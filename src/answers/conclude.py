@@ -39,8 +39,9 @@ async def conclude(
         return Conclusion(question.index, united.value if united else None)
     engine, schema = await load(), form.merge_schema(question, answers)
     discarded: tuple[Generation, ...] = ()
-    for attempt in (options, options.roomier()):
-        merged = await _merge(engine, form, question, answers, replace(attempt, schema=schema))
+    held = replace(options, schema=schema.for_engine if schema else None)
+    for attempt in (held, held.roomier()):
+        merged = await _merge(engine, form, question, answers, attempt)
         try:
             value = form.read_merged(answers, read_told(merged.generations[-1], schema))
         except AnswerInvalid as exc:

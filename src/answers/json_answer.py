@@ -12,7 +12,8 @@ from jsonschema.validators import extend
 from pydantic_core import SchemaValidator, core_schema
 from pydantic_core import ValidationError as PatternMismatch
 
-from answers.schema_rules import Schema, shown
+from answers.schema.rules import shown
+from records import Schema
 
 MAX_INTEGER_DIGITS: Final = 300
 """A longer one is infinite to a client that reads numbers as floats, and Python refuses to read one of 4,301."""
@@ -31,7 +32,7 @@ def read_json(text: str, schema: Schema) -> Any:
 
     Args:
         text: the whole answer of the model.
-        schema: the meaning of a GuardedSchema.
+        schema: the meaning of an AnswerSchema.
 
     Raises:
         InvalidAnswer: says where and what.
@@ -41,13 +42,14 @@ def read_json(text: str, schema: Schema) -> Any:
             text, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=_object
         )
         _check(value, schema)
-        return _plain(value)
+        plain = _plain(value)
     except json.JSONDecodeError as exc:
         raise InvalidAnswer(f"The answer is not JSON from character {exc.pos + 1} on.") from exc
     except UnicodeEncodeError as exc:
         raise InvalidAnswer("The answer holds half a character, which is no text.") from exc
     except RecursionError as exc:
         raise InvalidAnswer("The answer is nested too deeply.") from exc
+    return plain
 
 
 def _check(value: object, schema: Schema) -> None:

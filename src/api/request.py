@@ -17,8 +17,10 @@ from pydantic import (
     model_validator,
 )
 
+from answers.schema.guard import guarded
+from answers.schema.rules import SchemaRefused
 from errors import InputError
-from records import FrameSelection, Price, Question, Resolution, Scope
+from records import AnswerSchema, FrameSelection, Price, Question, Resolution, Scope
 from sources.url import MAX_URL_CHARACTERS
 from validation import fault_sentences
 from vision import MIN_FRAMES
@@ -159,12 +161,15 @@ class JobRequest(BaseModel):
 
     @cached_property
     def questions(self) -> tuple[Question, ...]:
-        """What is asked, in the caller's order."""
-        form = self.output if self.response_schema is None else "schema"
+        """What is asked, in the caller's order.
+
+        Raises:
+            InputError: the schema cannot be used.
+        """
+        schema = None if self.response_schema is None else _guarded(self.response_schema)
+        form: str = "schema" if schema else self.output
         texts = [self.prompt] if self.prompt is not None else self.prompts or []
-        return tuple(
-            Question(index, text, form, self.system_prompt, self.response_schema) for index, text in enumerate(texts)
-        )
+        return tuple(Question(index, text, form, self.system_prompt, schema) for index, text in enumerate(texts))
 
     @property
     def scope(self) -> Scope:
@@ -182,6 +187,13 @@ class JobRequest(BaseModel):
 
 FIELDS = {field.alias or name: field for name, field in JobRequest.model_fields.items()}
 """By the names that callers use."""
+
+
+def _guarded(schema: dict[str, JsonValue]) -> AnswerSchema:
+    try:
+        return guarded(schema)
+    except SchemaRefused as exc:
+        raise InputError(f"response_schema: {exc}") from exc
 
 
 def validate_input(job_input: object) -> JobRequest:
@@ -203,6 +215,7 @@ def validate_input(job_input: object) -> JobRequest:
         raise InputError(_explanation(exc, lacking)) from exc
     if lacking:
         raise InputError(f"{lacking[0]}. {WHERE_FIELDS_ARE_LISTED}")
+    _ = request.questions  # refuses a schema that cannot be used
     return request
 
 

@@ -15,13 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from config import Settings
+from engine.nvidia import gpu_memory_bytes
 from errors import MediaError
 from frame_extractor import NVIDIA_DEVICE
 from frames.reader_pool import PROBE
 from limits.chunk_limiter import MIN_FREE_MEMORY_BYTES
 from limits.free_memory import free_memory_bytes
 from ops.checkpoint import SERVED, Checkpoint, CheckpointFault, find_checkpoint
-from ops.gpu import gpu_memory_bytes
 from own_thread import in_own_thread
 from sandbox.process import DecoderProcess
 from sandbox.wrappers import missing_layers

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from answers.json_answer import read_json
-from answers.schema_guard import guarded
-from answers.schema_rules import Schema, SchemaRefused
+from answers.schema.guard import guarded
+from answers.schema.rules import Schema, SchemaRefused
 from schemas import ACCEPTED, CALLERS, values
 
 WALK = Path(__file__).parents[1] / "grammar_walk.py"

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from answers.json_answer import InvalidAnswer, read_json
-from answers.schema_rules import Schema
+from answers.schema.rules import Schema
 
 NUMBER: Schema = {"type": "number"}
 MANY: Schema = {"type": "array", "items": NUMBER}

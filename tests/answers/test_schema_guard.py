@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from answers.schema_guard import guarded
-from answers.schema_rules import Schema, SchemaRefused
+from answers.schema.guard import guarded
+from answers.schema.rules import Schema, SchemaRefused
 from schemas import ACCEPTED, FIELDS, of_field, strict
 
 

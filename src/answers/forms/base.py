@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from records import Answer, Chunk, Generation, Json, Message, Question, Schema
+from records import Answer, AnswerSchema, Chunk, Generation, Json, Message, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Form(Protocol):
     def chunk_message(self, question: Question, chunk: Chunk) -> Message:
         """Return the message that asks the question of one chunk's frames."""
 
-    def chunk_schema(self, question: Question, stamps_s: Sequence[float]) -> Schema | None:
+    def chunk_schema(self, question: Question, stamps_s: Sequence[float]) -> AnswerSchema | None:
         """Return what the answer about frames with some time stamps must be; None for free text."""
 
     def read(self, chunk: Chunk, generation: Generation, told: Json) -> Reading:
@@ -57,7 +57,7 @@ class MergedByModel(Form, Protocol):
     def merge_message(self, question: Question, notes: Sequence[str]) -> Message:
         """Return the message that asks the question of the notes on all chunks, which are in time order."""
 
-    def merge_schema(self, question: Question, answers: Sequence[Answer]) -> Schema | None:
+    def merge_schema(self, question: Question, answers: Sequence[Answer]) -> AnswerSchema | None:
         """Return what the merged answer must be; None for free text."""
 
     def read_merged(self, answers: Sequence[Answer], told: Json) -> Json:

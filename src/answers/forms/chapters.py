@@ -8,7 +8,7 @@ from typing import cast
 
 from answers import prompts
 from answers.forms.base import Reading
-from records import Answer, Chunk, Generation, Json, Message, Question, Schema
+from records import Answer, AnswerSchema, Chunk, Generation, Json, Message, Question
 
 MAX_CHAPTERS = 40
 """Of a chunk, and of the video."""
@@ -32,7 +32,7 @@ class Chapters:
         """Ask for the chapters that begin in the chunk."""
         return prompts.chunk_message(f"{question.text}\n\n{OF_A_CHUNK}", chunk, question.system)
 
-    def chunk_schema(self, _question: Question, stamps_s: Sequence[float]) -> Schema | None:
+    def chunk_schema(self, _question: Question, stamps_s: Sequence[float]) -> AnswerSchema | None:
         """A chapter begins at a time that the model was shown."""
         return _schema(stamps_s)
 
@@ -56,7 +56,7 @@ class Chapters:
         """Ask for fewer and longer chapters where neighbours have one subject."""
         return prompts.merge_message(f"{question.text}\n\n{OF_THE_VIDEO}", notes, question.system)
 
-    def merge_schema(self, _question: Question, answers: Sequence[Answer]) -> Schema | None:
+    def merge_schema(self, _question: Question, answers: Sequence[Answer]) -> AnswerSchema | None:
         """A chapter of the video begins where one of a chunk does."""
         values = [answer.value for answer in answers if answer.is_answered]
         starts_s = sorted({_start_s(one) for value in values for one in _chapters(value)})
@@ -68,7 +68,7 @@ class Chapters:
         return _partition(_chapters(told), answers[0].chunk.start_s, answers[-1].chunk.end_s)
 
 
-def _schema(starts_s: Sequence[float]) -> Schema:
+def _schema(starts_s: Sequence[float]) -> AnswerSchema:
     entry: Json = {
         "type": "object",
         "properties": {
@@ -78,7 +78,8 @@ def _schema(starts_s: Sequence[float]) -> Schema:
         "required": ["start_s", "title"],
         "additionalProperties": False,
     }
-    return {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_CHAPTERS}
+    schema: dict[str, Json] = {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_CHAPTERS}
+    return AnswerSchema(schema, schema)
 
 
 def _partition(chapters: Sequence[dict[str, Json]], start_s: float, end_s: float) -> Json:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from answers import prompts
 from answers.forms.base import Reading
-from records import Answer, Chunk, Generation, Json, Message, Question, Schema
+from records import Answer, AnswerSchema, Chunk, Generation, Json, Message, Question
 
 
 class FreeText:
@@ -14,7 +14,7 @@ class FreeText:
         """Ask for whatever the chunk shows of the answer."""
         return prompts.chunk_message(question.text, chunk, question.system)
 
-    def chunk_schema(self, _question: Question, _stamps_s: Sequence[float]) -> Schema | None:
+    def chunk_schema(self, _question: Question, _stamps_s: Sequence[float]) -> AnswerSchema | None:
         """Nothing holds the model's words."""
         return None
 
@@ -35,7 +35,7 @@ class FreeText:
         """Ask for one text that keeps the times of the notes."""
         return prompts.merge_message(question.text, notes, question.system)
 
-    def merge_schema(self, _question: Question, _answers: Sequence[Answer]) -> Schema | None:
+    def merge_schema(self, _question: Question, _answers: Sequence[Answer]) -> AnswerSchema | None:
         """Nothing holds the model's words."""
         return None
 

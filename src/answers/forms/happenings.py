@@ -9,7 +9,7 @@ from answers import prompts
 from answers.confidence import entries_with_confidence
 from answers.forms.base import Reading
 from answers.overlaps import Happening, told_once
-from records import Answer, Chunk, Generation, Json, Message, Question, Schema
+from records import Answer, AnswerSchema, Chunk, Generation, Json, Message, Question
 
 MAX_ENTRIES = 40
 """Of one chunk."""
@@ -33,7 +33,7 @@ class Events:
         """Ask for the list."""
         return prompts.chunk_message(f"{question.text}\n\n{self.instruction}", chunk, question.system)
 
-    def chunk_schema(self, _question: Question, stamps_s: Sequence[float]) -> Schema | None:
+    def chunk_schema(self, _question: Question, stamps_s: Sequence[float]) -> AnswerSchema | None:
         """The times are those that the model was shown: it can write no other."""
         stamp: Json = {"enum": list(stamps_s)}
         properties: dict[str, Json] = {"start_s": stamp, "end_s": stamp, **self.texts}
@@ -43,7 +43,8 @@ class Events:
             "required": list(properties),
             "additionalProperties": False,
         }
-        return {"type": "array", "items": entry, "maxItems": MAX_ENTRIES}
+        schema: dict[str, Json] = {"type": "array", "items": entry, "maxItems": MAX_ENTRIES}
+        return AnswerSchema(schema, schema)
 
     def read(self, chunk: Chunk, generation: Generation, _told: Json) -> Reading:
         """Leave out what ends before it begins: no schema can forbid that."""

@@ -8,7 +8,7 @@ from typing import cast
 
 from answers import prompts
 from answers.forms.base import Reading
-from records import Answer, Chunk, Generation, Json, Message, Question, Schema
+from records import Answer, AnswerSchema, Chunk, Generation, Json, Message, Question, Schema
 
 INSTRUCTION = "Answer with JSON of this schema: {}"
 
@@ -24,7 +24,7 @@ class OwnSchema:
         """Ask the question, and show the schema."""
         return prompts.chunk_message(_with_schema(question), chunk, question.system)
 
-    def chunk_schema(self, question: Question, _stamps_s: Sequence[float]) -> Schema | None:
+    def chunk_schema(self, question: Question, _stamps_s: Sequence[float]) -> AnswerSchema | None:
         """The caller's."""
         return question.schema
 
@@ -36,7 +36,7 @@ class OwnSchema:
         """Return the single chunk's answer, or the united lists."""
         if len(answers) == 1:
             return Reading(answers[0].value)
-        values, schema = [answer.value for answer in answers if answer.is_answered], question.schema or {}
+        values, schema = [answer.value for answer in answers if answer.is_answered], _meaning(question)
         if _is_open_list(schema):
             return Reading(_each_once(cast("list[list[Json]]", values)))
         properties = schema.get("properties")
@@ -54,7 +54,7 @@ class OwnSchema:
         """Ask the question of the chunks' answers."""
         return prompts.merge_message(_with_schema(question), notes, question.system)
 
-    def merge_schema(self, question: Question, _answers: Sequence[Answer]) -> Schema | None:
+    def merge_schema(self, question: Question, _answers: Sequence[Answer]) -> AnswerSchema | None:
         """The caller's."""
         return question.schema
 
@@ -64,12 +64,18 @@ class OwnSchema:
 
 
 def _with_schema(question: Question) -> str:
-    return f"{question.text}\n\n{INSTRUCTION.format(json.dumps(question.schema, ensure_ascii=False))}"
+    return f"{question.text}\n\n{INSTRUCTION.format(json.dumps(_meaning(question), ensure_ascii=False))}"
+
+
+def _meaning(question: Question) -> Schema:
+    return question.schema.meaning if question.schema else {}
 
 
 def _is_open_list(schema: object) -> bool:
-    """Whether a schema is that of a list to which entries may be added."""
-    return isinstance(schema, Mapping) and schema.get("type") == "array" and "prefixItems" not in schema
+    """Whether a schema is that of a list to which any number of entries may be added."""
+    if not isinstance(schema, Mapping) or schema.get("type") != "array":
+        return False
+    return not {"prefixItems", "maxItems"} & schema.keys()
 
 
 def _each_once(lists: Sequence[Sequence[Json]]) -> list[Json]:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from ops import gpu
+from engine import nvidia
 
 
 class Driver:
@@ -39,11 +39,11 @@ def test_the_drivers_answer_is_the_memory_of_the_first_gpu(
     monkeypatch: pytest.MonkeyPatch, status: int, answer: int | None
 ) -> None:
     driver = Driver(status)
-    monkeypatch.setattr(ctypes, "CDLL", {gpu.LIBRARY: driver}.__getitem__)
-    assert gpu.gpu_memory_bytes() == answer
+    monkeypatch.setattr(ctypes, "CDLL", {nvidia.LIBRARY: driver}.__getitem__)
+    assert nvidia.gpu_memory_bytes() == answer
     assert not driver.is_initialised
 
 
 def test_without_a_driver_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "LIBRARY", "libno-such-driver.so.1")
-    assert gpu.gpu_memory_bytes() is None
+    monkeypatch.setattr(nvidia, "LIBRARY", "libno-such-driver.so.1")
+    assert nvidia.gpu_memory_bytes() is None

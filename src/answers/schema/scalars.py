@@ -9,8 +9,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from answers.schema_patterns import PatternRefused, extent_of
-from answers.schema_rules import MAX_LENGTH, MAX_NUMBER, MAX_VALUES, Schema, SchemaRefused, range_of
+from answers.schema.patterns import PatternRefused, extent_of
+from answers.schema.rules import MAX_LENGTH, MAX_NUMBER, MAX_VALUES, Schema, SchemaRefused, range_of
 
 STRING_WORDS: Final = frozenset(["minLength", "maxLength", "pattern", "format"])
 NUMBER_WORDS: Final = frozenset(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"])

@@ -7,13 +7,12 @@ What is written allows a part of what the caller's schema allows, so an answer o
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
-from answers import schema_scalars as scalars
-from answers.schema_objects import ARRAY_WORDS, OBJECT_WORDS, array, record_or_map
-from answers.schema_rules import (
+from answers.schema import scalars
+from answers.schema.objects import ARRAY_WORDS, OBJECT_WORDS, array, record_or_map
+from answers.schema.rules import (
     MAX_BYTES,
     MAX_DEPTH,
     MAX_ENGINE_BYTES,
@@ -24,7 +23,8 @@ from answers.schema_rules import (
     SchemaRefused,
     shown,
 )
-from answers.schema_unions import flattened, overlap
+from answers.schema.unions import flattened, overlap
+from records import AnswerSchema
 
 ANNOTATIONS: Final = frozenset(
     [
@@ -50,22 +50,14 @@ RECURSIONS: Final = (5, 4, 3, 2)
 """How often a definition may stand inside itself: as often as the limits allow. 2 show every branch of a oneOf."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GuardedSchema:
-    """A schema in the engine's form and in the caller's."""
-
-    for_engine: Schema
-    """References are written out, recursion is cut off, every bound is filled in."""
-    meaning: Schema
-    """The caller's own without `$id`, by which answers are judged."""
-
-
 class _TooLarge(SchemaRefused):
     """With fewer recursions the schema may fit."""
 
 
-def guarded(schema: object) -> GuardedSchema:
-    """Return a schema that the engine can serve.
+def guarded(schema: object) -> AnswerSchema:
+    """Return a schema that the engine can serve: references written out, recursion cut off, every bound filled in.
+
+    Its meaning is the caller's own schema without `$id`.
 
     Raises:
         SchemaRefused: says where and why.
@@ -79,7 +71,7 @@ def guarded(schema: object) -> GuardedSchema:
         raise SchemaRefused("", "the recursion never ends")
     if _compact_bytes(written) > MAX_ENGINE_BYTES:
         raise SchemaRefused("", f"the schema is larger than {MAX_ENGINE_BYTES} bytes with every reference written out")
-    return GuardedSchema(written, {name: value for name, value in schema.items() if name != "$id"})
+    return AnswerSchema(written, {name: value for name, value in schema.items() if name != "$id"})
 
 
 def _compact_bytes(schema: Schema) -> int:
