@@ -148,7 +148,7 @@ def test_jobs_beyond_those_that_may_run_wait_at_the_platform(
     [
         ("missing.mp4", {}, "SOURCE_NOT_FOUND: "),
         ("/etc/passwd", {}, "URL_INVALID: "),
-        ("missing.mp4", {"top_k": 5}, "INVALID_INPUT: top_k is unknown "),
+        ("missing.mp4", {"best_of": 5}, "INVALID_INPUT: best_of is unknown"),
         ("missing.mp4", {"prompt": 7}, "INVALID_INPUT: prompt must be a string."),
         (f"http://user:{CANARY}@127.0.0.1/?sig={CANARY}", {}, "URL_INVALID: "),
         (f"http://127.0.0.2/?sig={CANARY}#{CANARY}", {"prompt": CANARY}, "URL_BLOCKED: "),

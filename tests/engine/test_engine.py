@@ -127,8 +127,8 @@ async def test_a_seed_reaches_the_engine_on_a_gpu_alone(
         _rendered: Any, parameters: Any, *_arguments: Any, **_options: Any
     ) -> AsyncIterator[Any]:
         sent.append(parameters)
-        completion = SimpleNamespace(text="", finish_reason="stop", token_ids=[])
-        yield SimpleNamespace(outputs=[completion], prompt_token_ids=[])
+        completion = SimpleNamespace(text="", finish_reason="stop", token_ids=[], logprobs=None)
+        yield SimpleNamespace(outputs=[completion], prompt_token_ids=[], num_cached_tokens=0)
 
     monkeypatch.setattr(engine._engine, "generate", finished_at_once)
     monkeypatch.setattr(type(current_platform), "is_cpu", lambda _platform: on_cpu)
@@ -140,8 +140,8 @@ async def test_an_answer_that_the_engine_ends_as_a_loop_is_an_answer(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def loops(_rendered: Any, *_arguments: Any, **_options: Any) -> AsyncIterator[Any]:
-        completion = SimpleNamespace(text="again again", finish_reason="repetition", token_ids=[7, 7])
-        yield SimpleNamespace(outputs=[completion], prompt_token_ids=[])
+        completion = SimpleNamespace(text="again again", finish_reason="repetition", token_ids=[7, 7], logprobs=None)
+        yield SimpleNamespace(outputs=[completion], prompt_token_ids=[], num_cached_tokens=0)
 
     monkeypatch.setattr(engine._engine, "generate", loops)
     looped = await engine.generate_on_text(Message("", "?"), GREEDY)
