@@ -1,15 +1,16 @@
 """What a job takes: seconds, from what earlier jobs of this worker took, and dollars, from its GPU's price."""
 
 import math
-from collections.abc import Callable, Mapping
+import statistics
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from errors import OverBudget
 from records import Estimate, JobResult, Price, Stage, VideoInfo, VideoPlan
 from vision import BRACKETS, FRAMES_PER_PAIR, MIN_FRAMES, video_tokens
 
-NEWEST_SHARE = 0.5
-"""How much the newest job counts against those before it."""
+JOBS_REMEMBERED = 20
 STAMP_TOKENS = 7
 """What `<12.5 seconds>` takes besides its digits, each of which is a token of Qwen's."""
 PROMPT_TOKENS = 160
@@ -30,10 +31,11 @@ class Work:
 
 
 class Speed:
-    """How long this worker's last jobs took for each unit of work, by stage; unknown before the first one."""
+    """How long each stage of this worker's last jobs took for how much work; unknown before the first one."""
 
     def __init__(self) -> None:
-        self._s_per_unit: dict[Stage, float] = {}
+        self._jobs = defaultdict[Stage, deque[tuple[float, float]]](lambda: deque(maxlen=JOBS_REMEMBERED))
+        """By stage: units of work, and seconds."""
 
     def learn(self, result: JobResult) -> None:
         """Take note of a job that has ended."""
@@ -42,15 +44,28 @@ class Speed:
         work = Work(result.info.num_frames, new_tokens, len(result.answers))
         for stage, units in _units(work).items():
             if units and (took_s := result.timings_s.get(stage)) is not None:
-                known = self._s_per_unit.get(stage, took_s / units)
-                self._s_per_unit[stage] = (1 - NEWEST_SHARE) * known + NEWEST_SHARE * took_s / units
+                self._jobs[stage].append((units, took_s))
 
     def predict_s(self, work: Work) -> float | None:
         """Return how long the work will take, the download left out; None if some part of it was never done."""
         units = {stage: amount for stage, amount in _units(work).items() if amount}
-        if not units.keys() <= self._s_per_unit.keys():
+        if not all(self._jobs.get(stage) for stage in units):
             return None
-        return sum(self._s_per_unit[stage] * amount for stage, amount in units.items())
+        return sum(_on_line(self._jobs[stage], amount) for stage, amount in units.items())
+
+
+def _on_line(points: Sequence[tuple[float, float]], at: float) -> float:
+    """The seconds at so many units on the line that fits some points best, and that neither begins below 0 nor falls.
+
+    Points of one size tell no line: then seconds are in proportion.
+    """
+    mean_units, mean_s = (statistics.fmean(column) for column in zip(*points, strict=True))
+    spread = sum((units - mean_units) ** 2 for units, _ in points)
+    if not spread:
+        return mean_s * at / mean_units
+    slope = sum((units - mean_units) * (seconds - mean_s) for units, seconds in points) / spread
+    slope = min(max(slope, 0.0), mean_s / mean_units)
+    return mean_s + slope * (at - mean_units)
 
 
 def _units(work: Work) -> Mapping[Stage, int]:

@@ -11,7 +11,7 @@ import worker
 from fakes import ScriptedEngine
 from jobs import answer, job_input
 from pipeline import Services
-from pricing import price_of
+from pricing import _on_line, price_of
 from records import Price, Stage
 
 ServeWith = Callable[..., None]
@@ -36,7 +36,8 @@ def known_speed(serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch) -> Servi
     """A worker whose jobs took a tenth of a second for every token, and nothing else."""
     serve_with(ScriptedEngine())
     services = worker.services()
-    monkeypatch.setattr(services.speed, "_s_per_unit", {Stage.VALIDATE: 0, Stage.CHUNKS: 0.1, Stage.SYNTHESIS: 0})
+    past = {Stage.VALIDATE: [(1, 0)], Stage.CHUNKS: [(1, 0.1), (1001, 100.1)], Stage.SYNTHESIS: [(1, 0)]}
+    monkeypatch.setattr(services.speed, "_jobs", past)
     monkeypatch.setattr(services.speed, "learn", lambda _result: None)
     priced = replace(services, price=DOLLAR)
     monkeypatch.setattr(worker, "services", lambda: priced)
@@ -93,3 +94,20 @@ async def test_dollars_without_a_price_are_refused_before_the_download(serve_wit
     serve_with(ScriptedEngine())
     output = await answer(job_input("http://127.0.0.1:9/never-asked.mp4", max_cost_usd=1))
     assert output["error"].startswith("INVALID_INPUT: max_cost_usd cannot be kept: the price of this worker's GPU")
+
+
+@pytest.mark.parametrize(
+    ("points", "at", "seconds"),
+    [
+        ([(10, 5)], 20, 10),  # one size: in proportion
+        ([(10, 5), (10, 7)], 20, 12),
+        ([(10, 5), (30, 7)], 20, 6),
+        ([(10, 5), (30, 7)], 100, 14),
+        ([(10, 5), (30, 3)], 100, 4),  # a larger job takes no less
+        ([(10, 1), (30, 9)], 40, 10),  # nothing takes less than no time
+    ],
+)
+def test_what_larger_jobs_take_is_on_the_line_of_the_jobs_before(
+    points: list[tuple[float, float]], at: float, seconds: float
+) -> None:
+    assert _on_line(points, at) == pytest.approx(seconds)

@@ -1,31 +1,80 @@
 """Keeps a result small enough for the platform, which drops a larger one without a word."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 MAX_RESULT_BYTES = 9_500_000
 """RunPod takes 10 MB; its own wrapping needs a little."""
 CUT = " [cut: the whole result was too large]"
 CONCESSION = "chunk answers cut, because the whole result was too large for the platform"
+VALUES_LEFT_OUT = "the chunks' values left out, because the whole result was too large for the platform"
+LISTS_CUT = "the ends of the merged lists left out, because the whole result was too large for the platform"
 
 
 def truncate_to_limit(output: dict[str, Any]) -> dict[str, Any]:
-    """Return a job's output, its longest chunk answers cut if it is too large; its concessions then say so.
+    """Return a job's output, made smaller if it is too large; its concessions then say so.
 
-    The merged answer is never cut: max_tokens bounds it.
+    The longest chunk answers are cut. Where answers are JSON, the chunks' are left out first, and then the merged lists
+    lose their ends. A merged text is never cut: max_tokens bounds it.
     """
-    size_bytes = _size_bytes(output)
-    if size_bytes <= MAX_RESULT_BYTES:
+    for smaller in (_with_short_texts, _without_values, _with_short_lists):
+        if _size_bytes(output) <= MAX_RESULT_BYTES:
+            break
+        output = smaller(output)
+    return output
+
+
+def _with_short_texts(output: dict[str, Any]) -> dict[str, Any]:
+    texts = [chunk["text"] or "" for holder in _holders(output) for chunk in holder["chunk_results"]]
+    if not any(texts):
         return output
-    holders = [output, *(output["results"] or ())]
-    texts = [chunk["text"] or "" for holder in holders for chunk in holder["chunk_results"]]
     sizes_bytes = [_size_bytes(text) for text in texts]
-    other_bytes = size_bytes - sum(sizes_bytes) + len(texts) * len(CUT) + len(CONCESSION) + 4
+    other_bytes = _size_bytes(output) - sum(sizes_bytes) + len(texts) * len(CUT) + len(CONCESSION) + 4
     limit_bytes = _longest_that_fits(sizes_bytes, MAX_RESULT_BYTES - other_bytes)
-    shortened = [_shortened(holder["chunk_results"], limit_bytes) for holder in holders]
-    job, *results = ({**one, "chunk_results": chunks} for one, chunks in zip(holders, shortened, strict=True))
-    return {**job, "results": results or None, "concessions": [*output["concessions"], CONCESSION]}
+    return _changed(output, lambda one: {"chunk_results": _shortened(one["chunk_results"], limit_bytes)}, CONCESSION)
+
+
+def _without_values(output: dict[str, Any]) -> dict[str, Any]:
+    if not any(chunk["value"] for holder in _holders(output) for chunk in holder["chunk_results"]):
+        return output
+    return _changed(
+        output,
+        lambda one: {"chunk_results": [chunk | {"value": None} for chunk in one["chunk_results"]]},
+        VALUES_LEFT_OUT,
+    )
+
+
+def _with_short_lists(output: dict[str, Any]) -> dict[str, Any]:
+    """Halve the merged lists until all fit."""
+    while _size_bytes(output) > MAX_RESULT_BYTES and any(map(_list_of, _holders(output))):
+        others = [sentence for sentence in output["concessions"] if sentence != LISTS_CUT]
+        output = _changed({**output, "concessions": others}, _with_half_a_list, LISTS_CUT)
+    return output
+
+
+def _with_half_a_list(holder: dict[str, Any]) -> dict[str, Any]:
+    merged = _list_of(holder)
+    return {"aggregated_response": merged[: len(merged) // 2]} if merged else {}
+
+
+def _holders(output: dict[str, Any]) -> list[dict[str, Any]]:
+    """What holds answers: the job, and each of several questions."""
+    return [output, *(output["results"] or ())]
+
+
+def _list_of(holder: dict[str, Any]) -> list[Any]:
+    merged = holder["aggregated_response"]
+    return merged if isinstance(merged, list) else []
+
+
+def _changed(
+    output: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]], concession: str
+) -> dict[str, Any]:
+    """Change the job and each question, and say so; the job that is given stays as it is."""
+    results = [one | change(one) for one in output["results"] or ()]
+    return {**output, **change(output), "results": results or output["results"],
+            "concessions": [*output["concessions"], concession], "status": "partial"}  # fmt: skip
 
 
 def _shortened(chunks: Sequence[dict[str, Any]], limit_bytes: int) -> list[dict[str, Any]]:

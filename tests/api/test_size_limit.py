@@ -85,3 +85,32 @@ def test_the_most_chunks_that_a_plan_may_have_fit_with_their_texts_cut():
     delivered = truncate_to_limit(whole)
     assert size_bytes(delivered) <= size_limit.MAX_RESULT_BYTES
     assert {chunk["text"] for chunk in delivered["chunk_results"][1::2]} == {None}
+
+
+def test_lists_that_are_too_long_lose_their_ends_after_the_chunks_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size_limit, "MAX_RESULT_BYTES", 6000)
+    events = [{"start_s": index, "description": "a ball bounces"} for index in range(200)]
+    whole = output_of([None, None])
+    for chunk in whole["chunk_results"]:
+        chunk["value"] = events[:100]
+    few, many = ({**whole, "aggregated_response": events[:length]} for length in (20, 200))
+    delivered = truncate_to_limit(few)
+    assert delivered["aggregated_response"] == events[:20]
+    assert [chunk["value"] for chunk in delivered["chunk_results"]] == [None, None]
+    assert (delivered["status"], delivered["concessions"][1:]) == ("partial", [size_limit.VALUES_LEFT_OUT])
+    delivered = truncate_to_limit(many)
+    assert size_bytes(delivered) <= 6000
+    assert delivered["aggregated_response"] == events[:50]
+    assert delivered["concessions"][1:] == [size_limit.VALUES_LEFT_OUT, size_limit.LISTS_CUT]
+
+
+def test_of_several_questions_every_ones_chunks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size_limit, "MAX_RESULT_BYTES", 6000)
+    job = output_of([])
+    question = {name: job[name] for name in ("aggregated_response", "status")}
+    results = [question | {"chunk_results": output_of(["a" * length] * 2)["chunk_results"]} for length in (50, 3000)]
+    delivered = truncate_to_limit(job | {"results": results})
+    assert size_bytes(delivered) <= 6000
+    short, long = delivered["results"]
+    assert short == results[0]
+    assert all(chunk["text"].endswith(CUT) for chunk in long["chunk_results"])

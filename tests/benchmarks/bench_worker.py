@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import psutil
 
 from benchmarks.memory import peak_memory
 from benchmarks.pauses import job, longest_pause, pause_figures
+from benchmarks.questions import question_figures
 from benchmarks.report import publish
 from clips import ffmpeg
 from engine_process import engine_process
@@ -33,6 +35,10 @@ TARGETS = {
     "cancel_block_ms": "<= 50",
     "merge_block_ms": "<= 50",
     "end_to_end_ratio": "<= 1.15",
+    "four_prompts_ratio": "<= 1.5",
+    "cached_token_share": ">= 0.95",
+    "window_ratio": "<= 1.2",
+    "estimate_error": "0.8 to 1.25",
     "rss_growth": "<= 0.10",
     "import_s": "< 2",
 }
@@ -87,7 +93,8 @@ def synthetic_video(directory: Path, duration_s: int) -> Path:
     if not minute.exists():
         source = "testsrc2=size=640x360:rate=10:duration=60"
         ffmpeg("-f", "lavfi", "-i", source, "-preset", "ultrafast", "-pix_fmt", "yuv420p", minute)
-    ffmpeg("-stream_loop", str(duration_s // 60 - 1), "-i", minute, "-c", "copy", video)
+    if not video.exists():
+        ffmpeg("-stream_loop", str(duration_s // 60 - 1), "-i", minute, "-c", "copy", video)
     return video
 
 
@@ -123,6 +130,7 @@ async def engine_figures(directory: Path) -> dict[str, float]:
         "max_loop_block_ms": pause[0] * 1000,
     }
     figures |= await pause_figures(services.client, directory)
+    figures |= await question_figures(services.client, partial(synthetic_video, directory))
     twenty_chunks = synthetic_video(directory, TWENTY_CHUNKS_S)
     figures["on_shared_cores"] = await end_to_end_ratio(services, twenty_chunks)
     give_the_engine_a_core_of_its_own()

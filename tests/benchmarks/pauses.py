@@ -115,6 +115,6 @@ async def merge_block_ms(client: Any) -> float:
     return pause[0] * 1000
 
 
-def job(video: Path | str, max_tokens: int = 8) -> dict[str, Any]:
+def job(video: Path | str, max_tokens: int = 8, **fields: object) -> dict[str, Any]:
     """A job on a video."""
-    return {"video_url": str(video), "prompt": "What happens?", "max_tokens": max_tokens}
+    return {"video_url": str(video), "prompt": "What happens?", "max_tokens": max_tokens, **fields}
