@@ -16,7 +16,7 @@ batch   many videos at once
 
 All of them ask for whatever a job can: several questions
 (--prompt given again), a form of answer, or an estimate.
-With `make serve`, or a video's URL for the file's name:
+After the exports that `make serve` prints, these run:
 
     python example_usage.py poll \
         --video-url "$PWD"/.cache/sample-*.mp4 \
