@@ -14,6 +14,17 @@ errors  tell apart the ways in which a job can fail
 cancel  give up on a job that takes too long
 batch   many videos at once
 
+All of them ask for whatever a job can: several questions
+(--prompt given again), a form of answer, or an estimate.
+After the exports that `make serve` prints, these run:
+
+    python example_usage.py poll \
+        --video-url "$PWD"/.cache/sample-*.mp4 \
+        --prompt "Which shapes?" --output events
+    python example_usage.py sync \
+        --video-url "$PWD"/.cache/sample-*.mp4 \
+        --prompt "Which shapes?" --estimate
+
 A job that was submitted runs and is paid for, whatever
 happens to this program: its id is printed at once, and a
 platform that does not answer for a while is asked again.
@@ -29,11 +40,13 @@ platform, such as the one that `make serve` starts here.
 import argparse
 import asyncio
 import io
+import json
 import logging
 import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 try:
@@ -54,8 +67,16 @@ SYNC_REQUEST_TIMEOUT_S = 310.0
 """The platform answers /runsync after 5 minutes at the latest, with the job's state if it still runs."""
 OUTAGE_S = 300.0
 """How long the platform may fail to tell a job's state before this program gives up."""
-SAMPLING_OPTIONS = ("max_tokens", "temperature", "top_p", "seed")
-VIDEO_OPTIONS = ("chunk_duration", "sample_fps", "sampling", "aggregate")
+FIELDS = (
+    "system_prompt", "max_tokens", "temperature", "top_p", "top_k", "presence_penalty", "stop", "chunk_duration",
+    "aggregate", "start_time", "end_time", "sample_fps", "max_frames", "resolution", "sampling", "output",
+    "response_schema", "estimate", "max_seconds", "max_cost_usd", "seed",
+)  # fmt: skip
+"""Fields of a job that are sent as they are given."""
+HAPPENING = {"start_s", "end_s", "chunk", "confidence"}
+ENTRIES = (HAPPENING | {"description"}, HAPPENING, {"start_s", "end_s", "title"})
+"""The fields of an event, of a span, and of a chapter."""
+INDENT = "  "
 
 
 class NoState(Exception):
@@ -130,9 +151,10 @@ def errors(endpoint: "runpod.Endpoint", job_input: dict[str, Any], interval_s: f
             sys.exit("somebody cancelled the job")
 
     answer = state["output"]
-    for chunk in answer["chunk_results"]:
-        if chunk["error"]:
-            print(f"nothing is known about {chunk['start_s']:.0f}-{chunk['end_s']:.0f} s: {chunk['error']}")
+    for result in results_of(answer):
+        for chunk in result["chunk_results"]:
+            if chunk["error"]:
+                print(f"nothing is known about {chunk['start_s']:.0f}-{chunk['end_s']:.0f} s: {chunk['error']}")
     print_answer(answer)
 
 
@@ -255,16 +277,73 @@ def progress_line(state: dict[str, Any]) -> str:
     return f"{progress['fraction']:4.0%}  {progress['stage']}  {chunks}{progress['message']}"
 
 
+def results_of(output: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """Return what was found out about each question; after a single one it is the output itself."""
+    if "estimate" in output:
+        return []
+    return output["results"] or [output]
+
+
 def print_answer(output: dict[str, Any]) -> None:
-    """Print the chunks' answers, and the merged answer if there is more than one of them."""
-    duration_s = output["video_info"]["duration"]
-    print(f"{output['status']}: {output['coverage']:.0%} of {duration_s:.1f} s seen in {output['num_chunks']} chunks")
-    for chunk in output["chunk_results"]:
-        print(f"[{chunk['start_s']:.1f}-{chunk['end_s']:.1f} s] {chunk['text'] or chunk['error']}")
-    if output["aggregated_response"] and output["num_chunks"] > 1:
-        print(f"merged answer:\n{output['aggregated_response']}")
-    tokens = " + ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in output["usage"].items())
-    print(f"took {output['total_processing_time']:.1f} s; {tokens}")
+    """Print the answers to each question and what they took, or an estimate."""
+    seen_s = output["window"]["end_s"] - output["window"]["start_s"]
+    if "estimate" in output:
+        print(f"nothing was asked: this is an estimate for {seen_s:.1f} s in {output['num_chunks']} chunks")
+        print_facts(output["estimate"])
+    else:
+        print(f"{output['status']}: {output['coverage']:.0%} of {seen_s:.1f} s seen in {output['num_chunks']} chunks")
+    results = results_of(output)
+    for number, result in enumerate(results, 1):
+        if len(results) > 1:
+            print(f"-- question {number}, {result['status']}: {result['prompt']}")
+        print_result(result)
+    for concession in output["concessions"]:
+        print(f"note: {concession}")
+    stages = ", ".join(f"{name.removesuffix('_s')} {time_s:.1f}" for name, time_s in output["timings"].items())
+    print(f"took {output['total_processing_time']:.1f} s ({stages})")
+    if "estimate" not in output:
+        print_facts(output["cost"] | output["usage"])
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """Print the chunks' answers to one question, and the merged answer if there is more than one of them."""
+    chunks = result["chunk_results"]
+    for chunk in chunks:
+        answer = chunk["error"] or words_of(chunk["value"] if chunk["text"] is None else chunk["text"])
+        print(
+            f"[{chunk['start_s']:.1f}-{chunk['end_s']:.1f} s]", answer, sep="\n" if answer.startswith(INDENT) else " "
+        )
+    if result["aggregation_error"]:
+        print(f"not merged: {result['aggregation_error']}")
+    elif result["aggregated_response"] is not None and len(chunks) > 1:
+        print(f"merged answer:\n{words_of(result['aggregated_response'])}")
+
+
+def words_of(answer: Any) -> str:
+    """Return a text as it is; events, spans and chapters one a line; and other JSON."""
+    if isinstance(answer, str):
+        return answer
+    if answer == []:
+        return "nothing"
+    if isinstance(answer, list) and all(isinstance(one, dict) and one.keys() in ENTRIES for one in answer):
+        return "\n".join(f"{INDENT}{entry_line(entry)}" for entry in answer)
+    return json.dumps(answer, indent=2, ensure_ascii=False)
+
+
+def entry_line(entry: dict[str, Any]) -> str:
+    """Return one line about an event, a span or a chapter."""
+    line = f"{entry['start_s']}-{entry['end_s']} s"
+    if words := entry.get("description") or entry.get("title"):
+        line += f"  {words}"
+    if "confidence" in entry:
+        line += f"  (chunk {entry['chunk'] + 1}, confidence {entry['confidence']})"
+    return line
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Print names and values; None stands for what is not known."""
+    known = {name.replace("_", " "): "not known" if value is None else value for name, value in facts.items()}
+    print("; ".join(f"{name}: {value}" for name, value in known.items()))
 
 
 def status_of(failure: Exception) -> int | None:
@@ -310,8 +389,24 @@ def make_endpoint(endpoint_id: str, api_key: str) -> "runpod.Endpoint":
 
 def job_input_of(arguments: argparse.Namespace, video_url: str) -> dict[str, Any]:
     """Return a job's input. Fields that were not given are left out, so the worker's defaults apply."""
-    given = {name: getattr(arguments, name) for name in ("prompt", *SAMPLING_OPTIONS, *VIDEO_OPTIONS)}
-    return {"video_url": video_url} | {name: value for name, value in given.items() if value is not None}
+    prompts = arguments.prompt
+    asked = {"prompt": prompts[0]} if len(prompts) == 1 else {"prompts": prompts}
+    given = {name: value for name in FIELDS if (value := getattr(arguments, name)) is not None}
+    return {"video_url": video_url, **asked, **given}
+
+
+def json_of(path: str) -> Any:
+    """Return what a file holds.
+
+    Raises:
+        argparse.ArgumentTypeError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{path} is not JSON: {exc}") from exc
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -319,15 +414,28 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     add = common.add_argument
     add("--video-url", metavar="URL", nargs="+", required=True, help="`batch` takes several")
-    add("--prompt", metavar="TEXT", required=True, help="the question")
+    add("--prompt", metavar="TEXT", action="append", required=True, help="the question; may be given several times")
+    add("--system-prompt", metavar="TEXT", help="in place of what the worker tells the model that it is")
+    add("--output", metavar="FORM", help="text, events, chapters or when (spans in which something is seen)")
+    add("--response-schema", metavar="FILE", type=json_of, help="with the JSON Schema that every answer fulfils")
+    add("--no-aggregate", dest="aggregate", action="store_false", default=None, help="do not merge the chunks' answers")
+    add("--start-time", metavar="T", help="begin here: seconds, mm:ss or h:mm:ss")
+    add("--end-time", metavar="T", help="and end here")
+    add("--chunk-duration", metavar="S", type=float, help="seconds of video per chunk")
+    add("--sample-fps", "--fps", metavar="FPS", type=float, help="frames looked at per second of video")
+    add("--max-frames", metavar="N", type=int, help="most frames looked at, in all chunks together")
+    add("--resolution", metavar="SIZE", help="of the frames: low, medium or high")
+    add("--sampling", metavar="HOW", help="uniform, keyframes or adaptive")
     add("--max-tokens", metavar="N", type=int, help="most tokens per answer")
     add("--temperature", metavar="T", type=float, help="0 (always the likeliest token) to 2")
     add("--top-p", metavar="P", type=float, help="sample from this share of the likeliest tokens")
+    add("--top-k", metavar="N", type=int, help="sample from this many tokens, 0 from all")
+    add("--presence-penalty", metavar="P", type=float, help="on tokens that were used before, -2 to 2")
+    add("--stop", metavar="TEXT", action="append", help="end an answer before this; up to 4 times")
     add("--seed", metavar="N", type=int, help="make the random choices repeatable")
-    add("--chunk-duration", metavar="S", type=float, help="seconds of video per chunk")
-    add("--sample-fps", metavar="FPS", type=float, help="frames looked at per second of video")
-    add("--sampling", metavar="HOW", help="uniform, keyframes or adaptive")
-    add("--no-aggregate", dest="aggregate", action="store_false", default=None, help="do not merge the chunks' answers")
+    add("--estimate", action="store_true", default=None, help="ask nothing, and say what the job would take")
+    add("--max-seconds", metavar="S", type=float, help="most seconds on the worker")
+    add("--max-cost-usd", metavar="USD", type=float, help="most dollars")
     add("--interval-s", metavar="S", type=float, default=2.0, help="between two requests for a job's state; default: 2")
     add("--patience-s", metavar="S", type=float, default=30.0, help="after which `cancel` gives up; default: 30")
     add("--endpoint-id", metavar="ID", default=os.environ.get("RUNPOD_ENDPOINT_ID"))

@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,6 +18,8 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+from job_options import TEST_MODEL, form_of, job_input, parse_arguments
 
 try:
     from rich.console import Console
@@ -34,23 +35,13 @@ except ImportError as lacking:
         )
 
 SAMPLES = ROOT / ".cache"
-PROMPT = "Describe what happens in this video, and when."
-TEST_MODEL = "test"
 TEST_MODEL_WARNING = "The test model answered. It knows coloured shapes and nothing else"
+FORM_WARNING = " It never learned to answer in a form: the form is right, and what stands in it means nothing."
 NO_MODEL = (
     "Nothing here can answer questions about this video: there is no GPU that vLLM can use, and the test model knows "
     "coloured shapes and nothing else. Name a model with --model (an 8B model needs 40 GB of memory and much time on a "
     f"CPU), or give `--model {TEST_MODEL}` to see how the video is read, with answers that mean nothing."
 )
-EXAMPLES = """examples:
-  python test_local.py
-  python test_local.py --video holiday.mp4 \\
-      --prompt "When does it rain?" --temperature 0
-  python test_local.py --video https://example.com/a.mp4 \\
-      --json - 2>/dev/null | jq .aggregated_response
-"""
-OPTIONS = ("chunk_duration", "sample_fps", "sampling", "max_tokens", "temperature", "top_p", "seed")
-"""Fields of a job that are sent only if they are given."""
 
 
 class NotStarted(Exception):
@@ -71,9 +62,9 @@ class LoggedCause(logging.Handler):
 
 def main() -> NoReturn:
     """Run the job that the command line describes; the exit status is 0 when it was answered."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(sys.argv[1:], __doc__ or "")
     to_stdout = arguments.json == "-"
-    console = Console(stderr=to_stdout)
+    console = Console(stderr=to_stdout, emoji=False)
     json_file = os.dup(sys.stdout.fileno()) if to_stdout else arguments.json
     if to_stdout:  # for the JSON alone: vLLM writes to stdout too
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -86,7 +77,7 @@ def main() -> NoReturn:
         output = {"error": str(refusal)}
     except KeyboardInterrupt:
         output = {"error": "Interrupted."}
-    show(output, console, is_sample=arguments.video is None)
+    show(output, console, form_of(arguments), is_sample=arguments.video is None)
     if json_file is not None:
         with open(json_file, "w", encoding="utf-8") as file:  # noqa: PTH123  # a path or the copy of stdout
             file.write(json.dumps(output, indent=2, ensure_ascii=False) + "\n")
@@ -110,7 +101,7 @@ def prepare(arguments: argparse.Namespace, bars: "StageBars") -> str:
     """
     is_sample = arguments.video is None
     video = sample_video(bars) if is_sample else existing_video(arguments.video)
-    choose_model(arguments.model, is_sample=is_sample)
+    choose_model(arguments.model, is_sample=is_sample, is_asked=not arguments.estimate)
     allow_directory(video)
     return video
 
@@ -130,18 +121,18 @@ async def answer(arguments: argparse.Namespace, video: str, bars: "StageBars") -
         raise NotStarted(str(exc)) from exc
     is_test_model = settings.model_name == str(CHECKPOINT)
     name = "test model" if is_test_model else settings.model_name
-    asked = f"video   {video}\nmodel   {name}\nprompt  {arguments.prompt}"
-    bars.console.print(asked, markup=False, highlight=False)
+    asked = [f"video   {video}", f"model   {name}", *(f"prompt  {prompt}" for prompt in arguments.prompt)]
+    bars.console.print("\n".join(asked), markup=False, highlight=False)
     output = {"model": name} | await run_job(job_input(arguments, video), bars)
-    if is_test_model and "error" not in output:
-        output["warning"] = TEST_MODEL_WARNING + (
-            "." if arguments.video is None else ": these answers say nothing about this video."
-        )
+    if is_test_model and not {"error", "estimate"} & output.keys():
+        is_sample, has_form = arguments.video is None, form_of(arguments) != "text"
+        output["warning"] = TEST_MODEL_WARNING + ("." if is_sample else ": these answers say nothing about this video.")
+        output["warning"] += FORM_WARNING if has_form and is_sample else ""
     return output
 
 
-def show(output: dict[str, Any], console: "Console", *, is_sample: bool) -> None:
-    """Print a job's result, or why there is none."""
+def show(output: dict[str, Any], console: "Console", form: str, *, is_sample: bool) -> None:
+    """Print a job's result, whose answers have a form, or why there is none."""
     if "error" in output:
         # On a terminal lines are broken between words; elsewhere a sentence is a line, which one can search for.
         sentences = "\n".join(output[name] for name in ("error", "cause") if name in output)
@@ -149,7 +140,8 @@ def show(output: dict[str, Any], console: "Console", *, is_sample: bool) -> None
         return
     import worker
 
-    JobScreen(console, output, worker.services().settings.chunk_overlap if is_sample else None).show()
+    overlap_s = worker.services().settings.chunk_overlap if is_sample else None
+    JobScreen(console, output, form, overlap_s).show()
 
 
 async def run_job(job_input: dict[str, Any], bars: "StageBars") -> dict[str, Any]:
@@ -205,8 +197,8 @@ def sample_video(bars: "StageBars") -> str:
     return str(path)
 
 
-def choose_model(model: str | None, *, is_sample: bool) -> None:
-    """Choose the model; what the caller's environment says stays.
+def choose_model(model: str | None, *, is_sample: bool, is_asked: bool = True) -> None:
+    """Choose the model; what the caller's environment says stays. One that is not asked may be of any size.
 
     Raises:
         NotStarted: only the test model could answer, about a video of which it knows nothing.
@@ -222,9 +214,10 @@ def choose_model(model: str | None, *, is_sample: bool) -> None:
     elif model == TEST_MODEL:
         os.environ["MODEL_NAME"] = str(CHECKPOINT)
     elif "MODEL_NAME" not in os.environ and (is_cpu_build() or not Path("/dev/nvidiactl").exists()):
-        if not is_sample:
+        if is_asked and not is_sample:
             raise NotStarted(NO_MODEL)
-        os.environ["MODEL_NAME"] = str(CHECKPOINT)
+        if is_sample:
+            os.environ["MODEL_NAME"] = str(CHECKPOINT)
     if os.environ.get("MODEL_NAME") == str(CHECKPOINT):
         os.environ |= environment() | os.environ
 
@@ -237,39 +230,6 @@ def allow_directory(video: str) -> None:
         os.environ.setdefault("VIDEO_ROOTS", str(Path(unquote(urlsplit(video).path)).parent))
     elif "://" not in video:
         os.environ.setdefault("VIDEO_ROOTS", str(Path(video).parent))
-
-
-def job_input(arguments: argparse.Namespace, video: str) -> dict[str, Any]:
-    """Return the job's input; fields that were not given keep the worker's defaults."""
-    given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
-    return {"video_url": video, "prompt": arguments.prompt, "aggregate": arguments.aggregate, **given}
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=textwrap.fill(" ".join((__doc__ or "").split()), shutil.get_terminal_size().columns - 2),
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--video", metavar="FILE|URL", help="a file, or an http(s) or file:// URL; default: a generated sample")
-    add("--prompt", metavar="TEXT", default=PROMPT, help=f"the question; default: {PROMPT}")
-    add("--model", metavar="NAME", help=f"a Hugging Face id, a checkpoint directory, or `{TEST_MODEL}`; default: "
-        "config.yaml's, and without a GPU the test model for the sample")  # fmt: skip
-    add("--chunk-duration", metavar="S", type=float, help="seconds of video per chunk; default: 60")
-    add("--sample-fps", metavar="FPS", type=float, help="frames looked at per second of video; default: 2")
-    add("--sampling", metavar="HOW", help="uniform, keyframes or adaptive; default: uniform")
-    add("--max-tokens", metavar="N", type=int, help="most tokens per answer; default: 512")
-    add("--temperature", metavar="T", type=float, help="0 (always the likeliest token) to 2; default: 0.7")
-    add("--top-p", metavar="P", type=float, help="sample from this share of the likeliest tokens; default: 0.8")
-    add("--seed", metavar="N", type=int, help="make the random choices repeatable; default: none")
-    add("--no-aggregate", dest="aggregate", action="store_false", help="do not merge the chunks' answers")
-    add("--json", metavar="FILE", help="write the result to a file, errors too; `-` prints it to stdout")
-    arguments = parser.parse_args()
-    if arguments.json not in (None, "-") and not Path(arguments.json).resolve().parent.is_dir():
-        parser.error(f"there is no directory {Path(arguments.json).parent}")
-    return arguments
 
 
 if __name__ == "__main__":

@@ -9,18 +9,27 @@ from urllib.parse import urlsplit
 import runpod
 
 PROGRESS = {"stage": "infer", "message": "chunk 1", "fraction": 0.5, "chunks_done": 1, "num_chunks": 2}
-CHUNK = {"index": 0, "start_s": 0.0, "end_s": 60.0, "text": "a red square", "error": None}
+CHUNK = {"index": 0, "start_s": 0.0, "end_s": 60.0, "text": "a red square", "value": None, "error": None}
 ANSWER = {
     "success": True,
     "status": "partial",
     "coverage": 0.5,
     "video_info": {"duration": 120.0, "fps": 30.0},
+    "window": {"start_s": 0.0, "end_s": 120.0},
     "num_chunks": 2,
     "chunk_results": [CHUNK, {**CHUNK, "index": 1, "start_s": 60.0, "end_s": 120.0, "text": None, "error": "GONE: x"}],
     "aggregated_response": "first red",
+    "aggregation_error": None,
+    "results": None,
+    "concessions": [],
     "total_processing_time": 1.5,
-    "timings": {},
-    "usage": {"prompt_tokens": 10},
+    "timings": {"chunks_s": 1.5},
+    "usage": {"prompt_tokens": 10, "completion_tokens": 2, "cached_tokens": 0},
+    "cost": {"gpu": None, "gpu_seconds": 1.5, "usd": None},
+}
+NOT_IN_AN_ESTIMATE = {"status", "coverage", "chunk_results", "aggregated_response", "aggregation_error", "results"}
+ESTIMATE = {name: ANSWER[name] for name in ANSWER if name not in {*NOT_IN_AN_ESTIMATE, "usage", "cost"}} | {
+    "estimate": {"seconds": 77.1, "usd": None, "frames": 7200}
 }
 
 
@@ -41,6 +50,8 @@ async def answer_video(job: dict[str, Any]) -> dict[str, Any]:
     url = urlsplit(job["input"]["video_url"])
     if url.path == "/broken.mp4":
         return {"error": "UNREADABLE_VIDEO: no video stream"}
+    if url.path == "/estimate.mp4":
+        return ESTIMATE
     if url.path == "/gated.mp4":
         runpod.serverless.progress_update(job, PROGRESS)
         await pass_gate(url.port)

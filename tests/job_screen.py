@@ -1,21 +1,20 @@
-"""Shows a job on a terminal: its stages while it runs, and its result, in a table or on a narrow screen in blocks."""
+"""Shows a job on a terminal: its stages while it runs, and then what was answered and what it took."""
 
-from collections.abc import Sequence
-from itertools import zip_longest
+import textwrap
+from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from answer_screen import AnswerScreen, span
 from tiny_model.footage import true_sightings
 from tiny_model.sample import sample_timeline
-from tiny_model.world import Sighting, answer_of, merged
+from tiny_model.world import Sighting
 
-TABLE_COLUMNS, WIDE_TABLE_COLUMNS = 90, 120
-"""A terminal narrower than this, or than the second beside what the sample shows, gets blocks instead of a table, in
-which lines of answers would be broken."""
+QUESTION_CHARACTERS = 300
+"""A longer question is shortened above its answers."""
 BAR_COLUMNS = 12
 MESSAGE = Column(no_wrap=True, overflow="ellipsis", ratio=1)
 
@@ -65,112 +64,126 @@ class StageBars:
 
 
 class JobScreen:
-    """What a job found out.
+    """What a job found out and took, or would take.
 
     Args:
         console: where to print.
-        output: of an answered job; `warning` in it is printed at the answers.
-        sample_overlap_s: the overlap of the chunks if the video is the sample; what it shows stands beside the answers.
+        output: of an answered job or an estimate; `warning` in it is printed at the end.
+        form: of the answers.
+        sample_overlap_s: the overlap of the chunks if the video is the sample; what it shows stands beside answers in
+            free text to a single question.
     """
 
-    def __init__(self, console: Console, output: dict[str, Any], sample_overlap_s: float | None) -> None:
+    def __init__(
+        self, console: Console, output: dict[str, Any], form: str = "text", sample_overlap_s: float | None = None
+    ) -> None:
         self._console = console
         self._output = output
-        self._chunks = output["chunk_results"]
-        self._truths = [] if sample_overlap_s is None else shown_in_sample(output, sample_overlap_s)
+        self._form = form
+        self._sample_overlap_s = sample_overlap_s
 
     def show(self) -> None:
-        """Print the chunks, the merged answer if it is another one, and the totals."""
-        if self._console.width < (WIDE_TABLE_COLUMNS if self._truths else TABLE_COLUMNS):
-            self._blocks()
-        else:
-            self._table()
-        self._merged()
-        self._totals()
-
-    def _table(self) -> None:
-        table = Table(pad_edge=False)
-        for heading in ("chunk", "span", "frames", "tokens\nin+out", "seconds\nto answer"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("answer", overflow="fold")
-        if self._truths:
-            table.add_column("shown in the sample", overflow="fold")
-        for chunk, truth in zip_longest(self._chunks, self._truths):
-            tokens = f"{chunk['prompt_tokens']}+{chunk['completion_tokens']}"
-            cells = (number(chunk), span(chunk), str(chunk["num_frames"]), tokens, seconds(chunk), answer(chunk))
-            table.add_row(*cells, *([answer_of(truth)] if truth is not None else []))
-        self._console.print(table)
-
-    def _blocks(self) -> None:
-        for chunk, truth in zip_longest(self._chunks, self._truths):
-            facts = f"{chunk['num_frames']} frames, {seconds(chunk)} s to answer"
-            heading = f"\n[bold]chunk {number(chunk)} of {len(self._chunks)}, {span(chunk)}[/bold] ({facts})"
-            self._console.print(heading, highlight=False)
-            self._said_and_shown(answer(chunk), truth)
-
-    def _merged(self) -> None:
+        """Print the answers to each question and the totals, or the estimate."""
         output = self._output
-        if output["aggregation_error"]:
-            self._console.print(f"\nThe answers were not merged: {output['aggregation_error']}", markup=False)
-        elif output["aggregated_response"] is not None and len(self._chunks) > 1:  # one chunk's answer stands above
-            self._console.print("\n[bold]merged answer[/bold]")
-            truth = merged(self._truths) if self._truths else None
-            self._said_and_shown(escape(output["aggregated_response"].strip()), truth)
+        if "estimate" in output:
+            self._estimate()
+        elif output["results"] is None:
+            knows_truth = self._sample_overlap_s is not None and self._form == "text"
+            truths = shown_in_sample(output, self._sample_overlap_s or 0) if knows_truth else []
+            AnswerScreen(self._console, output, self._form, truths).show()
+            self._totals()
+        else:
+            for number, result in enumerate(output["results"], 1):
+                self._question(f"question {number} of {len(output['results'])}", result)
+            self._console.print("\n[bold]all questions[/bold]", end="")
+            self._totals()
+        for concession in output["concessions"]:
+            self._print(f"note: {concession}")
+        if "warning" in output:
+            self._console.print(output["warning"], style="bold yellow", markup=False, highlight=False)
 
-    def _said_and_shown(self, said: str, truth: Sequence[Sighting] | None) -> None:
-        if truth is None:
-            self._console.print(said, highlight=False)
-            return
-        pair = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
-        pair.add_column("answer", overflow="fold")
-        pair.add_column("shown in the sample", overflow="fold")
-        pair.add_row(said, answer_of(truth))
-        self._console.print(pair, highlight=False)
+    def _question(self, title: str, result: dict[str, Any]) -> None:
+        self._console.print()
+        self._console.rule(f"[bold]{title}[/bold]", align="left")
+        self._print(textwrap.shorten(result["prompt"], QUESTION_CHARACTERS, placeholder=" …"))
+        AnswerScreen(self._console, result, self._form).show()
+        usage = result["usage"]
+        tokens = f"{usage['prompt_tokens']}+{usage['completion_tokens']} tokens"
+        self._print(f"\n{result['status']}, {result['coverage']:.0%} seen; {tokens}")
 
     def _totals(self) -> None:
         output = self._output
-        info, usage = output["video_info"], output["usage"]
-        self._console.print(
-            f"\n{output['status']}, {output['coverage']:.0%} of {info['duration']:g} s seen "
-            f"at {output['sample_fps']:g} fps; {info['codec']} {info['width']}x{info['height']}; "
-            f"{usage['prompt_tokens']}+{usage['completion_tokens']} tokens in {output['total_processing_time']:.1f} s",
-            highlight=False,
-        )
-        for concession in output["concessions"]:
-            self._console.print(f"note: {concession}", markup=False, highlight=False)
-        if "warning" in output:
-            self._console.print(output["warning"], style="bold yellow", markup=False, highlight=False)
+        usage, cost = output["usage"], output["cost"]
+        self._print(f"\n{output['status']}, {output['coverage']:.0%} of {looked_at(output)} seen {how_seen(output)}")
+        tokens = f"{usage['prompt_tokens']}+{usage['completion_tokens']}"
+        if usage["cached_tokens"]:
+            tokens += f", of them {usage['cached_tokens']} computed before"
+        gpu_seconds = f"{cost['gpu_seconds']:.1f} s {on_gpu(cost['gpu'])}"
+        self._facts({"tokens": tokens, "cost": f"{gpu_seconds}, {price(cost)}", "seconds": stages(output)})
+
+    def _estimate(self) -> None:
+        output = self._output
+        estimate = output["estimate"]
+        unknown = "not known before this worker has answered such a job"
+        seconds = unknown if estimate["seconds"] is None else f"{estimate['seconds']:.1f}, without the download"
+        self._console.print("\n[bold]estimate[/bold] (nothing was asked)", highlight=False)
+        self._print(f"{looked_at(output)} {how_seen(output)}")
+        self._facts({
+            "seconds": seconds,
+            "cost": f"{price(estimate)}, {on_gpu(estimate['gpu'])}",
+            "frames": f"{estimate['frames']} in {output['num_chunks']} chunk{'' if output['num_chunks'] == 1 else 's'}",
+            "tokens": f"{estimate['prompt_tokens']}, and at most {estimate['max_completion_tokens']} of answers",
+            "reading": stages(output),
+        })  # fmt: skip
+
+    def _facts(self, facts: Mapping[str, str]) -> None:
+        table = Table.grid("", "", padding=(0, 2, 0, 0))
+        for name, fact in facts.items():
+            table.add_row(name, fact)
+        self._console.print(table, markup=False, highlight=False)
+
+    def _print(self, words: str) -> None:
+        self._console.print(words, markup=False, highlight=False)
 
 
 def shown_in_sample(output: dict[str, Any], overlap_s: float) -> list[list[Sighting]]:
     """What the sample really shows, by chunks."""
-    timeline, sample_fps = sample_timeline(), output["sample_fps"]
-    spans_s = ((chunk["start_s"], chunk["end_s"] + overlap_s) for chunk in output["chunk_results"])
+    timeline, sample_fps, end_s = sample_timeline(), output["sample_fps"], output["window"]["end_s"]
+    spans_s = ((chunk["start_s"], min(chunk["end_s"] + overlap_s, end_s)) for chunk in output["chunk_results"])
     return [true_sightings(timeline, start_s, seen_end_s, sample_fps) for start_s, seen_end_s in spans_s]
 
 
-def number(chunk: dict[str, Any]) -> str:
-    """The chunk's number for people, from 1, as the progress counts; `index` counts from 0."""
-    return str(chunk["index"] + 1)
+def looked_at(output: dict[str, Any]) -> str:
+    """How long the part is that was looked at, and which one if it is not the whole video."""
+    info, window = output["video_info"], output["window"]
+    length_s = window["end_s"] - window["start_s"]
+    if abs(length_s - info["duration"]) < 0.01:  # rounding
+        return f"{info['duration']:g} s"
+    return f"{length_s:g} s ({span(window)} of {info['duration']:g} s)"
 
 
-def span(chunk: dict[str, Any]) -> str:
-    """From when to when the chunk answers."""
-    return f"{clock(chunk['start_s'])}-{clock(chunk['end_s'])}"
+def how_seen(output: dict[str, Any]) -> str:
+    """The rate and size of the frames, and what they are frames of."""
+    info, (width, height) = output["video_info"], output["frame_size"]
+    size = f"{info['width']}x{info['height']}"
+    return f"at {output['sample_fps']:g} fps in {width}x{height}; {info['codec']} {size}"
 
 
-def seconds(chunk: dict[str, Any]) -> str:
-    """Seconds that the model took."""
-    return f"{chunk['timings'].get('generate_s', 0):.1f}"
+def on_gpu(gpu: str | None) -> str:
+    """Where a job runs."""
+    return "without a GPU" if gpu is None else f"on {gpu}"
 
 
-def answer(chunk: dict[str, Any]) -> str:
-    """The answer or the error, escaped: rich would read square brackets as style."""
-    return escape((chunk["text"] if chunk["error"] is None else chunk["error"]).strip())
+def price(cost: dict[str, Any]) -> str:
+    """Dollars, if they are known."""
+    usd = cost["usd"]
+    if usd is None:
+        return "price not known"
+    return f"${usd:.4f}" if usd >= 0.0001 else "less than $0.0001"  # what four digits can show
 
 
-def clock(time_s: float) -> str:
-    """Seconds as minutes and seconds, or hours, minutes and seconds."""
-    minutes, seconds_left = divmod(round(time_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
+def stages(output: dict[str, Any]) -> str:
+    """The wall time, and that of each stage that took some."""
+    shown = {name.removesuffix("_s").replace("_", " "): f"{time_s:.1f}" for name, time_s in output["timings"].items()}
+    parts = ", ".join(f"{name} {time}" for name, time in shown.items() if time != "0.0")
+    return f"{output['total_processing_time']:.1f}{f': {parts}' if parts else ''}"

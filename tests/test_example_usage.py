@@ -1,6 +1,7 @@
 """Every subcommand of `example_usage.py`, against the stand-in for RunPod's platform."""
 
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import requests
@@ -18,6 +20,7 @@ import runpod
 
 from api.request import FIELDS
 from gate import Gate
+from gated_worker import ANSWER
 from runpod_stand_in import RunPodStandIn
 
 
@@ -55,15 +58,98 @@ def test_each_subcommand_gets_its_answer_and_names_the_job(
 
 
 @pytest.mark.parametrize("way", ["sync", "poll", "async", "errors", "cancel", "batch"])
-def test_every_field_of_a_job_can_be_given(way: str, platform: RunPodStandIn, example: ModuleType) -> None:
-    given = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.5, "seed": 3, "chunk_duration": 20.0, "sample_fps": 1.0}
+def test_every_field_of_a_job_can_be_given(
+    way: str, platform: RunPodStandIn, example: ModuleType, tmp_path: Path
+) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "array"}')
+    given = {
+        "system_prompt": "Be brief.", "max_tokens": 9, "temperature": 0.5, "top_p": 0.5, "top_k": 3,
+        "presence_penalty": -0.5, "chunk_duration": 20.0, "start_time": "1:30", "end_time": "95", "sample_fps": 1.0,
+        "max_frames": 8, "resolution": "low", "sampling": "adaptive", "output": "when", "max_seconds": 60.0,
+        "max_cost_usd": 0.5, "seed": 3,
+    }  # fmt: skip
     options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    example.main(
-        [*command_line(way, "http://example.com/video.mp4"), *options, "--sampling=adaptive", "--no-aggregate"]
+    options += ["--estimate", "--no-aggregate", "--stop=END", f"--response-schema={schema}"]
+    other = {
+        "video_url": "http://example.com/video.mp4", "estimate": True, "aggregate": False,
+        "response_schema": {"type": "array"},
+    }  # fmt: skip
+    example.main([*command_line(way, "http://example.com/video.mp4"), *options])
+    one = platform.jobs[-1].input
+    assert one == given | other | {"stop": ["END"], "prompt": "What is red?"}
+    example.main([*command_line(way, "http://example.com/video.mp4"), *options, "--stop=.", "--prompt=When?"])
+    several = platform.jobs[-1].input
+    assert several == given | other | {"stop": ["END", "."], "prompts": ["What is red?", "When?"]}
+    assert one.keys() | several.keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize(("written", "reason"), [(None, "cannot be read: No such file"), ("{", "is not JSON: ")])
+def test_a_schema_that_is_no_json_file_is_one_sentence(
+    written: str | None, reason: str, example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = tmp_path / "schema.json"
+    if written is not None:
+        schema.write_text(written)
+    with pytest.raises(SystemExit):
+        example.main([*command_line("poll", "http://example.com/video.mp4"), "--response-schema", str(schema)])
+    assert f"argument --response-schema: {schema} {reason}" in capsys.readouterr().err.splitlines()[-1]
+
+
+SPAN = {"start_s": 21.2, "end_s": 44.2, "chunk": 1, "confidence": 0.93}
+CHAPTER = {"start_s": 0.0, "end_s": 44.2, "title": "Rain"}
+
+
+@pytest.mark.parametrize(
+    ("value", "lines"),
+    [
+        ([SPAN], ["  21.2-44.2 s  (chunk 2, confidence 0.93)"]),
+        ([SPAN | {"description": "It rains."}], ["  21.2-44.2 s  It rains.  (chunk 2, confidence 0.93)"]),
+        ([CHAPTER, CHAPTER], ["  0.0-44.2 s  Rain", "  0.0-44.2 s  Rain"]),
+        ([], ["nothing"]),
+        ([{"dogs": 2}], ["[", "  {", '    "dogs": 2', "  }", "]"]),
+        ([SPAN | {"dogs": 2}, 3], json.dumps([SPAN | {"dogs": 2}, 3], indent=2).splitlines()),
+        (False, ["false"]),
+    ],
+)
+def test_answers_in_every_form_are_printed(
+    value: Any, lines: list[str], example: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chunk = {"start_s": 0.0, "end_s": 60.0, "text": None, "value": value, "error": None}
+    example.print_result({"chunk_results": [chunk] * 2, "aggregated_response": value, "aggregation_error": None})
+    answer = "\n".join(lines)
+    space = "\n" if answer.startswith("  ") else " "
+    assert capsys.readouterr().out == f"[0.0-60.0 s]{space}{answer}\n" * 2 + f"merged answer:\n{answer}\n"
+
+
+def test_each_of_several_questions_is_printed_with_its_answers(
+    example: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = [{**ANSWER, "prompt": prompt} for prompt in ("When?", "Where?")]
+    job = {**ANSWER, "chunk_results": [], "aggregated_response": None, "results": results, "concessions": ["fewer"]}
+    example.print_answer(job)
+    heading, when, where = capsys.readouterr().out.split("-- question ")
+    assert heading == "partial: 50% of 120.0 s seen in 2 chunks\n"
+    assert when.startswith("1, partial: When?\n[0.0-60.0 s] a red square\n[60.0-120.0 s] GONE: x\nmerged answer:\n")
+    assert where.startswith("2, partial: Where?\n[0.0-60.0 s] a red square\n")
+    assert where.endswith(
+        "note: fewer\ntook 1.5 s (chunks 1.5)\ngpu: not known; gpu seconds: 1.5; usd: not known; "
+        "prompt tokens: 10; completion tokens: 2; cached tokens: 0\n"
     )
-    fixed = {"video_url": "http://example.com/video.mp4", "prompt": "What is red?"}
-    assert platform.jobs[-1].input == given | fixed | {"sampling": "adaptive", "aggregate": False}
-    assert platform.jobs[-1].input.keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("way", ["sync", "poll", "async", "errors"])
+def test_an_estimate_is_printed(
+    way: str,
+    example: ModuleType,
+    platform: RunPodStandIn,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    example.main([*command_line(way, "http://example.com/estimate.mp4"), "--estimate"])
+    assert platform.jobs[-1].input["estimate"] is True
+    printed = capsys.readouterr().out
+    assert "nothing was asked: this is an estimate for 120.0 s in 2 chunks\n" in printed
+    assert "seconds: 77.1; usd: not known; frames: 7200\ntook 1.5 s (chunks 1.5)\n" in printed
 
 
 @pytest.mark.parametrize(

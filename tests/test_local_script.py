@@ -16,11 +16,11 @@ import pytest
 import test_local
 from rich.console import Console
 
-from api.request import FIELDS
+from api.request import FIELDS, TEXT_PRESENCE_PENALTY
 from config import load_settings
 from fakes import ScriptedEngine
-from job_screen import JobScreen, StageBars
-from records import Stage
+from job_options import form_of, job_input, parse_arguments
+from job_screen import StageBars
 from tiny_model.environment import CHECKPOINT
 from tiny_model.footage import true_sightings
 from tiny_model.sample import sample_timeline
@@ -29,17 +29,14 @@ from tiny_model.world import answer_of, merged
 ROOT = Path(__file__).parents[1]
 
 
-async def run(
-    video: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str | Path, width: int = 100
-) -> tuple[dict[str, Any], str]:
+async def run(video: Path, *arguments: str | Path, width: int = 100) -> tuple[dict[str, Any], str]:
     """Run the job that these arguments describe; its output and what is printed."""
-    monkeypatch.setattr(sys, "argv", ["test_local.py", *map(str, arguments)])
-    parsed = test_local.parse_arguments()
+    parsed = parse_arguments([*map(str, arguments)], "")
     printed = io.StringIO()
     console = Console(file=printed, width=width)
     with StageBars(console) as bars:
         output = await test_local.answer(parsed, str(video), bars)
-    test_local.show(output, console, is_sample=parsed.video is None)
+    test_local.show(output, console, form_of(parsed), is_sample=parsed.video is None)
     return output, printed.getvalue()
 
 
@@ -50,11 +47,11 @@ def run_script(*arguments: str | Path, **settings: str) -> subprocess.CompletedP
 
 
 @pytest.mark.usefixtures("worker")
-async def test_the_answers_name_what_the_sample_shows(media_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_answers_name_what_the_sample_shows(media_root: Path) -> None:
     sample = media_root / "sample.mp4"
     with StageBars(Console(file=io.StringIO())) as bars:
         shutil.copy(test_local.sample_video(bars), sample)
-    output, printed = await run(sample, monkeypatch, "--temperature", "0", "--prompt", "What is seen?", width=60)
+    output, printed = await run(sample, "--temperature", "0", "--prompt", "What is seen?", width=60)
     assert (output["success"], output["num_chunks"], output["status"]) == (True, 3, "complete")
     timeline = sample_timeline()
     parts = [true_sightings(timeline, start_s, start_s + 62, 2) for start_s in (0, 60, 120)]
@@ -73,21 +70,19 @@ async def test_the_answers_name_what_the_sample_shows(media_root: Path, monkeypa
 
 @pytest.mark.usefixtures("worker")
 async def test_what_the_test_model_says_about_a_real_video_is_marked_at_the_answer_and_in_the_result(
-    twelve_seconds: Path, monkeypatch: pytest.MonkeyPatch
+    twelve_seconds: Path,
 ) -> None:
-    output, printed = await run(twelve_seconds, monkeypatch, "--video", twelve_seconds, "--model", "test")
+    output, printed = await run(twelve_seconds, "--video", twelve_seconds, "--model", "test")
     assert output["model"] == "test model"
     assert output["warning"].endswith("these answers say nothing about this video.")
     assert " ".join(printed.split()).endswith(output["warning"])  # below the answers, where it cannot scroll away
 
 
-async def test_a_job_that_fails_is_reported_in_one_sentence(
-    media_root: Path, serve_with: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_job_that_fails_is_reported_in_one_sentence(media_root: Path, serve_with: Callable[..., None]) -> None:
     serve_with(ScriptedEngine())
     text = media_root / "text.mp4"
     text.write_text("This is no video.\n" * 100)
-    output, printed = await run(text, monkeypatch, "--video", text)
+    output, printed = await run(text, "--video", text)
     assert output["error"].startswith("UNREADABLE_VIDEO: ")
     assert printed.strip().splitlines()[-1] == output["error"]
     assert "Traceback" not in printed
@@ -163,6 +158,48 @@ def test_a_job_that_cannot_start_is_reported_in_one_sentence_with_status_1(
     assert bool(above) == sentence.startswith("INVALID_INPUT")  # nothing else is shown of what did not start
 
 
+def test_every_field_of_a_job_can_be_given(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "array"}')
+    given = {
+        "system_prompt": "Be brief.", "max_tokens": 9, "temperature": 0.5, "top_p": 0.5, "top_k": 3,
+        "presence_penalty": -0.5, "chunk_duration": 20.0, "start_time": "1:30", "end_time": "95", "sample_fps": 1.0,
+        "max_frames": 8, "resolution": "low", "sampling": "adaptive", "output": "when", "max_seconds": 60.0,
+        "max_cost_usd": 0.5, "seed": 3,
+    }  # fmt: skip
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    options += ["--estimate", "--no-aggregate", "--stop=END", f"--response-schema={schema}", "--prompt=Where?"]
+    one = job_input(parse_arguments(options, ""), "/video.mp4")
+    several = job_input(parse_arguments([*options, "--stop=.", "--prompt=When?"], ""), "/video.mp4")
+    other = {"estimate": True, "aggregate": False, "response_schema": {"type": "array"}, "video_url": "/video.mp4"}
+    assert one == given | other | {"stop": ["END"], "prompt": "Where?"}
+    assert several == given | other | {"stop": ["END", "."], "prompts": ["Where?", "When?"]}
+    assert one.keys() | several.keys() == FIELDS.keys()
+    fewest = job_input(parse_arguments(["--fps=4"], ""), "/video.mp4")
+    assert fewest.keys() == {"video_url", "prompt", "sample_fps"}
+
+
+@pytest.mark.parametrize(("written", "reason"), [(None, "cannot be read: No such file"), ("{", "is not JSON: ")])
+def test_a_schema_that_is_no_json_file_is_one_sentence(
+    written: str | None, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = tmp_path / "schema.json"
+    if written is not None:
+        schema.write_text(written)
+    with pytest.raises(SystemExit):
+        parse_arguments(["--response-schema", str(schema)], "")
+    assert f"argument --response-schema: {schema} {reason}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_estimate_of_a_real_video_needs_neither_a_gpu_nor_the_model(twelve_seconds: Path) -> None:
+    finished = run_script("--video", twelve_seconds, "--estimate", "--fps", "1")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    printed = " ".join(finished.stdout.split())
+    assert f"model {load_settings().model_name}" in printed
+    assert "12 s at 1 fps" in printed
+    assert "The test model answered" not in printed
+
+
 def test_a_model_that_cannot_be_loaded_is_reported_with_the_cause(twelve_seconds: Path, tmp_path: Path) -> None:
     kept = tmp_path / "out.json"
     finished = run_script("--video", twelve_seconds, "--model", tmp_path, "--json", kept)
@@ -178,7 +215,7 @@ def test_an_error_is_broken_between_words_on_a_terminal_and_one_line_elsewhere()
     on_terminal, elsewhere = io.StringIO(), io.StringIO()
     for file in (on_terminal, elsewhere):
         console = Console(file=file, width=60, force_terminal=file is on_terminal, color_system=None)
-        test_local.show({"error": test_local.NO_MODEL}, console, is_sample=False)
+        test_local.show({"error": test_local.NO_MODEL}, console, "text", is_sample=False)
     lines = on_terminal.getvalue().splitlines()
     assert max(map(len, lines)) <= 60
     assert " ".join(map(str.strip, lines)) == test_local.NO_MODEL
@@ -198,69 +235,17 @@ def test_a_stage_that_an_exception_ended_leaves_no_bar() -> None:
 def test_the_help_names_every_field_of_a_job_with_its_default(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["test_local.py", "--help"])
     monkeypatch.setenv("COLUMNS", "200")
     with contextlib.suppress(SystemExit):
-        test_local.parse_arguments()
-    printed = capsys.readouterr().out
-    shipped = load_settings()
+        parse_arguments(["--help"], "")
+    entries = [" ".join(entry.split()) for entry in re.split(r"\n\n|\n  (?=-)", capsys.readouterr().out)]
+    shipped, presence_penalty = load_settings(), f"{TEXT_PRESENCE_PENALTY}, or 0 where the answer is JSON"
+    in_words = {"end_time": "the end of the video", "presence_penalty": presence_penalty}
     for name, field in FIELDS.items():
-        option = {"video_url": "--video", "aggregate": "--no-aggregate"}.get(name, f"--{name.replace('_', '-')}")
-        (line,) = re.findall(rf"(?m)^  {option}\b.*$", printed)
-        if name not in ("video_url", "prompt", "aggregate"):
+        other_names = {"video_url": "--video", "prompts": "--prompt", "aggregate": "--no-aggregate"}
+        option = other_names.get(name, f"--{name.replace('_', '-')}")
+        (entry,) = [entry for entry in entries if entry.startswith(f"{option} ")]
+        if name not in ("video_url", "prompt", "prompts", "aggregate", "estimate"):
             default = field.default if field.default is not None else getattr(shipped, name, None)
-            assert line.endswith(f"default: {'none' if default is None else str(default).removesuffix('.0')}")
-
-
-SENTENCE = "A dog runs along a beach until the rain begins."
-
-
-def answered(chunks: int) -> dict[str, Any]:
-    """The output of a job, as far as it is shown."""
-    facts = {"error": None, "num_frames": 120, "prompt_tokens": 9000, "completion_tokens": 40}
-    spans = [{"index": index, "start_s": 60.0 * index, "end_s": 60.0 * index + 60} for index in range(chunks)]
-    texts = [SENTENCE] if chunks == 1 else [f"[answer {index}] dog" for index in range(chunks)]
-    return {
-        "status": "complete",
-        "coverage": 1.0,
-        "sample_fps": 2.0,
-        "total_processing_time": 2.0,
-        "concessions": [],
-        "video_info": {"duration": 60.0 * chunks, "codec": "h264", "width": 1280, "height": 720},
-        "usage": {"prompt_tokens": 9000, "completion_tokens": 40},
-        "aggregated_response": SENTENCE,
-        "aggregation_error": None,
-        "chunk_results": [
-            {**facts, **span, "text": text, "timings": {"generate_s": 1.2}}
-            for span, text in zip(spans, texts, strict=True)
-        ],
-    }
-
-
-def printed_at(width: int, output: dict[str, Any]) -> str:
-    printed = io.StringIO()
-    JobScreen(Console(file=printed, width=width), output, None).show()
-    return printed.getvalue()
-
-
-@pytest.mark.parametrize("width", [60, 100])
-def test_the_answer_about_a_single_chunk_is_printed_once_and_on_one_line(width: int) -> None:
-    assert printed_at(width, answered(1)).count(SENTENCE) == 1
-
-
-@pytest.mark.parametrize("width", [40, 60, 100])
-def test_chunks_are_numbered_from_one_as_the_progress_does(width: int) -> None:
-    printed = printed_at(width, answered(3))
-    for index in range(3):
-        assert re.search(rf"{index + 1}\b.*{index}:00-{index + 1}:00", printed)
-        assert f"[answer {index}] dog" in printed  # brackets are text, not style
-    assert max(map(len, printed.splitlines())) <= width
-
-
-def test_a_stage_of_any_name_has_a_bar() -> None:
-    printed = io.StringIO()
-    with StageBars(Console(file=printed, width=60)) as bars:
-        for stage in (*Stage, "another"):
-            bars.show(stage, f"doing {stage}")
-    for stage in (*Stage, "another"):
-        assert f"doing {stage}" in printed.getvalue()
+            shown = "none" if default in (None, []) else str(default).removesuffix(".0")
+            assert entry.endswith(f"default: {in_words.get(name, shown)}"), name
