@@ -57,9 +57,16 @@ def probe(path: str, ranges: Sequence[ByteRange] = ()) -> VideoInfo | Refusal:
 
     Args:
         path: local file.
-        ranges: what was fetched of it; none if that is all.
+        ranges: what was fetched of it; none if that is all. Then a refusal is certain: in parts of a file nothing is
+            found wrong.
     """
-    present = Present(ranges)
+    outcome = _probe(path, Present(ranges))
+    if isinstance(outcome, Refusal):
+        return Refusal.MISSING_BYTES if ranges else outcome
+    return replace(outcome, present=tuple(ranges))
+
+
+def _probe(path: str, present: Present) -> VideoInfo | Refusal:
     try:
         check_beginning(path, present)
         with open_video(path) as container:
@@ -71,8 +78,7 @@ def probe(path: str, ranges: Sequence[ByteRange] = ()) -> VideoInfo | Refusal:
             return Refusal.NO_VIDEO_STREAM
         if not present.is_all and not layout.is_ordinary:
             return Refusal.MISSING_BYTES
-        info = _probe_film(path, layout, present)
-        return info if isinstance(info, Refusal) else replace(info, present=tuple(ranges))
+        return _probe_film(path, layout, present)
     except MissingBytes:
         return Refusal.MISSING_BYTES
     except TooManyStreams:
