@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 from pathlib import Path
+from typing import ClassVar
 
 from byte_ranges import ByteRange, merged, total_bytes, without
 from errors import DownloadError, DownloadTooLarge
@@ -28,6 +29,8 @@ class NoParts(Exception):
 
 class SourceChanged(DownloadError):
     """Between two requests another version of the file took its place, or the source sends wrong parts."""
+
+    SENTENCE: ClassVar = "The source changed while it was fetched, or sent other parts than were asked for."
 
 
 class HttpParts:
@@ -85,6 +88,8 @@ class HttpParts:
 
         async def attempt() -> None:
             nonlocal left, part
+            if not left.size_bytes:  # the connection failed after the last byte
+                return
             headers = {"Accept-Encoding": "identity", "Range": f"bytes={left.start}-{left.stop - 1}"}
             if self._version:
                 headers["If-Range"] = self._version.etag
@@ -97,7 +102,7 @@ class HttpParts:
                 async with file.opened(left.start, left.size_bytes), aclosing(response.body) as parts:
                     async for content in parts:
                         if len(content) > left.size_bytes:
-                            raise _changed()
+                            raise SourceChanged(SourceChanged.SENTENCE)
                         await file.write(content)
                         self.received_bytes += len(content)
                         left = ByteRange(left.start + len(content), left.stop)
@@ -148,7 +153,7 @@ class HttpParts:
 
 def _changed() -> TransientFault:
     """Another attempt may reach a server that still has the file as it was."""
-    return TransientFault(SourceChanged("The source changed while it was fetched, or sent other parts than asked for."))
+    return TransientFault(SourceChanged(SourceChanged.SENTENCE))
 
 
 async def _make_hole(file: PartialFile, size_bytes: int) -> None:
