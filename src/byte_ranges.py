@@ -20,10 +20,10 @@ class ByteRange:
 def merged(ranges: Iterable[ByteRange], gap_bytes: int = 0) -> list[ByteRange]:
     """Return the same bytes as ascending ranges, joined with what is between two where that is at most gap_bytes."""
     result: list[ByteRange] = []
-    for one in sorted(ranges):
+    for one in sorted(one for one in ranges if one.size_bytes > 0):
         if result and one.start <= result[-1].stop + gap_bytes:
             result[-1] = ByteRange(result[-1].start, max(result[-1].stop, one.stop))
-        elif one.size_bytes > 0:
+        else:
             result.append(one)
     return result
 

@@ -1,6 +1,7 @@
 """Asks a confined child process what a video file holds, and turns its refusals into errors."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from byte_ranges import ByteRange
@@ -49,4 +50,4 @@ async def probe(path: Path, readers: VideoReaders, present: Sequence[ByteRange] 
     if isinstance(outcome, Refusal):
         kind, sentence = REFUSALS[outcome]
         raise kind(sentence)
-    return outcome
+    return replace(outcome, present=tuple(present))

@@ -225,6 +225,20 @@ async def test_an_interrupted_part_goes_on_where_it_stopped(content, server, tmp
     ]  # fmt: skip
 
 
+async def test_a_connection_that_fails_after_the_last_byte_of_a_part_costs_no_request(content, server, tmp_path):
+    middle = len(content) // 2
+
+    def without_end(exchange: Exchange) -> None:
+        headers = {"Content_Range": f"bytes {middle}-{middle + 999}/{len(content)}", "ETag": ETAG}
+        exchange.start(206, Transfer_Encoding="chunked", **headers)
+        exchange.wfile.write(b"3e8\r\n%b\r\n" % content[middle : middle + 1000])
+
+    sparse = await index_or_fail(server.answer(*[part(content)] * 3, without_end), tmp_path)
+    video = await sparse.fetch([ByteRange(middle, middle + 1000)])
+    assert video.path.read_bytes()[middle:][:1000] == content[middle:][:1000]
+    assert len(server.requests) == 4
+
+
 async def test_a_source_that_fails_is_asked_again_and_then_reported(content, server, tmp_path):
     assert await index(server.answer(status(503), Exchange.reset, part(content)), tmp_path)
     with pytest.raises(SourceHttpError, match="503"):
