@@ -14,6 +14,7 @@ from decoder.bitstream.registry import parser_for
 from decoder.container.formats import MP4
 from decoder.container.open import open_video
 from decoder.container.present import MissingBytes, Present
+from decoder.container.streams import moving_streams
 from protocol import OPENING_BYTES
 
 CODECS: Final = frozenset(["h264", "hevc", "av1", "vp9", "mpeg4", "prores", "mjpeg"])
@@ -42,8 +43,8 @@ def check_beginning(path: str, present: Present) -> None:
 
 
 def _are_samples_packets(container: InputContainer) -> bool:
-    """Whether every stream of pictures has one of CODECS, and none has fields: two may be one picture, or each one."""
-    for stream in container.streams.video:
+    """Whether every stream of moving pictures has one of CODECS, and none has fields, of which two may be a picture."""
+    for stream in moving_streams(container):
         context = stream.codec_context
         if context is None or context.codec.canonical_name not in CODECS:
             return False

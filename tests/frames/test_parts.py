@@ -101,6 +101,12 @@ async def test_a_file_whose_parts_do_not_tell_what_it_holds_is_not_found_wrong(e
         await VideoProcessor(Settings(), extractor).validate_video(LocalVideo(path, path.stat().st_size, first))
 
 
+async def test_parts_of_a_file_are_not_cut_into_chunks(extractor, film, tmp_path):
+    video, info = await described(extractor, film, tmp_path)
+    with pytest.raises(BytesMissing):
+        await VideoProcessor(Settings(), extractor).split_video_into_chunks(video, info, tuple(CHUNKS), tmp_path)
+
+
 async def test_a_process_that_does_not_name_ranges_is_not_believed(extractor, film, monkeypatch, tmp_path):
     video, info = await described(extractor, film, tmp_path)
     monkeypatch.setattr(VideoReaders, "take", lambda *_, **__: ReaderInProcess("decoder.probe"))
