@@ -23,6 +23,9 @@ from decoder.container.present import PACKETS_AFTER_END
 from decoder.grid import Grid
 from protocol import MAX_RANGES, SEEK_RETREATS_S, DecodeOrder, RangesReply
 
+DISORDERED_CODECS = frozenset(["h264", "hevc"])
+"""Of these libav may return a keyframe of open GOPs after later ones where it decodes keyframes alone: what it gives for
+a window depends on how far it reads."""
 NEAR_BYTES = 2**18
 """What lies between two parts is wanted with them if it is no more than this: a request costs as much time."""
 MAX_WANTED = MAX_RANGES // 2
@@ -32,7 +35,8 @@ MAX_WANTED = MAX_RANGES // 2
 def needed_ranges(path: str, order: DecodeOrder) -> Sequence[ByteRange]:
     """The bytes that decoding reads between the file's index and its end; none where that may be all of them."""
     info = order.info
-    if info.edits or info.parts or not info.seekable:
+    is_in_doubt = order.keyframes_only and info.codec in DISORDERED_CODECS
+    if info.edits or info.parts or not info.seekable or is_in_doubt:
         return ()
     grid = Grid(order)
     target_pts = grid.pts_of(grid.start)

@@ -115,11 +115,18 @@ def test_a_window_is_decoded_from_its_parts_as_from_all_of_the_film(name, window
     assert name == "one-keyframe.mp4" or total_bytes(present) < path.stat().st_size * 0.7
 
 
-@pytest.mark.parametrize("name", ["index-last.mp4", "open-gop.mp4", "one-keyframe.mp4", "vp9.mp4"])
+@pytest.mark.parametrize("name", ["av1.mp4", "vp9.mp4", "mpeg4.mp4", "mjpeg.mov"])
 def test_keyframes_alone_are_decoded_from_parts_as_from_all_of_the_film(name, clips, tmp_path):
     path, window = clip(clips, name), WINDOWS["in the middle"]
-    decoded, _ = decoded_from_parts(path, tmp_path, window, keyframes_only=True)
+    decoded, present = decoded_from_parts(path, tmp_path, window, keyframes_only=True)
     assert_same(decoded, decode_needed_packets(path, order_of(probed(path), window, keyframes_only=True)))
+    assert total_bytes(present) < path.stat().st_size * 0.7
+
+
+@pytest.mark.parametrize("name", ["open-gop.mp4", "hevc.mp4"])
+def test_keyframes_alone_need_all_of_a_film_of_which_the_decoder_may_return_them_in_disorder(name, clips):
+    path = clip(clips, name)
+    assert needed_ranges(str(path), order_of(probed(path), WINDOWS["in the middle"], keyframes_only=True)) == ()
 
 
 @pytest.mark.parametrize("name", ["index-last.mp4", "hevc.mp4", "av1.mp4"])
