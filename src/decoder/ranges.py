@@ -24,8 +24,8 @@ from decoder.grid import Grid
 from protocol import MAX_RANGES, SEEK_RETREATS_S, DecodeOrder, RangesReply
 
 DISORDERED_CODECS = frozenset(["h264", "hevc"])
-"""Where libav decodes keyframes alone, it may return those of open GOPs of these codecs in disorder: what it gives for a
-window depends on how far it reads."""
+"""Where libav decodes keyframes alone, it may return those of open GOPs of these codecs in disorder. Then what it gives
+for a window depends on how far it reads."""
 NEAR_BYTES = 2**18
 """What lies between two parts is wanted with them if it is no more than this: a request costs as much time."""
 MAX_WANTED = MAX_RANGES // 2
