@@ -72,11 +72,10 @@ class HttpParts:
             SourceChanged: a later answer is of another version of the file.
             DownloadError: or a subclass of it.
         """
-        for part in without(wanted, self.present):
-            if total_bytes(self.present) + part.size_bytes > self._max_bytes:
-                raise DownloadTooLarge(
-                    f"What is needed of the source is larger than the limit of {self._max_bytes} bytes."
-                )
+        missing = without(wanted, self.present)
+        if total_bytes(self.present) + total_bytes(missing) > self._max_bytes:
+            raise DownloadTooLarge(f"What is needed of the source is larger than the limit of {self._max_bytes} bytes.")
+        for part in missing:
             await self._fetch_part(part)
 
     async def read(self, part: ByteRange) -> bytes:
