@@ -156,7 +156,7 @@ def test_a_hole_in_what_a_window_needs_is_noticed_or_not_looked_at(clips, tmp_pa
 
 def test_a_hole_in_the_beginning_is_noticed(clips, tmp_path):
     path = clip(clips, "index-last.mp4")
-    for at in (100, 5_000, 19_000):
+    for at in (100, 19_000, 95_000):  # the last one is read by libav alone
         present = without(index_of(path), [ByteRange(at, at + 1)])
         assert probe(str(copy_parts(path, present, tmp_path / "film.mp4")), present) == Refusal.MISSING_BYTES
 
