@@ -1,19 +1,14 @@
 """Brings a job's source onto the local disk."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 from config import Settings
-from errors import DownloadTimeout
 from own_thread import in_own_thread
 from records import LocalVideo
 from sources.http import HttpFetch
 from sources.local import is_local, local_video
-
-SPEED_WINDOW_S, MIN_BYTES_PER_WINDOW = 120.0, 10**6
-"""A download that brings less in one window is given up, because the GPU is paid for while a job waits. The window is
-long enough for all four attempts with their pauses."""
+from sources.time_limit import TimeLimit
 
 
 async def download(source: str, directory: Path, settings: Settings) -> LocalVideo:
@@ -36,28 +31,5 @@ async def download(source: str, directory: Path, settings: Settings) -> LocalVid
         target.symlink_to(found.path)
         return replace(found, path=target)
     fetch = HttpFetch(source, target, settings.max_download_bytes, settings.download_allow_private)
-    fetching = asyncio.create_task(fetch.run())
-    try:
-        async with asyncio.timeout(settings.download_timeout_s):
-            await _wait_while_fast_enough(fetching, fetch)
-    except TimeoutError as exc:
-        raise DownloadTimeout(f"The source was not complete after {settings.download_timeout_s:g} s.") from exc
-    finally:
-        fetching.cancel()
-        await asyncio.gather(fetching, return_exceptions=True)
-    return LocalVideo(target, fetching.result())
-
-
-async def _wait_while_fast_enough(fetching: asyncio.Task[int], fetch: HttpFetch) -> None:
-    """Wait for a transfer to end.
-
-    Raises:
-        DownloadTimeout: it brought less than MIN_BYTES_PER_WINDOW in the last window.
-    """
-    before_bytes = 0
-    while not (await asyncio.wait({fetching}, timeout=SPEED_WINDOW_S))[0]:
-        if fetch.received_bytes - before_bytes < MIN_BYTES_PER_WINDOW:
-            raise DownloadTimeout(
-                f"The source sent less than {MIN_BYTES_PER_WINDOW / 1e6:g} MB in {SPEED_WINDOW_S:g} s."
-            )
-        before_bytes = fetch.received_bytes
+    size_bytes = await TimeLimit(settings.download_timeout_s).run(fetch.run(), lambda: fetch.received_bytes)
+    return LocalVideo(target, size_bytes)

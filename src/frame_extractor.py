@@ -4,12 +4,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
+from byte_ranges import ByteRange
 from config import Settings
 from errors import NoFrames
 from frames import jpeg
 from frames.probe import probe
 from frames.reader_pool import VideoReaders
-from frames.stream import FrameStreamer
+from frames.stream import FetchRest, FrameStreamer
 from planning import Budget, SamplingRate, sampling_rate
 from records import Chunk, FrameBatch, FrameSelection, SampleGrid, VideoInfo
 
@@ -30,19 +31,20 @@ class FrameExtractor:
         """Start the child processes for a job whose video is still to come; on exit, those that were not used end."""
         return self._readers.warm_up()
 
-    async def get_video_info(self, path: Path) -> VideoInfo:
+    async def get_video_info(self, path: Path, present: Sequence[ByteRange] = ()) -> VideoInfo:
         """Read all packets of a file and decode its first picture.
 
+        Args:
+            path: local file.
+            present: what was fetched of it; none if that is all. The result is that of the whole file.
+
         Raises:
+            BytesMissing: what was fetched does not tell.
             MediaError: or one of its kinds; the file cannot be used.
         """
-        return await probe(path, self._readers)
+        return await probe(path, self._readers, present)
 
-    def calculate_sampling_rate(self, info: VideoInfo, span_s: float, wanted_fps: float) -> SamplingRate:
-        """Return rate and frame size for chunks that see span_s seconds, within the frame and token budgets."""
-        return sampling_rate(info, span_s, wanted_fps, self._budget)
-
-    def stream_frames(
+    async def byte_ranges(
         self,
         path: Path,
         info: VideoInfo,
@@ -50,6 +52,29 @@ class FrameExtractor:
         chunks: Sequence[Chunk],
         *,
         selection: FrameSelection = "uniform",
+    ) -> tuple[ByteRange, ...]:
+        """Return what `stream_frames` reads of a file for the same arguments, besides what get_video_info needed.
+
+        They are ascending, and may reach beyond the file's end. None stand for all of the file.
+
+        Raises:
+            MediaError: the process that reads the index failed.
+        """
+        return await self._streamer.byte_ranges(path, info, grid, chunks, selection)
+
+    def calculate_sampling_rate(self, info: VideoInfo, span_s: float, wanted_fps: float) -> SamplingRate:
+        """Return rate and frame size for chunks that see span_s seconds, within the frame and token budgets."""
+        return sampling_rate(info, span_s, wanted_fps, self._budget)
+
+    def stream_frames(  # noqa: PLR0913  # the first five say what is decoded
+        self,
+        path: Path,
+        info: VideoInfo,
+        grid: SampleGrid,
+        chunks: Sequence[Chunk],
+        *,
+        selection: FrameSelection = "uniform",
+        fetch_rest: FetchRest | None = None,
     ) -> AsyncGenerator[FrameBatch]:
         """Decode the chunks' frames in one pass, a batch for each chunk, in order.
 
@@ -66,11 +91,13 @@ class FrameExtractor:
             chunks: at least one, in time order.
             selection: "keyframes" gives at most one for each instant, twice, at its own time; "adaptive" leaves out
                 pairs of frames that look like the frame before them.
+            fetch_rest: for a file that was fetched in parts; called if these are not enough, as in a damaged file.
 
         Raises:
+            BytesMissing: they are not enough, and there is no fetch_rest.
             MediaError: the decoders failed or gave nothing for too long, and no chunk was complete.
         """
-        return self._streamer.stream(path, info, grid, chunks, selection)
+        return self._streamer.stream(path, info, grid, chunks, selection, fetch_rest=fetch_rest)
 
     async def extract_frames(
         self, path: Path, info: VideoInfo, grid: SampleGrid, chunk: Chunk, *, selection: FrameSelection = "uniform"

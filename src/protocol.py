@@ -7,6 +7,11 @@ rest of the conversation is defined here:
     decoder.decode   worker to child: a DecodeOrder as JSON
                      child to worker: for each picture a PictureHeader and height_px * width_px * 3 bytes of RGB,
                      then a PictureHeader with a count of 0, then DecodeStats
+    decoder.ranges   worker to child: a DecodeOrder as JSON
+                     child to worker: a RangesReply as JSON, the bytes that decoder.decode reads for that order
+
+Of a file that was fetched in parts, decoder.probe gets the parts as a RangesReply, and decoder.decode gets them in its
+order. Where they would have to look at anything else, they say so: by a refusal, and in the last PictureHeader.
 
 The child parses files from outside, so the worker trusts none of its replies: everything is checked as it is read.
 Fractions travel as "n/d".
@@ -22,6 +27,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar, Literal, Self, cast, get_args
 
+from byte_ranges import ByteRange
 from records import Edit, Notice, OtherStream, Part, SampleGrid, Timing, UnseenReason, VideoInfo
 from strict_json import INT64_MAX, CheckedFields, InvalidMessage, parse_object
 
@@ -77,6 +83,10 @@ MAX_PICTURE_PIXELS = 36_000_000
 """A little more than 8K."""
 MAX_PICTURES = 25_000_000
 """A day at 289 pictures per second."""
+OPENING_BYTES = 5_000_000
+"""How much libav reads of a file's packets as it opens it, to find out what its streams are: libav's own value."""
+MAX_RANGES = 200
+"""The most parts of a file that are told apart."""
 SEEK_RETREATS_S = (0, 10, 60)
 """How far before the wanted time to seek, in seconds, tried in this order: some formats find any packet instead of a
 keyframe."""
@@ -94,6 +104,8 @@ class Refusal(StrEnum):
     TOO_MANY_STREAMS = "too_many_streams"
     NO_FRAMES = "no_frames"
     NOT_CONVERTIBLE = "not_convertible"
+    MISSING_BYTES = "missing_bytes"
+    """The file was fetched in parts, and these do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,26 @@ class ProbeReply:
         if reply.keys() == {"info"}:
             return cls(_video_info(reply["info"]))
         raise InvalidMessage("neither a description of a video nor a refusal")
+
+
+@dataclass(frozen=True, slots=True)
+class RangesReply:
+    """Parts of a file; none stand for all of it."""
+
+    ranges: tuple[ByteRange, ...]
+
+    def to_json(self) -> str:
+        """The ranges as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read and check ranges; they are ascending, and neither empty nor do they overlap.
+
+        Raises:
+            InvalidMessage: they are not ranges.
+        """
+        return cls(_byte_ranges(CheckedFields(parse_object(text), cls), "ranges"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +227,8 @@ class PictureHeader:
     time_s: float
     """The picture's own presentation time, counted from the first instant of the grid."""
     unseen: UnseenReason | None
-    """Why the picture does not show what was to be seen at these instants."""
+    """Why the picture does not show what was to be seen at these instants. After the last picture: MISSING if the
+    decoder would have had to read what was not fetched; then no DecodeStats follow, and not all pictures came."""
 
     def to_bytes(self) -> bytes:
         """The header as SIZE_BYTES bytes."""
@@ -289,7 +322,17 @@ def _video_info(message: object) -> VideoInfo:
         notices=cast("tuple[Notice, ...]", info.words("notices", get_args(Notice))),
         other_streams=tuple(map(_other_stream, info.items("other_streams", MAX_OTHER_STREAMS))),
         sound_after_s=info.seconds("sound_after_s"),
+        present=_byte_ranges(info, "present"),
     )
+
+
+def _byte_ranges(fields: CheckedFields, name: str) -> tuple[ByteRange, ...]:
+    ranges: list[ByteRange] = []
+    for message in fields.items(name, MAX_RANGES):
+        one = CheckedFields(message, ByteRange)
+        start = one.integer("start", ranges[-1].stop if ranges else 0)
+        ranges.append(ByteRange(start, one.integer("stop", start + 1)))
+    return tuple(ranges)
 
 
 def _part(message: object) -> Part:

@@ -10,6 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
+from byte_ranges import ByteRange
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -29,6 +31,8 @@ class LocalVideo:
 
     path: Path
     size_bytes: int
+    present: tuple[ByteRange, ...] = ()
+    """What of it was fetched, ascending; empty if that is all. The rest reads as zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,8 @@ class VideoInfo:
     notices: tuple[Notice, ...] = ()
     pixel_aspect: Fraction = Fraction(1)
     """Width of a coded pixel, divided by its height."""
+    present: tuple[ByteRange, ...] = ()
+    """See LocalVideo: what may be read of the file."""
 
     @property
     def is_joined(self) -> bool:

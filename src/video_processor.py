@@ -27,7 +27,7 @@ class VideoProcessor:
             MediaError: or one of its kinds, VideoTooLong among them.
         """
         try:
-            info = await self._extractor.get_video_info(video.path)
+            info = await self._extractor.get_video_info(video.path, video.present)
         except MediaError as exc:
             if type(exc) is MediaError and (found := await in_own_thread(what_it_is, video.path)):
                 raise MediaError(found) from exc

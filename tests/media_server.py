@@ -5,7 +5,6 @@ with MediaServer() as server:
 """
 
 import re
-import shutil
 import socket
 import ssl
 import threading
@@ -16,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+SEND_BYTES = 2**20
 
 
 class Exchange(BaseHTTPRequestHandler):
@@ -59,6 +60,11 @@ class Exchange(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         return int(asked[1]) if asked else None
 
+    def range_within(self, size_bytes: int) -> tuple[int, int] | None:
+        """The bytes [first, stop) of a file that the request asks for, if it does not ask for all."""
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        return (int(asked[1]), min(int(asked[2] or size_bytes) + 1, size_bytes)) if asked else None
+
     def reset(self) -> None:
         """Drop the connection as a crashed server does, without an orderly end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -82,12 +88,14 @@ class MediaServer:
     Attributes:
         requests: the headers of each request.
         targets: the target of each request, as it was sent.
+        sent_bytes: of files, without headers.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:
         """With a certificate (PEM, its key in the same file) it speaks https under the name localhost."""
         self.requests: list[Message] = []
         self.targets: list[str] = []
+        self.sent_bytes = 0
         self.num_connections = 0
         self.routes: dict[str, list[Answer]] = {}
         self.closing = threading.Event()
@@ -169,6 +177,17 @@ def rest(content: bytes, **headers: str) -> Answer:
     return answer
 
 
+def part(content: bytes, etag: str = '"v1"', **headers: str) -> Answer:
+    """Send the part that a Range asks for, without a look at If-Range; the headers may contradict it."""
+
+    def answer(exchange: Exchange) -> None:
+        first, stop = exchange.range_within(len(content)) or (0, len(content))
+        given = {"Content_Range": f"bytes {first}-{stop - 1}/{len(content)}", "ETag": etag}
+        exchange.reply(HTTPStatus.PARTIAL_CONTENT, content[first:stop], **{**given, **headers})
+
+    return answer
+
+
 def chunked(*parts: bytes, end: bytes = b"0\r\n\r\n", **headers: str) -> Answer:
     """Send parts as HTTP chunks, and `end` for the last one."""
     body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + end
@@ -203,13 +222,17 @@ def dripping(head: bytes, part: bytes) -> Answer:
 def _send_file(exchange: Exchange, path: Path) -> None:
     size_bytes = path.stat().st_size
     etag = f'"{path.stat().st_mtime_ns:x}-{size_bytes:x}"'
-    first = exchange.range_start() if exchange.headers.get("If-Range", etag) == etag else None
-    headers = {"ETag": etag, "Accept_Ranges": "bytes", "Content_Length": str(size_bytes - (first or 0))}
-    if first is None:
+    asked = exchange.range_within(size_bytes) if exchange.headers.get("If-Range", etag) == etag else None
+    first, stop = asked or (0, size_bytes)
+    headers = {"ETag": etag, "Accept_Ranges": "bytes", "Content_Length": str(stop - first)}
+    if asked is None:
         exchange.start(HTTPStatus.OK, **headers)
     else:
-        headers["Content_Range"] = f"bytes {first}-{size_bytes - 1}/{size_bytes}"
+        headers["Content_Range"] = f"bytes {first}-{stop - 1}/{size_bytes}"
         exchange.start(HTTPStatus.PARTIAL_CONTENT, **headers)
     with path.open("rb") as file:
-        file.seek(first or 0)
-        shutil.copyfileobj(file, exchange.wfile)
+        file.seek(first)
+        while part := file.read(min(stop - first, SEND_BYTES)):
+            exchange.wfile.write(part)
+            exchange.server.media.sent_bytes += len(part)
+            first += len(part)

@@ -13,6 +13,7 @@ from av.codec import Codec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from byte_ranges import ByteRange
 from protocol import (
     CODECS,
     DECODERS,
@@ -22,6 +23,7 @@ from protocol import (
     DecodeStats,
     PictureHeader,
     ProbeReply,
+    RangesReply,
     Refusal,
 )
 from records import Edit, OtherStream, Part, SampleGrid, Timing, UnseenReason, VideoInfo
@@ -56,8 +58,10 @@ INFO = VideoInfo(
     edits=(Edit(-1024, 500, 0, 1524), Edit(700, 900, 5, 5)),
     other_streams=(OtherStream(4, "mjpeg", 160, 90, 1),),
     sound_after_s=12.5,
+    present=(ByteRange(0, 500), ByteRange(700, 10**10)),
 )
 PART, OTHER, EDIT = asdict(INFO.parts[0]), asdict(INFO.other_streams[0]), asdict(INFO.edits[0])
+BYTES = asdict(INFO.present[0])
 ORDER = DecodeOrder(
     info=INFO,
     grid=SampleGrid(1.4, Fraction(2, 3), 352, 640),
@@ -88,6 +92,7 @@ LIES: dict[str, list[object]] = {
     "edits": [None, [None], [{**EDIT, "stop_pts": -1024}], [{**EDIT, "media_stop_pts": -1}], [EDIT] * 301],
     "other_streams": ["h264", [{**OTHER, "codec": ""}], [{**OTHER, "index": 1000}], [OTHER] * 101],
     "sound_after_s": [-1, math.nan],
+    "present": [None, [None], [{"start": 5, "stop": 5}], [{"start": -1, "stop": 5}], [PART], [BYTES] * 2],
 }
 
 
@@ -224,6 +229,18 @@ def test_the_counts_of_a_decoder_arrive_as_they_were_sent_and_are_never_negative
     assert DecodeStats.from_bytes(stats.to_bytes()) == stats
     with pytest.raises(InvalidMessage):
         DecodeStats.from_bytes(struct.pack("<qqqq", 300, -1, 7, 9))
+
+
+@given(st.lists(st.integers(0, INT64_MAX), unique=True, max_size=400).map(sorted))
+def test_parts_of_a_file_arrive_as_they_were_sent(bounds: list[int]):
+    ranges = tuple(ByteRange(start, stop) for start, stop in zip(bounds[::2], bounds[1::2], strict=False))
+    assert RangesReply.from_json(RangesReply(ranges).to_json()) == RangesReply(ranges)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"ranges": 1}', '{"ranges": [[0, 5]]}', '{"ranges": [], "more": 1}'])
+def test_what_are_no_parts_of_a_file_is_refused(text: str):
+    with pytest.raises(InvalidMessage):
+        RangesReply.from_json(text)
 
 
 def test_each_supported_codec_is_named_as_libav_names_it_and_has_a_decoder_of_libav():

@@ -23,6 +23,7 @@ from decoder.container.film import FilmPackets
 from decoder.container.frames import TimedFrame, decode_frames
 from decoder.container.open import open_video
 from decoder.container.packets import Packets
+from decoder.container.present import MissingBytes, Present
 from decoder.convert.rgb import PictureConverter
 from decoder.edited import edited_pictures
 from decoder.gop.access_unit import AccessUnit
@@ -35,6 +36,7 @@ from decoder.gop.split import needed_segments
 from decoder.grid import Grid, ListedInstants
 from decoder.on_screen import OnScreen, Substitutes, first_keyframes, on_screen_at_instants, with_substitutes
 from protocol import SEEK_RETREATS_S, DecodeOrder, DecodeStats, PictureHeader
+from records import UnseenReason
 
 LAYERED_CODECS = frozenset(["vp9", "av1"])
 """A keyframe may share its packet with the higher layers of its picture, which are decoded from it."""
@@ -68,6 +70,8 @@ class StreamReader:
         self.grid = grid or Grid(order)
         self.stats = stats or DecodeStats()
         self._first_packet = first_packet(path, order)
+        self._present = Present(order.info.present)
+        self._whole_grid = Grid(order)
 
     def on_screen(self) -> Iterator[OnScreen]:
         """The ordered pictures with the instants that they serve, in presentation order."""
@@ -158,7 +162,8 @@ class StreamReader:
         stream = prepared_stream(container, order, order.threads)
         context = stream.codec_context
         parts = order.info.parts
-        packets = inspected(Packets(container, stream, part=parts[0] if parts else None), stream, order.info.timing)
+        all_packets = Packets(container, stream, part=parts[0] if parts else None)
+        packets = inspected(all_packets, stream, order.info.timing, self._those_present)
         if order.info.timing != "pts":
             yield from self._asked_for(decode_all(stream, packets, order))
             return
@@ -175,6 +180,10 @@ class StreamReader:
             parallel = parallel_decoders(order.threads, context.height, context.width)
             pool = DecoderPool(self._path, order, parallel, beginning, on_gpu=self._on_gpu)
             yield from pool.decode(self._count_decoded(segments))
+
+    def _those_present(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        """Those before the first one that was not fetched, which no ordered picture needs."""
+        return self._present.until_hole(packets, self._whole_grid.is_after_end)
 
     def _count_read(self, packets: Iterable[InspectedPacket]) -> Iterator[InspectedPacket]:
         for packet in packets:
@@ -220,8 +229,16 @@ def decode_all(
 def main(video: str, message: str, *, on_gpu: bool) -> None:
     """Write the pictures that a DecodeOrder asks for, and what was done for them, to stdout."""
     order = DecodeOrder.from_json(message)
-    reader = StreamReader(video, order, on_gpu=on_gpu)
-    converter = PictureConverter.for_order(order)
+    try:
+        reader = StreamReader(video, order, on_gpu=on_gpu)
+        _write_pictures(reader, PictureConverter.for_order(order))
+    except MissingBytes:
+        _write(PictureHeader(order.stop, 0, 0.0, UnseenReason.MISSING).to_bytes())
+    else:
+        _write(PictureHeader(order.stop, 0, 0.0, None).to_bytes() + reader.stats.to_bytes())
+
+
+def _write_pictures(reader: StreamReader, converter: PictureConverter) -> None:
     for shown in reader.on_screen():
         picture = shown.picture
         if isinstance(picture, ConvertedPicture):
@@ -235,7 +252,6 @@ def main(video: str, message: str, *, on_gpu: bool) -> None:
         time_s = reader.grid.seconds(picture.pts)
         _write(PictureHeader(shown.first, shown.stop - shown.first, time_s, shown.unseen).to_bytes())
         _write(pixels.data.cast("B"))
-    _write(PictureHeader(order.stop, 0, 0.0, None).to_bytes() + reader.stats.to_bytes())
 
 
 def _write(part: bytes | memoryview) -> None:

@@ -38,6 +38,10 @@ class Grid:
         """The index of the last instant at or before a presentation time."""
         return (pts - self._first_pts) * self._instants_per_tick.numerator // self._instants_per_tick.denominator
 
+    def is_after_end(self, pts: int) -> bool:
+        """Whether a presentation time is that of the instant after the last one, or later."""
+        return self.last_index_until(pts) >= self.stop
+
     def has_instant_between(self, pts: int, end_pts: int) -> bool:
         """Whether an ordered instant lies in the half-open display interval [pts, end_pts)."""
         return max(self.first_index_from(pts), self.start) < min(self.first_index_from(end_pts), self.stop)

@@ -5,7 +5,7 @@ Every packet is read and the first picture decoded, because headers lie.
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from byte_ranges import ByteRange
 from decoder.bitstream.nal import DISPLAY_ORIENTATION, NalParser
 from decoder.bitstream.registry import parser_for
 from decoder.container.dolby import lacks_base_layer
@@ -25,13 +26,15 @@ from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_pack
 from decoder.container.open import has_large_header, open_video, place_of
 from decoder.container.orientation import UPRIGHT
 from decoder.container.packets import Packets
+from decoder.container.present import MissingBytes, Present
 from decoder.container.pts import timing_of
 from decoder.container.streams import is_supported
 from decoder.convert.rgb import PictureConverter, has_known_colours
 from decoder.ending import ending
+from decoder.sparse import check_beginning
 from decoder.timeline import edited_times, edits_of
 from decoder.times import PacketTimes, read_times, tick_s
-from protocol import MAX_EDITS, MAX_STREAMS, ProbeReply, Refusal
+from protocol import MAX_EDITS, MAX_STREAMS, ProbeReply, RangesReply, Refusal
 from records import Notice, Part, VideoInfo
 
 DECLARED_RATE_TOLERANCE = Fraction(1, 50)
@@ -49,9 +52,23 @@ LATEST_START_S = 86_400
 """A clock that starts later tells the time of day, and counts from its start."""
 
 
-def probe(path: str) -> VideoInfo | Refusal:
-    """Describe the film in a file."""
+def probe(path: str, ranges: Sequence[ByteRange] = ()) -> VideoInfo | Refusal:
+    """Describe the film in a file.
+
+    Args:
+        path: local file.
+        ranges: what was fetched of it; none if that is all. Then a refusal is certain: in parts of a file nothing is
+            found wrong.
+    """
+    outcome = _probe(path, Present(ranges))
+    if isinstance(outcome, Refusal):
+        return Refusal.MISSING_BYTES if ranges else outcome
+    return replace(outcome, present=tuple(ranges))
+
+
+def _probe(path: str, present: Present) -> VideoInfo | Refusal:
     try:
+        check_beginning(path, present)
         with open_video(path) as container:
             layout = layout_of(path, container)
             is_mp4 = container.format.name == MP4
@@ -59,7 +76,11 @@ def probe(path: str) -> VideoInfo | Refusal:
             layout = _without_misread(path, layout)
         if not layout.parts:
             return Refusal.NO_VIDEO_STREAM
-        return _probe_film(path, layout)
+        if not present.is_all and not layout.is_ordinary:
+            return Refusal.MISSING_BYTES
+        return _probe_film(path, layout, present)
+    except MissingBytes:
+        return Refusal.MISSING_BYTES
     except TooManyStreams:
         return Refusal.TOO_MANY_STREAMS
     except av.error.FFmpegError as exc:
@@ -79,7 +100,7 @@ def _has_too_many_streams(path: str) -> bool:
         return False
 
 
-def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
+def _probe_film(path: str, layout: Layout, present: Present) -> VideoInfo | Refusal:
     part = layout.parts[0]
     with open_video(path, part=part) as container:
         stream = film_stream(container, part.stream)
@@ -87,15 +108,17 @@ def _probe_film(path: str, layout: Layout) -> VideoInfo | Refusal:
             return Refusal.UNSUPPORTED_CODEC
         is_dolby = _has_dolby_colours(container, stream)
         packets = FilmPackets(container, path, layout.parts)
-        may_turn = _may_turn(path, part)
+        may_turn = _may_turn(path, part, present)
         codec = stream.codec_context.codec.canonical_name
-        first = _first_picture(decode_film(packets, timing_of(container, stream)), codec, may_turn=may_turn)
+        first = _first_picture(decode_film(packets, timing_of(container, stream), present), codec, may_turn=may_turn)
         edit_list = _misread_edit_list(container, stream, first) if len(layout.parts) == 1 else None
     if edit_list is not None:
+        if not present.is_all:
+            raise MissingBytes  # its pictures may come from anywhere
         with open_video(path, part=part, obeys_edits=False) as container:
             packets = FilmPackets(container, path, layout.parts)
-            first = _first_picture(decode_film(packets, "pts"), codec, may_turn=may_turn)
-    if _is_encrypted(path, part):
+            first = _first_picture(decode_film(packets, "pts", present), codec, may_turn=may_turn)
+    if _is_encrypted(path, part, present):
         return Refusal.ENCRYPTED
     if first is None:
         return Refusal.TOO_LARGE if has_large_header(path, part) else Refusal.NO_FRAMES
@@ -152,7 +175,7 @@ def _read_film(path: str, layout: Layout, first: TimedFrame, edit_list: EditList
         if times is None:
             return Refusal.TOO_MANY_PICTURES
         if part in packets.empty:
-            return _probe_film(path, layout.without(packets.empty))
+            return _probe_film(path, layout.without(packets.empty), Present())
         layout = layout.without(packets.empty)
         if edit_list is None:
             return _describe(container, stream, first, times, layout)
@@ -178,7 +201,7 @@ def _describe_edited(
         return replace(info, start_s=start_s, edits=edits[:MAX_EDITS])
 
 
-def _may_turn(path: str, part: Part) -> bool:
+def _may_turn(path: str, part: Part, present: Present) -> bool:
     """Whether a message that turns pictures stands at the beginning of a film."""
     with open_video(path, part=part) as container:
         stream = film_stream(container, part.stream)
@@ -186,7 +209,7 @@ def _may_turn(path: str, part: Part) -> bool:
         parser = parser_for(context.codec.canonical_name, context.extradata or b"")
         if not isinstance(parser, NalParser):
             return False
-        packets = islice(Packets(container, stream), PICTURES_TRIED)
+        packets = present.checked(islice(Packets(container, stream), PICTURES_TRIED))
         messages = chain.from_iterable(parser.messages(bytes(packet)) for packet in packets)
         return any(message_type == DISPLAY_ORIENTATION for message_type, _ in messages)
 
@@ -225,7 +248,7 @@ def _is_convertible(frame: VideoFrame, codec: str, *, is_dolby: bool) -> bool:
     return True
 
 
-def _is_encrypted(path: str, part: Part) -> bool:
+def _is_encrypted(path: str, part: Part, present: Present) -> bool:
     """Whether packets are marked as encrypted and do not decode; some that are marked are not encrypted."""
     with open_video(path, part=part) as container:
         stream = film_stream(container, part.stream)
@@ -233,7 +256,7 @@ def _is_encrypted(path: str, part: Part) -> bool:
         marked = [packet for packet in packets if packet.has_sidedata("encryption_info")]
         pictures = 0
         for timed in chain.from_iterable(
-            decode_packet(stream.codec_context, packet) for packet in chain(marked, FLUSH)
+            decode_packet(stream.codec_context, packet) for packet in chain(present.checked(marked), FLUSH)
         ):
             if timed.frame.is_corrupt:
                 return True
@@ -319,6 +342,7 @@ def _rate_fps(stream: VideoStream, times: PacketTimes, duration_s: Fraction) -> 
     return measured_fps.limit_denominator(1_000_000)
 
 
-def main(video: str, _message: str, *, on_gpu: bool) -> None:  # noqa: ARG001  # the GPU is of no use here
-    """Print what a file holds; the message is empty."""
-    sys.stdout.write(ProbeReply(probe(video)).to_json())
+def main(video: str, message: str, *, on_gpu: bool) -> None:  # noqa: ARG001  # the GPU is of no use here
+    """Print what a file holds; the message is empty, or what was fetched of it."""
+    ranges = RangesReply.from_json(message).ranges if message else ()
+    sys.stdout.write(ProbeReply(probe(video, ranges)).to_json())

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from errors import MediaError
+from frames.missing import BytesMissing
 from protocol import DecodeStats, PictureHeader
 from records import UnseenReason
 from strict_json import InvalidMessage
@@ -50,6 +51,7 @@ class PictureQueue:
         """Take the next picture if it is on screen at an instant before `stop`.
 
         Raises:
+            BytesMissing: the decoder would have to read a part of the file that was not fetched.
             MediaError: the decoder failed, or its output is not what the protocol says.
         """
         if not self._waiting and self.stats is None:
@@ -81,6 +83,8 @@ class PictureQueue:
                 time_s = self._origin_s + header.time_s
                 stop = header.first + header.count
                 self._waiting.append(QueuedPicture(header.first, stop, time_s, header.unseen))
+            elif header.unseen:
+                raise BytesMissing(BytesMissing.SENTENCE)
             else:
                 self.stats = DecodeStats.from_bytes(self._read(DecodeStats.SIZE_BYTES))
         except InvalidMessage as exc:

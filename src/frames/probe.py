@@ -1,12 +1,15 @@
 """Asks a confined child process what a video file holds, and turns its refusals into errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from byte_ranges import ByteRange
 from errors import EncryptedVideo, MediaError, NoFrames, NoVideoStream, UnsupportedCodec, VideoTooLarge, VideoTooLong
+from frames.missing import BytesMissing
 from frames.reader_pool import PROBE, VideoReaders
 from own_thread import in_own_thread
-from protocol import MAX_PICTURE_PIXELS, MAX_PICTURES, MAX_STREAMS, ProbeReply, Refusal
+from protocol import MAX_PICTURE_PIXELS, MAX_PICTURES, MAX_STREAMS, ProbeReply, RangesReply, Refusal
 from records import VideoInfo
 from strict_json import InvalidMessage
 
@@ -26,18 +29,19 @@ REFUSALS: Mapping[Refusal, tuple[type[MediaError], str]] = {
     Refusal.TOO_MANY_STREAMS: (MediaError, f"The file has {MAX_STREAMS} streams or more: keep those that are needed."),
     Refusal.NO_FRAMES: (NoFrames, "No picture of the video could be decoded."),
     Refusal.NOT_CONVERTIBLE: (UnsupportedCodec, "The video's pictures have a pixel format that is not supported."),
+    Refusal.MISSING_BYTES: (BytesMissing, BytesMissing.SENTENCE),
 }
 """The error and its message for every reason that a child gives."""
 
 
-async def probe(path: Path, readers: VideoReaders) -> VideoInfo:
+async def probe(path: Path, readers: VideoReaders, present: Sequence[ByteRange] = ()) -> VideoInfo:
     """Return what a child process found in a file; see FrameExtractor.get_video_info.
 
     Raises:
         MediaError: or one of its kinds; the file cannot be used, or the child failed.
     """
     async with readers.take(PROBE) as reader:
-        reader.begin(path, "")
+        reader.begin(path, RangesReply(tuple(present)).to_json() if present else "")
         reply = await in_own_thread(lambda: reader.read_all(readers.probe_timeout_s(path)))
     try:
         outcome = ProbeReply.from_json(reply).outcome
@@ -46,4 +50,4 @@ async def probe(path: Path, readers: VideoReaders) -> VideoInfo:
     if isinstance(outcome, Refusal):
         kind, sentence = REFUSALS[outcome]
         raise kind(sentence)
-    return outcome
+    return replace(outcome, present=tuple(present))

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Kind = tuple[str, bool]
 """The program of a process, and whether it uses the GPU."""
-PROBE, DECODE = "decoder.probe", "decoder.decode"
+PROBE, DECODE, RANGES = "decoder.probe", "decoder.decode", "decoder.ranges"
 SLOWEST_PROBE_BYTES_PER_S = 50_000_000
 """A probe reads the whole file, and may take the time that this rate needs."""
 MIN_MEMORY_BYTES = 2 * 2**30

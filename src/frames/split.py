@@ -8,6 +8,7 @@ from pathlib import Path
 import ffmpeg
 
 from errors import MediaError, UnsupportedCodec, first_of_group
+from frames.missing import BytesMissing
 from protocol import DECODERS, MAX_STREAMS, SEEK_RETREATS_S
 from records import Chunk, VideoInfo
 from sandbox import process
@@ -44,9 +45,12 @@ class Splitter:
         """Copy each chunk's packets into a file; see VideoProcessor.split_video_into_chunks.
 
         Raises:
+            BytesMissing: the source was fetched in parts.
             UnsupportedCodec: the source is not seekable, or has several edits.
             MediaError: ffmpeg could not copy the stream.
         """
+        if info.present:  # ffmpeg would copy the holes
+            raise BytesMissing(BytesMissing.SENTENCE)
         if not info.seekable or info.edits:
             raise UnsupportedCodec(
                 "AVI, MPEG program streams, MP4s with several edits and files whose clock or configuration changes "

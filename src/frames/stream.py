@@ -2,25 +2,32 @@
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from byte_ranges import ByteRange
 from errors import MediaError
 from frames.assembly import BatchAssembler
-from frames.reader_pool import DECODE, VideoReaders
+from frames.missing import BytesMissing
+from frames.reader_pool import DECODE, RANGES, VideoReaders
 from frames.selection import SELECTORS
 from own_thread import in_own_thread
-from protocol import GPU_CODECS, DecodeOrder
+from protocol import GPU_CODECS, DecodeOrder, RangesReply
 from records import Chunk, FrameBatch, FrameSelection, SampleGrid, VideoInfo, Watched
+from strict_json import InvalidMessage
 
 log = logging.getLogger(__name__)
 
 MAX_DECODER_THREADS = 16
 """libavcodec's own advice; every thread holds pictures, and a container may use fewer cores than it sees."""
+
+
+FetchRest = Callable[[], Awaitable[object]]
+"""Fetches what is missing of a file."""
 
 
 class RemainingChunks:
@@ -67,12 +74,36 @@ class FrameStreamer:
         self._use_gpu = use_gpu
         self._skip_loop_filter = skip_loop_filter
 
-    async def stream(
+    async def byte_ranges(
         self, path: Path, info: VideoInfo, grid: SampleGrid, chunks: Sequence[Chunk], selection: FrameSelection
+    ) -> tuple[ByteRange, ...]:
+        """Return what `stream` reads; see FrameExtractor.byte_ranges.
+
+        Raises:
+            MediaError: the process that reads the index failed.
+        """
+        async with self._readers.take(RANGES) as reader:
+            reader.begin(path, self._order(info, grid, chunks, selection).to_json())
+            reply = await in_own_thread(lambda: reader.read_all(self._readers.probe_timeout_s(path)))
+        try:
+            return RangesReply.from_json(reply).ranges
+        except InvalidMessage as exc:
+            raise MediaError("The process that reads the video's index did not say where its pictures are.") from exc
+
+    async def stream(  # noqa: PLR0913  # the first five say what is decoded
+        self,
+        path: Path,
+        info: VideoInfo,
+        grid: SampleGrid,
+        chunks: Sequence[Chunk],
+        selection: FrameSelection,
+        *,
+        fetch_rest: FetchRest | None = None,
     ) -> AsyncGenerator[FrameBatch]:
         """Decode the chunks' frames; see FrameExtractor.stream_frames.
 
         Raises:
+            BytesMissing: the file was fetched in parts that are not enough, and there is no fetch_rest.
             MediaError: the decoders failed, and no chunk was complete.
         """
         order = self._order(info, grid, chunks, selection)
@@ -92,6 +123,12 @@ class FrameStreamer:
                         remaining.deliver_next()
                         yield batch
                         del batch  # its pixels are the caller's alone while the next batch is read
+            except BytesMissing:
+                if fetch_rest is None or not order.info.present:
+                    raise
+                log.warning("the parts of the file that were fetched are not enough: the rest is fetched")
+                await fetch_rest()
+                order = replace(order, info=replace(order.info, present=()))
             except MediaError as exc:
                 if on_gpu:
                     log.warning("the GPU did not decode, the CPU goes on: %s", exc)

@@ -150,7 +150,7 @@ async def _check_video_reader() -> tuple[bool, str]:
     """Check that a confined decoder process starts: it has to refuse an empty file as unreadable."""
     try:
         async with DecoderProcess(PROBE, MEDIA_TIMEOUT_S) as scanner:
-            scanner.begin(Path(os.devnull), os.devnull)
+            scanner.begin(Path(os.devnull), "")
             output = await in_own_thread(scanner.read_all)
     except (MediaError, OSError) as exc:
         return False, f"The process that reads videos does not run: {exc}"

@@ -4,13 +4,11 @@ import logging
 import re
 import zlib
 from asyncio import sleep
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Self
 
 import httpcore2
 from tenacity import (
@@ -21,9 +19,11 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from byte_ranges import ByteRange
 from errors import DownloadError, DownloadTooLarge, SourceHttpError
 from sources.address_guard import AddressGuard
 from sources.content_coding import codings, decoded
+from sources.file_version import Version
 from sources.http_request import HttpResponse, get
 from sources.partial_file import PartialFile
 from sources.presigned import check_expiry
@@ -36,8 +36,6 @@ BACKOFF_S = 0.5
 MAX_BACKOFF_S = 8.0
 MAX_RETRY_AFTER_S = 20
 MAX_REDIRECTS = 5
-STRONG_ETAG = re.compile(r'"[!#-~\x80-\xff]*"')
-"""RFC 9110, section 8.8.3. Only a strong validator allows a range request with If-Range, section 13.1.5."""
 TRANSIENT_STATUS = frozenset({408, 429, *range(500, 600)} - {501, 505, 508, 511})
 """Statuses worth another attempt. The four excluded ones say that the server will never answer this request."""
 TRANSIENT_FAULTS = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.RemoteProtocolError, zlib.error)
@@ -57,42 +55,81 @@ class TransientFault(Exception):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
-    """What a source said about the version of the file that it began to send, if the rest of it can be asked for.
+class HttpSource:
+    """A URL that is asked again where a network fails.
 
-    Attributes:
-        etag: a strong one.
-        last_modified: the header, or nothing.
-        size_bytes: of the whole file.
+    Args:
+        url: an http(s) URL.
+        allow_private: see AddressGuard.
+
+    Raises:
+        UrlInvalid: see `check_url`.
+        UrlExpired: see `check_expiry`.
     """
 
-    etag: str
-    last_modified: str
-    size_bytes: int
+    def __init__(self, url: str, allow_private: Sequence[str]) -> None:
+        check_url(url, "The video_url")
+        check_expiry(url)
+        self._url = url
+        self._guard = AddressGuard(allow_private)
 
-    @classmethod
-    def of(cls, response: HttpResponse, size_bytes: int | None) -> Self | None:
-        """Return the version of a whole file, or None if its transfer cannot be resumed."""
-        etag = response.headers.get("etag", "")
-        if not size_bytes or not STRONG_ETAG.fullmatch(etag):
-            return None
-        return cls(etag, response.headers.get("last-modified", ""), size_bytes)
+    @property
+    def host(self) -> str:
+        """The host that the URL names, for the log."""
+        return request_to(self._url)[0].host.decode()
 
-    def continues_in(self, response: HttpResponse, have_bytes: int) -> bool:
-        """Whether a partial answer holds the rest of this version, from have_bytes on, and nothing else.
+    async def tried(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Call `attempt` until it succeeds, at most ATTEMPTS times, as long as it fails by a TransientFault.
 
-        It must repeat the ETag, as RFC 9110 requires in section 15.3.7: several object stores ignore If-Range and send
-        a part of whatever the file is by now.
+        Raises:
+            DownloadError: or a subclass of it; the verdict of the last TransientFault, or what `attempt` raises.
         """
-        return (
-            response.status == HTTPStatus.PARTIAL_CONTENT
-            and response.headers.get("etag") == self.etag
-            and response.headers.get("last-modified", self.last_modified) == self.last_modified
-            and response.headers.get("content-range") == f"bytes {have_bytes}-{self.size_bytes - 1}/{self.size_bytes}"
-            and response.length_bytes in (None, self.size_bytes - have_bytes)
-            and not codings(response.headers.get("content-encoding", ""))
+
+        async def mapped() -> None:
+            check_expiry(self._url)
+            try:
+                await attempt()
+            except TRANSIENT_FAULTS as exc:
+                raise TransientFault(DownloadError("The connection to the source failed repeatedly.")) from exc
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TransientFault),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(BACKOFF_S, MAX_BACKOFF_S) + wait_exception(_retry_after_s),
+            sleep=sleep,
+            reraise=True,
         )
+        try:
+            await retrying(mapped)
+        except TransientFault as fault:
+            raise fault.verdict from fault
+
+    @asynccontextmanager
+    async def answer(self, headers: dict[str, str]) -> AsyncGenerator[HttpResponse]:
+        """Request the URL and follow redirects: each target is checked like the first URL, and no body is read."""
+        url = self._url
+        for _ in range(MAX_REDIRECTS + 1):
+            async with get(url, headers, self._guard) as response:
+                if not response.location:
+                    yield response
+                    return
+                url = redirected_url(url, response.location)
+        raise DownloadError(f"The source redirects more than {MAX_REDIRECTS} times.")
+
+    def refusal(self, response: HttpResponse) -> TransientFault | SourceHttpError:
+        """Return what to raise for an answer that is not accepted.
+
+        Raises:
+            UrlExpired: the status is a refusal, and the URL has expired.
+        """
+        if HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            check_expiry(self._url, timedelta(0))  # it may have expired since the attempt began
+        refusal = SourceHttpError(f"The source answered with HTTP status {response.status}.")
+        if response.status in TRANSIENT_STATUS:
+            retry_after = response.headers.get("retry-after", "")
+            wait_s = min(int(retry_after), MAX_RETRY_AFTER_S) if re.fullmatch("[0-9]{1,9}", retry_after) else 0
+            return TransientFault(refusal, wait_s)
+        return refusal
 
 
 class HttpFetch:
@@ -113,12 +150,9 @@ class HttpFetch:
     """
 
     def __init__(self, url: str, target: Path, max_bytes: int, allow_private: Sequence[str]) -> None:
-        check_url(url, "The video_url")
-        check_expiry(url)
-        self._url = url
+        self._source = HttpSource(url, allow_private)
         self._file = PartialFile(target)
         self._max_bytes = max_bytes
-        self._guard = AddressGuard(allow_private)
         self.received_bytes = 0
         self._have_bytes = 0  # written to the partial file
         self._version: Version | None = None  # of the partial file, as long as it can be continued
@@ -131,47 +165,22 @@ class HttpFetch:
         Raises:
             DownloadError: or a subclass of it.
         """
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TransientFault),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(BACKOFF_S, MAX_BACKOFF_S) + wait_exception(_retry_after_s),
-            sleep=sleep,
-            reraise=True,
-        )
         try:
-            await retrying(self._attempt)
+            await self._source.tried(self._attempt)
             if not self._have_bytes:
                 raise DownloadError("The source is empty.")
             await self._file.complete()
-        except TransientFault as fault:
-            raise fault.verdict from fault
         finally:
             self._file.close()
-        log.info("fetched %d bytes from %s", self._have_bytes, request_to(self._url)[0].host.decode())
+        log.info("fetched %d bytes from %s", self._have_bytes, self._source.host)
         return self._have_bytes
 
     async def _attempt(self) -> None:
-        check_expiry(self._url)
         headers = {"Accept-Encoding": "identity"}
         if self._version:
             headers |= {"Range": f"bytes={self._have_bytes}-", "If-Range": self._version.etag}
-        try:
-            async with self._answer(headers) as response:
-                await self._write(response, self._accepted_size_bytes(response))
-        except TRANSIENT_FAULTS as exc:
-            raise TransientFault(DownloadError("The connection to the source failed repeatedly.")) from exc
-
-    @asynccontextmanager
-    async def _answer(self, headers: dict[str, str]) -> AsyncGenerator[HttpResponse]:
-        """Request the URL and follow redirects: each target is checked like the first URL, and no body is read."""
-        url = self._url
-        for _ in range(MAX_REDIRECTS + 1):
-            async with get(url, headers, self._guard) as response:
-                if not response.location:
-                    yield response
-                    return
-                url = redirected_url(url, response.location)
-        raise DownloadError(f"The source redirects more than {MAX_REDIRECTS} times.")
+        async with self._source.answer(headers) as response:
+            await self._write(response, self._accepted_size_bytes(response))
 
     def _accepted_size_bytes(self, response: HttpResponse) -> int | None:
         """Check the status and headers, and set have_bytes to the offset in the file at which the body belongs.
@@ -181,8 +190,7 @@ class HttpFetch:
 
         Raises:
             TransientFault: another attempt may succeed.
-            SourceHttpError: the status is a refusal.
-            UrlExpired: the status is a refusal, and the URL has expired.
+            DownloadError: see HttpSource.refusal.
         """
         if response.status == HTTPStatus.OK:
             # With a content encoding, offsets in the body are not offsets in the file, so it cannot be resumed.
@@ -196,18 +204,11 @@ class HttpFetch:
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
         ):
             version, self._version = self._version, None
-            if not version.continues_in(response, self._have_bytes):
+            if not version.is_sent_by(response, ByteRange(self._have_bytes, version.size_bytes)):
                 raise TransientFault(DownloadError("The source changed, or sent another part than was asked for."))
             self._version = version
             return version.size_bytes
-        if HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            check_expiry(self._url, timedelta(0))  # it may have expired since the attempt began
-        refusal = SourceHttpError(f"The source answered with HTTP status {response.status}.")
-        if response.status in TRANSIENT_STATUS:
-            retry_after = response.headers.get("retry-after", "")
-            wait_s = min(int(retry_after), MAX_RETRY_AFTER_S) if re.fullmatch("[0-9]{1,9}", retry_after) else 0
-            raise TransientFault(refusal, wait_s)
-        raise refusal
+        raise self._source.refusal(response)
 
     async def _write(self, response: HttpResponse, size_bytes: int | None) -> None:
         """Write the body to the partial file, from offset have_bytes on."""

@@ -21,11 +21,12 @@ class PartialFile:
 
     Args:
         target: the complete file's name; a partly written one has `.part` added.
+        has_holes: the file has its name from the beginning, and writing to it drops nothing.
     """
 
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        self._path = target.with_name(f"{target.name}.part")
+    def __init__(self, target: Path, *, has_holes: bool = False) -> None:
+        self._target, self._has_holes = target, has_holes
+        self._path = target if has_holes else target.with_name(f"{target.name}.part")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="download")
         self._file: IO[bytes] | None = None
         # Parts are copied into one buffer while the other is written: to keep the parts themselves until the thread has
@@ -40,7 +41,7 @@ class PartialFile:
         """Open the file to write from an offset on, dropping what follows it; at the end write all and close it.
 
         Args:
-            offset_bytes: at most the size of the file.
+            offset_bytes: at most the size of the file; a file with holes has its size by then.
             more_bytes: how much will be written, if that is known.
 
         Raises:
@@ -72,6 +73,14 @@ class PartialFile:
                 await self._written()
                 self._flush()
 
+    async def make_hole(self, size_bytes: int) -> None:
+        """Give a file that has holes its size; it takes no room on the disk.
+
+        Raises:
+            OSError: the file system knows no file of this size.
+        """
+        await self._run(lambda: self._make_hole(size_bytes))
+
     async def complete(self) -> None:
         """Give the file its name."""
         await self._run(lambda: self._path.rename(self._target))
@@ -81,11 +90,17 @@ class PartialFile:
         self._thread.submit(self._close)
         self._thread.shutdown(wait=False)
 
+    def _make_hole(self, size_bytes: int) -> None:
+        self._path.touch(mode=0o600)
+        with self._path.open("wb") as file:
+            file.truncate(size_bytes)
+
     def _open(self, offset_bytes: int) -> None:
         self._path.touch(mode=0o600)
-        self._file = self._path.open("r+b" if offset_bytes else "wb")
+        self._file = self._path.open("r+b" if offset_bytes or self._has_holes else "wb")
         if offset_bytes:
             self._file.seek(offset_bytes)
+        if offset_bytes and not self._has_holes:
             self._file.truncate()
 
     def _close(self) -> None:

@@ -270,7 +270,7 @@ async def test_a_decoder_begins_although_a_process_forked_meanwhile_keeps_its_st
         assert scanner._process.stdin
         kept_open = os.dup(scanner._process.stdin.fileno())  # as in a child that was forked and executes nothing
         try:
-            scanner.begin(text, os.devnull)
+            scanner.begin(text, "")
             assert b"unreadable" in await in_own_thread(scanner.read_all)
         finally:
             os.close(kept_open)

@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-import download as download_module
 from downloading import fetch, num_connections_to
 from errors import DownloadTimeout
 from media_server import Exchange, MediaServer, dripping, status, whole
+from sources import time_limit
 
 FILM = random.Random(0).randbytes(1_000_000)
 DEADLINE_S = 0.3
@@ -72,15 +72,15 @@ async def test_an_endless_download_ends_at_the_timeout_and_leaves_nothing_runnin
 @pytest.mark.parametrize("kind", ["silence", "body", "busy"])
 async def test_a_source_that_is_too_slow_is_given_up_long_before_the_timeout(kind, server, monkeypatch, tmp_path):
     running = num_running()
-    monkeypatch.setattr(download_module, "SPEED_WINDOW_S", DEADLINE_S)
+    monkeypatch.setattr(time_limit, "SPEED_WINDOW_S", DEADLINE_S)
     with pytest.raises(DownloadTimeout, match="less than 1 MB in"):
         await fetch(server.answer(ENDLESS[kind]), tmp_path)
     assert num_running() == running
 
 
 async def test_a_source_that_brings_enough_in_each_window_is_not_given_up(server, monkeypatch, tmp_path):
-    monkeypatch.setattr(download_module, "SPEED_WINDOW_S", 0.4)
-    monkeypatch.setattr(download_module, "MIN_BYTES_PER_WINDOW", 1)
+    monkeypatch.setattr(time_limit, "SPEED_WINDOW_S", 0.4)
+    monkeypatch.setattr(time_limit, "MIN_BYTES_PER_WINDOW", 1)
 
     def send_in_parts(exchange: Exchange) -> None:
         exchange.start(200, Content_Length=str(len(FILM)))

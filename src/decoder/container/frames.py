@@ -19,6 +19,7 @@ from decoder.container.colours import DeclaredColours
 from decoder.container.film import FilmPackets
 from decoder.container.orientation import Orientation, Turns
 from decoder.container.pixel_aspect import PixelAspects
+from decoder.container.present import Present
 from decoder.container.pts import interpolate_missing_pts, pts_from_sorted_dts
 from records import Timing, VideoInfo
 
@@ -90,10 +91,14 @@ def decode_frames(
     yield from _decode_run(stream, timing, packets, Turns(info), on_error)
 
 
-def decode_film(packets: FilmPackets, timing: Timing) -> Iterator[TimedFrame]:
-    """Decode every packet of a film; as decode_frames, with the decoder of each stream that takes its turn."""
+def decode_film(packets: FilmPackets, timing: Timing, present: Present) -> Iterator[TimedFrame]:
+    """Decode every packet of a film; as decode_frames, with the decoder of each stream that takes its turn.
+
+    Raises:
+        MissingBytes: the next packet was not fetched.
+    """
     for stream, run in packets.runs():
-        yield from _decode_run(stream, timing, run, Turns(None))
+        yield from _decode_run(stream, timing, present.checked(run), Turns(None))
         stream.codec_context.flush_buffers()
 
 

@@ -11,7 +11,7 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from protocol import DECODERS, MAX_PICTURE_PIXELS, MAX_STREAMS
+from protocol import DECODERS, MAX_PICTURE_PIXELS, MAX_STREAMS, OPENING_BYTES
 from records import Part
 
 # Playlists, image sequences and text are formats that read other files: only these are opened.
@@ -90,6 +90,7 @@ def _open(
         "format_whitelist": FORMATS,
         "codec_whitelist": DECODERS,
         "max_streams": str(max_streams),
+        "probesize": str(OPENING_BYTES),
     }
     if part is not None and part.has_late_streams:
         options |= WHOLE_FILE

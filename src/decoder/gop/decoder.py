@@ -22,6 +22,7 @@ from decoder.container.open import open_video
 from decoder.container.orientation import Turns
 from decoder.container.packets import Packets
 from decoder.container.pixel_aspect import PixelAspects
+from decoder.container.present import Present
 from decoder.convert.rgb import PictureConverter
 from decoder.gop.account import LostPicture, PictureAccount, facts_of
 from decoder.gop.select import GopSegment
@@ -84,12 +85,16 @@ def first_packet(path: str, order: DecodeOrder) -> bytes | None:
     """The first packet of the ordered stream, if what is decoded later may depend on it.
 
     An encoder may leave its mark, by which libav knows its faults, or tables for all pictures in the first one alone.
+
+    Raises:
+        MissingBytes: it was not fetched.
     """
     if order.info.codec not in MARKED_CODECS:
         return None
     info = order.info
     with open_video(path, part=info.parts[0] if info.parts else None, obeys_edits=not info.edits) as container:
-        packet = next(iter(Packets(container, prepared_stream(container, order, 1))), None)
+        packets = Packets(container, prepared_stream(container, order, 1))
+        packet = next(Present(info.present).checked(packets), None)
         return None if packet is None else bytes(packet)
 
 

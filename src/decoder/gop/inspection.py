@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 
@@ -41,7 +41,12 @@ class InspectedPacket:
     """Packets are missing before it."""
 
 
-def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator[InspectedPacket]:
+def inspected(
+    packets: Packets,
+    stream: VideoStream,
+    timing: Timing,
+    those_present: Callable[[Iterable[Packet[VideoStream]]], Iterable[Packet[VideoStream]]] = iter,
+) -> Iterator[InspectedPacket]:
     """Inspect a stream's packets.
 
     Damage does not begin with a packet, and a packet in it may look whole by chance. So the last packets before a
@@ -49,6 +54,12 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
     decoding order, as many as are reordered, and those that are shown before these. In a container that only counts
     pictures no time after a loss is known. Where files were joined nothing is missing, although the counters of
     transport packets do not match.
+
+    Args:
+        packets: of the stream.
+        stream: see there.
+        timing: of the stream.
+        those_present: leaves out what was not fetched.
     """
     context = stream.codec_context
     numbers = _MissingNumbers(context.extradata or b"") if context.codec.canonical_name == "h264" else None
@@ -56,7 +67,7 @@ def inspected(packets: Packets, stream: VideoStream, timing: Timing) -> Iterator
     before: deque[InspectedPacket] = deque()
     reordered = max(0, context.reorder_depth)
     counts_pictures, is_out_of_step = stream.container.format.name == AVI, False
-    for packet in packets:
+    for packet in those_present(packets):
         content = bytes(packet)
         is_at_joint = packets.is_at_joint(packet)
         follows_loss = packets.follows_loss(packet) and not is_at_joint
