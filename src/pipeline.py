@@ -11,10 +11,11 @@ from typing import Self
 
 from api.request import JobRequest
 from config import Settings
-from download import download
 from engine.nvidia import gpu_name
-from errors import AllChunksFailed, EngineDead, JobTimeout, WorkerError, first_of_group
+from errors import EngineDead, JobTimeout, WorkerError, first_of_group
+from fetched_video import FetchedVideo
 from frame_extractor import FrameExtractor
+from job_account import JobAccount
 from job_directory import job_directory
 from pricing import Asked, Speed, estimate, plan_within, price_of
 from records import (
@@ -24,8 +25,6 @@ from records import (
     EstimateResult,
     GenerationOptions,
     JobEvent,
-    JobResult,
-    LocalVideo,
     Planned,
     Price,
     PromptRoom,
@@ -133,10 +132,12 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
             async with _deadline(chunks_end_s, "before the first chunk was looked at"):
                 yield Stage.DOWNLOAD
                 with watch.lap(Stage.DOWNLOAD):
-                    video = await download(request.video_url, directory, settings)
+                    video = await FetchedVideo.fetch(
+                        request.video_url, directory, settings, in_parts=request.looks_at_little
+                    )
                 yield Stage.VALIDATE
                 with watch.lap(Stage.VALIDATE):
-                    info = await processor.validate_video(video)
+                    info = await video.describe(processor)
                 room = None
                 if not request.estimate:
                     yield Stage.LOAD
@@ -145,12 +146,15 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
                 yield Stage.PLAN
                 with watch.lap(Stage.PLAN):
                     plan = _plan(request, services, info, room, end_s)
+                if request.estimate:
+                    expected = _estimate(request, services, info, plan)
+                    yield EstimateResult(info, plan, expected, watch.laps_s, watch.total_s)
+                    return
+                with watch.lap(Stage.DOWNLOAD):
+                    info = await video.fetch_planned(services.extractor, info, plan)
                 yield (planned := Planned(info, plan, questions))
-            if request.estimate:
-                yield EstimateResult(info, plan, _estimate(request, services, info, plan), watch.laps_s, watch.total_s)
-                return
             yield Stage.CHUNKS
-            account = _Account(planned)
+            account = JobAccount(planned)
             with watch.lap(Stage.CHUNKS):
                 async for event in _watch_and_ask(request, services, video, account, chunks_end_s):
                     account.add(event)
@@ -196,7 +200,7 @@ def _estimate(request: JobRequest, services: Services, info: VideoInfo, plan: Vi
 
 
 async def _watch_and_ask(
-    request: JobRequest, services: Services, video: LocalVideo, account: "_Account", end_s: float
+    request: JobRequest, services: Services, video: FetchedVideo, account: JobAccount, end_s: float
 ) -> AsyncGenerator[Watched | Answer]:
     """Decode the chunks and ask about each as soon as its frames exist; when the time is over, answer for the rest.
 
@@ -204,7 +208,9 @@ async def _watch_and_ask(
         JobTimeout: the time is over and no chunk was answered.
     """
     info, plan = account.planned.info, account.planned.plan
-    batches = services.extractor.stream_frames(video.path, info, plan.grid, plan.chunks, selection=plan.selection)
+    batches = services.extractor.stream_frames(
+        *(video.path, info, plan.grid, plan.chunks), selection=plan.selection, fetch_rest=video.fetch_rest
+    )
     try:
         async with (
             _deadline(end_s, "before this part was answered"),
@@ -221,7 +227,7 @@ async def _watch_and_ask(
             yield answer
 
 
-async def _conclude_all(request: JobRequest, services: Services, account: "_Account", end_s: float) -> list[Conclusion]:
+async def _conclude_all(request: JobRequest, services: Services, account: JobAccount, end_s: float) -> list[Conclusion]:
     """Return a conclusion for every question, in their order."""
     with first_of_group():
         async with asyncio.TaskGroup() as group:
@@ -252,74 +258,6 @@ def _options(request: JobRequest) -> GenerationOptions:
         presence_penalty=request.presence_penalty_or_default,
         stop=tuple(request.stop),
     )
-
-
-class _Account:
-    """What a job has found out so far, folded from its events."""
-
-    def __init__(self, planned: Planned) -> None:
-        self.planned = planned
-        self.questions = planned.questions
-        self._watched: dict[int, Watched] = {}
-        self._answers: dict[tuple[int, int], Answer] = {}
-        """By chunk and question."""
-        self._conclusions: list[Conclusion] = []
-
-    def add(self, event: Watched | Answer | Conclusion) -> None:
-        """Take note of an event."""
-        match event:
-            case Watched():
-                self._watched[event.chunk.index] = event
-            case Answer():
-                self._answers[event.chunk.index, event.question] = event
-            case Conclusion():
-                self._conclusions.append(event)
-
-    @property
-    def answers(self) -> list[Answer]:
-        """The answers so far, in the order of the chunks, and then of the questions."""
-        return [self._answers[place] for place in sorted(self._answers)]
-
-    def answers_to(self, question: Question) -> list[Answer]:
-        """Return the answers to one question so far, in the order of the chunks."""
-        return [answer for answer in self.answers if answer.question == question.index]
-
-    @property
-    def watched(self) -> list[Watched]:
-        """Every chunk of the plan; nothing was seen of those that were not decoded."""
-        plan = self.planned.plan
-        return [self._watched.get(chunk.index) or Watched(chunk, plan.grid) for chunk in plan.chunks]
-
-    def missing_answers(self, error: str) -> list[Answer]:
-        """Return an answer without a value for every chunk and question that have none yet."""
-        return [
-            Answer.missing(watched, question, error)
-            for watched in self.watched
-            for question in self.questions
-            if (watched.chunk.index, question.index) not in self._answers
-        ]
-
-    def raise_if_nothing_was_answered(self) -> None:
-        """Fail the job if no chunk was answered.
-
-        Raises:
-            AllChunksFailed: with the first chunk's error.
-        """
-        answers = self.answers
-        if not any(answer.is_answered for answer in answers):
-            chunks = len(self.planned.plan.chunks)
-            raise AllChunksFailed(f"None of {chunks} chunks was answered. The first one failed with {answers[0].error}")
-
-    def result(self, watch: Stopwatch[Stage], price: Price, *, is_list: bool) -> JobResult:
-        """Return the job's result."""
-        return JobResult(
-            *(self.planned.info, self.planned.plan, self.questions),
-            *(tuple(self.watched), tuple(self.answers), tuple(self._conclusions)),
-            timings_s=watch.laps_s,
-            total_s=watch.total_s,
-            price=price,
-            is_list=is_list,
-        )
 
 
 @asynccontextmanager

@@ -633,4 +633,5 @@ class EstimateResult:
 
 JobEvent = Stage | Planned | Watched | Answer | Conclusion | JobResult | EstimateResult
 """What a running job tells, in this order: each stage as it begins, the plan, chunks as they are decoded and answered
-(answers in any order), conclusions, and the result as the last event. With an estimate that comes after the plan."""
+(answers in any order), conclusions, and the result as the last event. An estimate comes in place
+of the plan, and is the last event."""

@@ -18,10 +18,10 @@ class Stopwatch(Generic[Name]):
 
     @contextmanager
     def lap(self, name: Name) -> Iterator[None]:
-        """Measure what is inside; a lap that ends in an exception does not count."""
+        """Measure what is inside, and add it to the lap of that name; what ends in an exception does not count."""
         started_s = time.monotonic()
         yield
-        self.laps_s[name] = time.monotonic() - started_s
+        self.laps_s[name] = self.laps_s.get(name, 0.0) + time.monotonic() - started_s
 
     @property
     def total_s(self) -> float:

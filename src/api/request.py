@@ -140,6 +140,11 @@ class JobRequest(BaseModel):
         return self
 
     @property
+    def looks_at_little(self) -> bool:
+        """Whether a part of the file may be all that is needed."""
+        return self.estimate or self.start_time > 0 or self.end_time is not None
+
+    @property
     def has_budget(self) -> bool:
         """Whether the job may take only so many seconds or dollars."""
         return self.max_seconds is not None or self.max_cost_usd is not None
