@@ -45,6 +45,8 @@ class VLLMClient:
     def __init__(self, settings: Settings, build: Callable[[Settings], Engine] = build_engine) -> None:
         self._owner = EngineOwner(settings, build)
         self._limiter = ChunkLimiter(settings.max_chunks_in_flight)
+        # Each request takes its frames to the engine's process once more: 32 questions would fill the memory.
+        self._requests = asyncio.Semaphore(settings.max_chunks_in_flight)
 
     async def initialize_model(self) -> Engine:
         """Return the engine, loading it on first use; concurrent callers share one load.
@@ -104,11 +106,14 @@ class VLLMClient:
     ) -> AsyncGenerator[Watched | Answer]:
         """Ask all questions about each chunk as soon as its frames exist; see answers.scheduler.
 
-        At most max_chunks_in_flight chunks, over all jobs, hold pixels at once, and fewer while memory is short.
+        At most max_chunks_in_flight chunks, over all jobs, hold pixels at once, and fewer while memory is short. No
+        more requests than that are in the engine at once.
         """
 
         async def ask_about(question: Question, batch: FrameBatch) -> Answer:
-            return await ask(await self.initialize_model(), question, batch, options)
+            engine = await self.initialize_model()
+            async with self._requests:
+                return await ask(engine, question, batch, options)
 
         return scheduler.answer_chunks(batches, questions, ask_about, self._limiter)
 

@@ -68,3 +68,10 @@ async def test_a_text_that_begins_otherwise_is_rendered_anew(client: VLLMClient)
     alone = await engine.generate_on_frames(messages[1], frame_batch(8, 64, 96, start_s=12), GREEDY)
     assert first.prompt_tokens != second.prompt_tokens
     assert (second.text, second.prompt_tokens) == (alone.text, alone.prompt_tokens)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_question_of_another_job_finds_the_frames_of_the_first_one_computed(twelve_seconds: Path) -> None:
+    await answer(asked(twelve_seconds, prompt="What is it?"))
+    later = await answer(asked(twelve_seconds, prompt="Why?"))
+    assert later["usage"]["cached_tokens"] >= 3 * 128  # a block of every chunk

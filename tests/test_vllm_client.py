@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from fractions import Fraction
 from typing import Any
 
@@ -84,6 +85,7 @@ async def test_a_chunk_keeps_its_place_until_every_question_about_it_is_answered
     engine = ScriptedEngine()
     engine.gate = asyncio.Event()
     client, batches = client_of(engine, max_chunks_in_flight=1), Batches(2)
+    client._requests = asyncio.Semaphore(2)  # more requests than chunks, so that both questions are in the engine
     questions = [Question(0, "Who?"), Question(1, "Where?")]
 
     async def answers() -> list[Answer]:
@@ -241,6 +243,17 @@ def chunk_answers(texts: Sequence[str | None]) -> list[Answer]:
     return [
         Answer(one, 0, "text", text, error=None if text else "X: y") for one, text in zip(watched, texts, strict=True)
     ]
+
+
+async def test_no_more_requests_are_in_the_engine_than_chunks_may_be() -> None:
+    """Each takes its frames along."""
+    engine = ScriptedEngine()
+    questions = [Question(index, f"{index}?") for index in range(6)]
+    client = client_of(engine, max_chunks_in_flight=2)
+    async with aclosing(client.stream_answers(questions, Batches(3).stream(), OPTIONS)) as events:
+        answers = [event async for event in events if isinstance(event, Answer)]
+    assert len(answers) == 18
+    assert engine.most_held == 2
 
 
 async def conclusion(
