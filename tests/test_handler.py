@@ -33,6 +33,7 @@ async def test_a_job_gives_the_documented_output(twelve_seconds: Path) -> None:
         "success", "worker_version", "status", "coverage", "unseen", "video_info", "num_chunks", "chunk_results",
         "aggregated_response", "aggregation_error", "aggregation_finish_reason", "total_processing_time",
         "sample_fps", "frame_size", "concessions", "decoding", "timings", "usage", "window", "results", "cost",
+        "aggregated_by",
     }  # fmt: skip
     assert (output["success"], output["status"], output["coverage"], output["num_chunks"]) == (True, "complete", 1, 3)
     assert output["video_info"]["duration"] == 12

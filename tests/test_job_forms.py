@@ -39,6 +39,7 @@ async def test_events_of_all_chunks_are_told_once_and_what_cannot_be_is_left_out
     ]
     assert output["concessions"] == ["left out because they end before they begin: 1 of the things that the model told"]
     assert len(engine.messages) == 3  # no model is asked to merge them
+    assert output["aggregated_by"] == "rule"
 
 
 async def test_a_chunk_without_an_answer_leaves_the_others_events(twelve_seconds: Path, serve_with: ServeWith) -> None:
@@ -125,6 +126,7 @@ async def test_what_cannot_be_united_is_asked_again_of_the_chunks_answers(
     serve_with(engine)
     output = await answer(job_input(twelve_seconds, response_schema=schema))
     assert output["aggregated_response"] == told
+    assert output["aggregated_by"] == "model"
     assert f"[0.0 to 4.0 seconds] {json.dumps(told)}" in engine.messages[-1].user
 
 

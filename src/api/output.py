@@ -104,6 +104,8 @@ class QuestionOutput(BaseModel):
     chunk_results: list[ChunkOutput]
     aggregated_response: JsonValue
     """A text, or what the asked form says."""
+    aggregated_by: Literal["chunk", "rule", "model"] | None
+    """The answer about a single chunk was taken as it is, or those of all were united by rule or by the model."""
     aggregation_error: str | None
     aggregation_finish_reason: str | None
     """Of the last request of the merge; of the chunk's answer where there was nothing to merge."""
@@ -283,10 +285,21 @@ def _prompt_output(result: JobResult, question: Question) -> PromptOutput:
         unseen=[_unseen_output(span) for span in unseen],
         chunk_results=[_chunk_output(answer) for answer in answers],
         aggregated_response=conclusion.value if conclusion else None,
+        aggregated_by=_aggregated_by(conclusion, answers),
         aggregation_error=error,
         aggregation_finish_reason=_finish_reason(conclusion) if conclusion else None,
         usage=_usage([*answers, *([conclusion] if conclusion else [])]),
     )
+
+
+def _aggregated_by(
+    conclusion: Conclusion | None, answers: Sequence[Answer]
+) -> Literal["chunk", "rule", "model"] | None:
+    if conclusion is None or conclusion.error:
+        return None
+    if conclusion.generations:
+        return "model"
+    return "chunk" if len(answers) == 1 else "rule"
 
 
 def _about_all(result: JobResult, results: Sequence[PromptOutput]) -> QuestionOutput:
@@ -300,6 +313,7 @@ def _about_all(result: JobResult, results: Sequence[PromptOutput]) -> QuestionOu
         unseen=[_unseen_output(span) for span in unseen],
         chunk_results=[],
         aggregated_response=None,
+        aggregated_by=None,
         aggregation_error=None,
         aggregation_finish_reason=None,
         usage=_usage([*result.answers, *result.conclusions]),

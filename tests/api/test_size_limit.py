@@ -31,7 +31,8 @@ def output_of(texts: list[str | None]) -> dict[str, Any]:
     ]  # fmt: skip
     return JobOutput(
         status="complete", coverage=1, unseen=[], video_info=INFO, num_chunks=len(chunks), chunk_results=chunks,
-        aggregated_response="merged", aggregation_error=None, aggregation_finish_reason="stop", total_processing_time=1,
+        aggregated_response="merged", aggregated_by="model", aggregation_error=None, aggregation_finish_reason="stop",
+        total_processing_time=1,
         sample_fps=2, frame_size=(64, 64), concessions=["one"], decoding=None, timings={},
         usage=Usage(prompt_tokens=1, completion_tokens=1, cached_tokens=0), results=None,
         window=WindowOutput(start_s=0, end_s=60), cost=CostOutput(gpu=None, gpu_seconds=1, usd=None),
