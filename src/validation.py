@@ -29,6 +29,7 @@ SENTENCES = {
     "path_type": "must be a path",
     "tuple_type": "must be a comma-separated list",
     "list_type": "must be a list",
+    "dict_type": "must be an object",
     "too_short": "must not be empty",
     "too_long": "must have at most {max_length} entries",
 }

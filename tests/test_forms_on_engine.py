@@ -1,10 +1,13 @@
 """Answers in a form that a program reads, from the real engine: it can write nothing else."""
 
+import datetime as dt
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, Field
 
 from answers.ask import read_told
 from answers.forms.happenings import Events, When
@@ -80,3 +83,56 @@ async def test_an_answer_that_never_gets_its_form_is_an_error_of_its_chunk(twelv
     output = await answer(job_input(twelve_seconds, max_tokens=1, response_schema=schema, chunk_duration=60.0))
     assert output["error"].startswith("ALL_CHUNKS_FAILED: None of 1 chunks was answered.")
     assert "ANSWER_INVALID: The answer was cut before its end." in output["error"]
+
+
+class Vehicle(BaseModel):
+    kind: Literal["car", "boat"]
+    doors: int | None = Field(ge=0, le=9)
+
+
+class Sighting(BaseModel):
+    """As pydantic writes it: definitions, references and a list of limited length."""
+
+    seen: bool
+    share: float = Field(ge=0, le=1)
+    day: dt.date
+    vehicles: list[Vehicle] = Field(max_length=3)
+    place: tuple[int, int] | None = None
+
+
+def strict(model: type[BaseModel]) -> dict[str, Any]:
+    """As the OpenAI SDK sends it: nothing else allowed, everything required."""
+    schema = model.model_json_schema()
+    for one in (schema, *schema["$defs"].values()):
+        one |= {"additionalProperties": False, "required": list(one["properties"])}
+    return schema
+
+
+ZOD = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "mood": {"type": "string", "enum": ["calm", "busy"]},
+        "people": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+        "colour": {"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]},
+    },
+    "required": ["mood", "people", "colour"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    "schema", [Sighting.model_json_schema(), strict(Sighting), ZOD], ids=["pydantic", "openai", "zod"]
+)
+@pytest.mark.usefixtures("worker")
+async def test_schemas_as_callers_libraries_write_them_give_valid_objects(
+    twelve_seconds: Path, schema: dict[str, Any]
+) -> None:
+    """From chunks and from the merge; the model is hot, so that nothing but the grammar makes it write them."""
+    job = job_input(twelve_seconds, response_schema=schema, temperature=1.5, max_tokens=300, chunk_duration=6.0)
+    output = await answer(job)
+    assert (output["num_chunks"], output["aggregated_by"]) == (2, "model")
+    for value in (*(chunk["value"] for chunk in output["chunk_results"]), output["aggregated_response"]):
+        Draft202012Validator(schema).validate(value)
+        if schema is not ZOD:
+            Sighting.model_validate(value)

@@ -198,7 +198,7 @@ def _guarded(schema: dict[str, JsonValue]) -> AnswerSchema:
     try:
         return guarded(schema)
     except SchemaRefused as exc:
-        raise InputError(f"response_schema: {exc}") from exc
+        raise InputError(f"response_schema: {str(exc).removeprefix('/: ').rstrip('.')}.") from exc
 
 
 def validate_input(job_input: object) -> JobRequest:

@@ -48,6 +48,15 @@ def refusal(**changes: object) -> str:
         ({"stop": ["a"] * 5}, "stop must have at most 4 entries."),
         ({"output": "json"}, "output must be 'text', 'events', 'chapters' or 'when'."),
         ({"output": "events", "stop": "x"}, "stop would cut the JSON that is asked for: leave it out."),
+        (
+            {"response_schema": {"type": "array", "items": {"type": "string"}, "uniqueItems": True}},
+            "response_schema: uniqueItems is not supported.",
+        ),
+        ({"response_schema": []}, "response_schema must be an object."),
+        (
+            {"response_schema": {"type": "string"}, "output": "events"},
+            "output and response_schema are both given: a schema is a form of its own.",
+        ),
         ({"max_tokens": 0, "top_p": 2}, "max_tokens must be at least 1; top_p must be at most 1.0."),
     ],
 )
