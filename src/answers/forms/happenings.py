@@ -47,9 +47,10 @@ class Events:
         return AnswerSchema(schema, schema)
 
     def read(self, chunk: Chunk, generation: Generation, _told: Json) -> Reading:
-        """Leave out what ends before it begins: no schema can forbid that."""
+        """Leave out what ends before it begins, which no schema can forbid; the rest in the order of time."""
         told = [(cast("dict[str, Json]", one), sure) for one, sure in entries_with_confidence(generation)]
         value = [{**one, "chunk": chunk.index, "confidence": sure} for one, sure in told if _is_span(one)]
+        value.sort(key=lambda one: (cast("float", one["start_s"]), cast("float", one["end_s"])))
         return Reading(cast("Json", value), len(told) - len(value))
 
     def united(self, _question: Question, answers: Sequence[Answer]) -> Reading | None:
