@@ -130,6 +130,21 @@ async def test_what_cannot_be_united_is_asked_again_of_the_chunks_answers(
     assert f"[0.0 to 4.0 seconds] {json.dumps(told)}" in engine.messages[-1].user
 
 
+@pytest.mark.parametrize(("texts", "merged"), [(['"ten"', "7"], 7), (['"ten"', "[7]"], None)])
+async def test_a_merge_that_is_not_of_the_form_is_made_once_more(
+    twelve_seconds: Path, serve_with: ServeWith, texts: list[str], merged: int | None
+) -> None:
+    left = list(texts)
+    serve_with(ScriptedEngine(lambda _batch: "4", lambda _message: left.pop(0)))
+    output = await answer(job_input(twelve_seconds, response_schema={"type": "integer"}))
+    assert left == []
+    assert output["aggregated_response"] == merged
+    assert output["status"] == ("complete" if merged else "partial")
+    assert (output["aggregation_error"] or "").startswith("" if merged else "ANSWER_INVALID: ")
+    chunks_tokens = sum(chunk["prompt_tokens"] for chunk in output["chunk_results"])
+    assert output["usage"]["prompt_tokens"] == chunks_tokens + 2 * 10  # both merges were paid for
+
+
 async def test_a_question_that_no_chunk_answers_does_not_harm_the_others(
     twelve_seconds: Path, serve_with: ServeWith
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from config import Settings
 from engine.lifecycle import build_engine
 from engine_process import engine_process
-from errors import EngineDead, EngineStartFailed, PromptTooLong
+from errors import EngineDead, EngineStartFailed, GenerationFailed, PromptTooLong
 from jobs import answer, job_input
 from records import GenerationOptions, Message
 from synthetic_frames import frame_batch, moving_square
@@ -161,6 +161,28 @@ async def test_a_model_that_cannot_be_read_is_one_coded_error(client: VLLMClient
     with pytest.raises(EngineStartFailed) as failure:
         await asyncio.to_thread(build_engine, broken)
     assert str(settings.work_dir) not in str(failure.value)
+
+
+async def test_an_answer_that_a_schema_keeps_too_long_is_given_up_and_the_engine_goes_on(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's steps go on meanwhile, so the watchdog sees nothing."""
+    ended = asyncio.Event()
+
+    async def never(*_arguments: Any, **_options: Any) -> AsyncIterator[Any]:
+        try:
+            await asyncio.Event().wait()
+            yield
+        finally:
+            ended.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine._engine, "generate", never)
+        patched.setattr(engine, "_schema_timeout_s", 0.01)
+        with pytest.raises(GenerationFailed, match="took too long for an answer of this form"):
+            await engine.generate_on_text(Message("", "?"), replace(GREEDY, schema={"type": "integer"}))
+    assert ended.is_set()
+    assert (await engine.generate_on_text(Message("", "?"), GREEDY)).text
 
 
 async def test_an_engine_that_hangs_is_given_up(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
