@@ -328,3 +328,8 @@ JSON = st.recursive(
 def test_whatever_is_no_schema_is_refused_and_nothing_else_is_raised(schema: dict[str, Any]) -> None:
     with suppress(SchemaRefused):
         guarded(schema)
+
+
+def test_what_passes_the_rules_and_the_engine_cannot_take_is_refused_too() -> None:
+    with pytest.raises(SchemaRefused, match=r"^/: the engine cannot be held to it \(Unable to determine if regex"):
+        guarded({"type": "string", "pattern": "^.*(a.{20}|b.{30}|c.{40})$"})

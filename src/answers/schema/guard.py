@@ -46,6 +46,7 @@ KEYWORDS: Final = {
 ALONE: Final = ("$ref", "anyOf", "oneOf", "allOf")
 """Keywords beside which only annotations may stand."""
 KNOWN: Final = frozenset[str]().union(["type", "enum", "const", "nullable", *ALONE], *KEYWORDS.values())
+MAX_REFUSAL_CHARACTERS: Final = 100
 RECURSIONS: Final = (5, 4, 3, 2)
 """How often a definition may stand inside itself: as often as the limits allow. 2 show every branch of a oneOf."""
 
@@ -71,7 +72,17 @@ def guarded(schema: object) -> AnswerSchema:
         raise SchemaRefused("", "the recursion never ends")
     if _compact_bytes(written) > MAX_ENGINE_BYTES:
         raise SchemaRefused("", f"the schema is larger than {MAX_ENGINE_BYTES} bytes with every reference written out")
+    if refusal := _refusal_of_engine(written):
+        raise SchemaRefused("", f"the engine cannot be held to it ({shown(refusal, MAX_REFUSAL_CHARACTERS)})")
     return AnswerSchema(written, {name: value for name, value in schema.items() if name != "$id"})
+
+
+def _refusal_of_engine(schema: Schema) -> str:
+    """What the engine's own checker says of a schema that the guard wrote, in milliseconds; empty if it takes it."""
+    from llguidance import LLMatcher  # of use only where there is a schema
+
+    refusal: str = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(json.dumps(schema)))
+    return refusal
 
 
 def _compact_bytes(schema: Schema) -> int:
