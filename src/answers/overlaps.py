@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -46,10 +47,14 @@ def told_once(happenings: Iterable[Happening], chunks: Sequence[Chunk]) -> list[
     alone = [one for one in happenings if len(one.chunks) == 1]
     done = [one for one in happenings if len(one.chunks) > 1]
     by_chunk = {chunk.index: chunk for chunk in chunks}
+    told = defaultdict[int, list[Happening]](list)
+    for one in alone:
+        told[one.chunks[0]].append(one)
     pairs = [
         (-_likeness(earlier, later), earlier.order, later.order, earlier, later)
-        for earlier, later in product(alone, repeat=2)
-        if earlier.chunks[0] + 1 == later.chunks[0] and _may_be_one(earlier, later, by_chunk)
+        for index in [*told]
+        for earlier, later in product(told[index], told.get(index + 1, ()))  # not all with all: that takes minutes
+        if _may_be_one(earlier, later, by_chunk)
     ]
     taken: set[int] = set()
     for _, _, _, earlier, later in sorted(pairs, key=lambda pair: pair[:3]):
