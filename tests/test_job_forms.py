@@ -117,7 +117,15 @@ async def test_lists_of_the_callers_are_united_without_the_model(
 
 @pytest.mark.parametrize(
     ("schema", "told"),
-    [({"type": "integer", "minimum": 0, "maximum": 9}, 4), ({**LIST, "maxItems": 3}, ["a", "b"])],
+    [
+        ({"type": "integer", "minimum": 0, "maximum": 9}, 4),
+        ({**LIST, "maxItems": 3}, ["a", "b"]),
+        ({**LIST, "nullable": True}, None),
+        ({"type": "object", "properties": {"names": {**LIST, "nullable": True}}}, {"names": None}),
+        ({"type": "object", "nullable": True, "properties": {"names": LIST}}, None),
+        ({"type": ["object", "null"], "properties": {"names": LIST}}, None),
+        ({"type": ["object", "array"], "properties": {"names": LIST}, "items": {"type": "string"}}, ["a"]),
+    ],
 )
 async def test_what_cannot_be_united_is_asked_again_of_the_chunks_answers(
     twelve_seconds: Path, serve_with: ServeWith, schema: object, told: object

@@ -40,7 +40,8 @@ class OwnSchema:
         if _is_open_list(schema):
             return Reading(_each_once(cast("list[list[Json]]", values)))
         properties = schema.get("properties")
-        if not isinstance(properties, dict) or not all(map(_is_open_list, properties.values())):
+        is_object = schema.get("type", "object") == "object" and not _may_be_null(schema)
+        if not is_object or not isinstance(properties, dict) or not all(map(_is_open_list, properties.values())):
             return None
         objects = cast("list[dict[str, list[Json]]]", values)
         names = [name for name in properties if any(name in one for one in objects)]
@@ -73,9 +74,14 @@ def _meaning(question: Question) -> Schema:
 
 def _is_open_list(schema: object) -> bool:
     """Whether a schema is that of a list to which any number of entries may be added."""
-    if not isinstance(schema, Mapping) or schema.get("type") != "array":
+    if not isinstance(schema, Mapping) or schema.get("type") != "array" or _may_be_null(schema):
         return False
     return not {"prefixItems", "maxItems"} & schema.keys()
+
+
+def _may_be_null(schema: Mapping[str, object]) -> bool:
+    """Whether OpenAPI's `nullable` lets null stand in the place of the list or the object."""
+    return schema.get("nullable") is True
 
 
 def _each_once(lists: Sequence[Sequence[Json]]) -> list[Json]:
