@@ -138,6 +138,13 @@ async def test_what_cannot_be_united_is_asked_again_of_the_chunks_answers(
     assert f"[0.0 to 4.0 seconds] {json.dumps(told)}" in engine.messages[-1].user
 
 
+async def test_a_string_that_a_schema_asks_for_is_a_value(twelve_seconds: Path, serve_with: ServeWith) -> None:
+    serve_with(ScriptedEngine(lambda _batch: '"yes"', lambda _message: '"no"'))
+    output = await answer(job_input(twelve_seconds, response_schema={"enum": ["yes", "no"]}))
+    assert {(chunk["text"], chunk["value"]) for chunk in output["chunk_results"]} == {(None, "yes")}
+    assert output["aggregated_response"] == "no"
+
+
 async def test_a_question_that_no_chunk_answers_does_not_harm_the_others(
     twelve_seconds: Path, serve_with: ServeWith
 ) -> None:

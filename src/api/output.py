@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import reduce
 from itertools import groupby
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import BaseModel, JsonValue
 
@@ -361,6 +361,7 @@ def _unseen_output(span: UnseenSpan) -> UnseenOutput:
 
 def _chunk_output(answer: Answer) -> ChunkOutput:
     watched, last = answer.watched, answer.generations[-1] if answer.generations else None
+    is_text = answer.form == "text"  # a caller's schema may ask for a string
     timings = {"decode_s": round(watched.decode_s, 3)}
     if last:
         timings |= {"render_s": round(last.render_s, 3), "generate_s": round(last.generate_s, 3)}
@@ -368,8 +369,8 @@ def _chunk_output(answer: Answer) -> ChunkOutput:
         index=answer.chunk.index,
         start_s=round(answer.chunk.start_s, 3),
         end_s=round(answer.chunk.end_s, 3),
-        text=answer.value if isinstance(answer.value, str) else None,
-        value=None if isinstance(answer.value, str) else answer.value,
+        text=cast("str | None", answer.value) if is_text else None,
+        value=None if is_text else answer.value,
         error=answer.error,
         finish_reason=_finish_reason(answer),
         num_frames=watched.num_frames,
