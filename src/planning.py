@@ -137,7 +137,7 @@ def plan_video(
     grid = SampleGrid(info.start_s, grid_fps, rate.height_px, rate.width_px)
     notices = (NOTICES[notice] for notice in info.notices)
     adjustments = (*notices, *narrowed, *raised, *lowered, *rate.adjustments)
-    return VideoPlan(window, _partition(window, length, grid), grid, scope.selection, adjustments)
+    return VideoPlan(window, _partition(window, length, grid), grid, scope.selection, adjustments, scope.end_s)
 
 
 def window_of(info: VideoInfo, scope: Scope) -> tuple[Window, list[str]]:
@@ -147,12 +147,12 @@ def window_of(info: VideoInfo, scope: Scope) -> tuple[Window, list[str]]:
         InputError: the video has nothing of it.
     """
     if scope.start_s >= info.end_s:
-        raise InputError(f"start_time is {scope.start_s:g} s, and the video ends at {info.end_s:g} s.")
+        raise InputError(f"start_time is {scope.start_s:.10g} s, and the video ends at {info.end_s:.10g} s.")
     if scope.end_s <= info.start_s:
-        raise InputError(f"end_time is {scope.end_s:g} s, and the video begins at {info.start_s:g} s.")
+        raise InputError(f"end_time is {scope.end_s:.10g} s, and the video begins at {info.start_s:.10g} s.")
     window = Window(max(scope.start_s, info.start_s), min(scope.end_s, info.end_s))
     has_less = info.end_s < scope.end_s < math.inf
-    return window, [f"the video ends at {info.end_s:.4g} s, before end_time"] if has_less else []
+    return window, [f"the video ends at {info.end_s:.10g} s, before end_time"] if has_less else []
 
 
 def sampling_rate(info: VideoInfo, span_s: float, wanted_fps: float | Fraction, budget: Budget) -> SamplingRate:

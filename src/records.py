@@ -262,6 +262,8 @@ class VideoPlan:
     selection: FrameSelection
     adjustments: tuple[str, ...]
     """What was given up to fit the budgets, one sentence each; empty when nothing was."""
+    wanted_end_s: float = math.inf
+    """Where the part ends that was asked for; the video may end before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from records import (
     UnseenReason,
     UnseenSpan,
     VideoInfo,
+    VideoPlan,
     Window,
     joined,
 )
@@ -275,7 +276,7 @@ def _prompt_output(result: JobResult, question: Question) -> PromptOutput:
     """What was found out about one question."""
     answers = [answer for answer in result.answers if answer.question == question.index]
     conclusion = next((one for one in result.conclusions if one.question == question.index), None)
-    unseen = unseen_spans(answers, result.info, result.plan.window)
+    unseen = unseen_spans(answers, result.info, result.plan)
     is_cut = any(answer.is_cut for answer in answers) or bool(conclusion and conclusion.is_cut)
     error = conclusion.error if conclusion else None
     return PromptOutput(
@@ -306,7 +307,7 @@ def _about_all(result: JobResult, results: Sequence[PromptOutput]) -> QuestionOu
     """What holds for a job of several questions; a part counts as not seen if one of them has no answer about it."""
     by_chunk = groupby(result.answers, key=lambda answer: answer.chunk.index)
     least = [min(answers, key=lambda answer: answer.is_answered) for _, answers in by_chunk]
-    unseen = unseen_spans(least, result.info, result.plan.window)
+    unseen = unseen_spans(least, result.info, result.plan)
     return QuestionOutput(
         status="partial" if any(one.status == "partial" for one in results) else "complete",
         coverage=covered_share(unseen, _looked_at_s(result)),
@@ -322,18 +323,22 @@ def _about_all(result: JobResult, results: Sequence[PromptOutput]) -> QuestionOu
 
 def _looked_at_s(result: JobResult) -> float:
     """How long the part is that was to be looked at, the missing end of a file included."""
-    window, info = result.plan.window, result.info
-    return window.duration_s + (info.missing_s if window.end_s >= info.end_s else 0.0)
+    return result.plan.window.duration_s + _missing_s(result.info, result.plan)
 
 
-def unseen_spans(answers: Sequence[Answer], info: VideoInfo, window: Window) -> tuple[UnseenSpan, ...]:
-    """Return what was not seen of a window of a video, in the order of time.
+def _missing_s(info: VideoInfo, plan: VideoPlan) -> float:
+    """How much of what was asked for is in the missing end of a file, as far as the container tells."""
+    return max(0.0, min(info.missing_s, plan.wanted_end_s - info.end_s))
+
+
+def unseen_spans(answers: Sequence[Answer], info: VideoInfo, plan: VideoPlan) -> tuple[UnseenSpan, ...]:
+    """Return what was not seen of what was asked for of a video, in the order of time.
 
     The last span is empty if its end is not known.
     """
     spans = [span for answer in answers for span in _unseen_in(answer)]
-    if window.end_s >= info.end_s and (info.truncated or info.missing_s):
-        spans.append(UnseenSpan(info.end_s, info.end_s + info.missing_s, UnseenReason.TRUNCATED))
+    if plan.wanted_end_s > info.end_s and (info.truncated or info.missing_s):
+        spans.append(UnseenSpan(info.end_s, info.end_s + _missing_s(info, plan), UnseenReason.TRUNCATED))
     return joined(spans)
 
 
