@@ -151,6 +151,9 @@ def window_of(info: VideoInfo, scope: Scope) -> tuple[Window, list[str]]:
     if scope.end_s <= info.start_s:
         raise InputError(f"end_time is {scope.end_s:.10g} s, and the video begins at {info.start_s:.10g} s.")
     window = Window(max(scope.start_s, info.start_s), min(scope.end_s, info.end_s))
+    start_us, end_us = (round((time_s - info.start_s) * 1e6) for time_s in (window.start_s, window.end_s))
+    if start_us == end_us:  # plans are made in whole microseconds
+        raise InputError("start_time and end_time leave nothing of the video to look at.")
     has_less = info.end_s < scope.end_s < math.inf
     return window, [f"the video ends at {info.end_s:.10g} s, before end_time"] if has_less else []
 

@@ -77,6 +77,12 @@ def test_a_window_before_a_late_first_picture_is_refused() -> None:
         plan_video(video(10, start_s=5), ChunkLength(60, 2), 2, BUDGET, Scope(0, 3))
 
 
+@pytest.mark.parametrize("scope", [Scope(5, 5.0000001), Scope(12 - 1e-9), Scope(0, 1e-9)])
+def test_a_window_in_which_no_picture_can_be_is_refused(scope: Scope) -> None:
+    with pytest.raises(InputError, match="leave nothing of the video"):
+        plan_video(video(12), ChunkLength(60, 2), 2, BUDGET, scope)
+
+
 @hypothesis_settings(derandomize=True, max_examples=300)
 @given(
     duration_s=st.floats(0.5, 40_000),
