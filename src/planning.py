@@ -137,7 +137,7 @@ def plan_video(
     grid = SampleGrid(info.start_s, grid_fps, rate.height_px, rate.width_px)
     notices = (NOTICES[notice] for notice in info.notices)
     adjustments = (*notices, *narrowed, *raised, *lowered, *rate.adjustments)
-    return VideoPlan(window, _partition(window, length, grid), grid, scope.selection, adjustments)
+    return VideoPlan(window, _partition(window, length, grid), grid, scope.selection, adjustments, scope.end_s)
 
 
 def window_of(info: VideoInfo, scope: Scope) -> tuple[Window, list[str]]:
@@ -147,12 +147,15 @@ def window_of(info: VideoInfo, scope: Scope) -> tuple[Window, list[str]]:
         InputError: the video has nothing of it.
     """
     if scope.start_s >= info.end_s:
-        raise InputError(f"start_time is {scope.start_s:g} s, and the video ends at {info.end_s:g} s.")
+        raise InputError(f"start_time is {scope.start_s:.10g} s, and the video ends at {info.end_s:.10g} s.")
     if scope.end_s <= info.start_s:
-        raise InputError(f"end_time is {scope.end_s:g} s, and the video begins at {info.start_s:g} s.")
+        raise InputError(f"end_time is {scope.end_s:.10g} s, and the video begins at {info.start_s:.10g} s.")
     window = Window(max(scope.start_s, info.start_s), min(scope.end_s, info.end_s))
+    start_us, end_us = (round((time_s - info.start_s) * 1e6) for time_s in (window.start_s, window.end_s))
+    if start_us == end_us:  # plans are made in whole microseconds
+        raise InputError("start_time and end_time leave nothing of the video to look at.")
     has_less = info.end_s < scope.end_s < math.inf
-    return window, [f"the video ends at {info.end_s:.4g} s, before end_time"] if has_less else []
+    return window, [f"the video ends at {info.end_s:.10g} s, before end_time"] if has_less else []
 
 
 def sampling_rate(info: VideoInfo, span_s: float, wanted_fps: float | Fraction, budget: Budget) -> SamplingRate:
@@ -235,7 +238,9 @@ def _bounded_frames(
     fps = (max_frames - chunks) / seen_s
     if fps >= sample_fps:
         return sample_fps, []
-    return fps, [f"sample_fps lowered from {float(sample_fps):.3g} to {float(fps):.3g} for max_frames"]
+    return fps, [
+        f"sample_fps lowered from {float(sample_fps):.3g} to {float(fps):.3g}, for at most {max_frames} frames"
+    ]
 
 
 def _shortened(length: ChunkLength, span_s: float) -> ChunkLength:

@@ -262,6 +262,8 @@ class VideoPlan:
     selection: FrameSelection
     adjustments: tuple[str, ...]
     """What was given up to fit the budgets, one sentence each; empty when nothing was."""
+    wanted_end_s: float = math.inf
+    """Where the part ends that was asked for; the video may end before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,6 +499,8 @@ class Answer:
     """Finished requests before them whose text was not of the asked form."""
     left_out: int = 0
     """How many things the model told that cannot be: they end before they begin."""
+    is_full: bool = False
+    """The value is or holds a list as long as lists may be: the model may have had more to tell."""
 
     @classmethod
     def missing(cls, watched: Watched, question: Question, error: str) -> Self:

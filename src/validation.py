@@ -30,6 +30,7 @@ SENTENCES = {
     "tuple_type": "must be a comma-separated list",
     "list_type": "must be a list",
     "dict_type": "must be an object",
+    "recursion_loop": "is nested too deeply",
     "too_short": "must not be empty",
     "too_long": "must have at most {max_length} entries",
 }
@@ -46,7 +47,8 @@ def fault_sentences(error: ValidationError, known: Collection[str], meant: Mappi
         known: the names of the model's fields.
         meant: the field that a name from elsewhere stands for.
     """
-    return [_sentence(fault, known, meant) for fault in error.errors(include_input=False, include_url=False)]
+    sentences = [_sentence(fault, known, meant) for fault in error.errors(include_input=False, include_url=False)]
+    return list(dict.fromkeys(sentences))
 
 
 def likely_name(name: str, known: Collection[str], meant: Mapping[str, str]) -> str | None:
@@ -71,4 +73,6 @@ def _sentence(fault: Mapping[str, Any], known: Collection[str], meant: Mapping[s
 
 def _name(place: Sequence[str | int]) -> str:
     """The name of a field, and of an entry in it if it is a list: `prompts[1]`; empty where no field is to blame."""
-    return "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place[:2])
+    if not place:
+        return ""
+    return f"{place[0]}[{place[1]}]" if len(place) > 1 and isinstance(place[1], int) else str(place[0])

@@ -126,3 +126,10 @@ def test_a_list_with_an_invalid_entry_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_settings_that_contradict_each_other_are_refused_by_name(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         Settings(**changes)
+
+
+@pytest.mark.parametrize("price", [0, -1, float("nan"), float("inf")])
+def test_a_price_that_is_none_is_refused(price: float) -> None:
+    """A job's budget is divided by it."""
+    with pytest.raises(ValidationError, match="gpu_usd_per_second"):
+        Settings(gpu_usd_per_second={"H200": price})

@@ -117,7 +117,15 @@ async def test_lists_of_the_callers_are_united_without_the_model(
 
 @pytest.mark.parametrize(
     ("schema", "told"),
-    [({"type": "integer", "minimum": 0, "maximum": 9}, 4), ({**LIST, "maxItems": 3}, ["a", "b"])],
+    [
+        ({"type": "integer", "minimum": 0, "maximum": 9}, 4),
+        ({**LIST, "maxItems": 3}, ["a", "b"]),
+        ({**LIST, "nullable": True}, None),
+        ({"type": "object", "properties": {"names": {**LIST, "nullable": True}}}, {"names": None}),
+        ({"type": "object", "nullable": True, "properties": {"names": LIST}}, None),
+        ({"type": ["object", "null"], "properties": {"names": LIST}}, None),
+        ({"type": ["object", "array"], "properties": {"names": LIST}, "items": {"type": "string"}}, ["a"]),
+    ],
 )
 async def test_what_cannot_be_united_is_asked_again_of_the_chunks_answers(
     twelve_seconds: Path, serve_with: ServeWith, schema: object, told: object
@@ -143,6 +151,13 @@ async def test_a_merge_that_is_not_of_the_form_is_made_once_more(
     assert (output["aggregation_error"] or "").startswith("" if merged else "ANSWER_INVALID: ")
     chunks_tokens = sum(chunk["prompt_tokens"] for chunk in output["chunk_results"])
     assert output["usage"]["prompt_tokens"] == chunks_tokens + 2 * 10  # both merges were paid for
+
+
+async def test_a_string_that_a_schema_asks_for_is_a_value(twelve_seconds: Path, serve_with: ServeWith) -> None:
+    serve_with(ScriptedEngine(lambda _batch: '"yes"', lambda _message: '"no"'))
+    output = await answer(job_input(twelve_seconds, response_schema={"enum": ["yes", "no"]}))
+    assert {(chunk["text"], chunk["value"]) for chunk in output["chunk_results"]} == {(None, "yes")}
+    assert output["aggregated_response"] == "no"
 
 
 async def test_a_question_that_no_chunk_answers_does_not_harm_the_others(

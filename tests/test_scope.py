@@ -67,9 +67,20 @@ async def test_a_window_outside_the_video_is_refused(twelve_seconds: Path, serve
     assert output == {"error": "INVALID_INPUT: start_time is 12 s, and the video ends at 12 s."}
 
 
+def test_the_end_of_a_long_video_is_named_exactly() -> None:
+    [sentence] = plan_video(video(36_005.34), ChunkLength(60, 2), 2, BUDGET, Scope(36_000, 40_000)).adjustments
+    assert sentence == "the video ends at 36005.34 s, before end_time"
+
+
 def test_a_window_before_a_late_first_picture_is_refused() -> None:
     with pytest.raises(InputError, match="end_time is 3 s, and the video begins at 5 s"):
         plan_video(video(10, start_s=5), ChunkLength(60, 2), 2, BUDGET, Scope(0, 3))
+
+
+@pytest.mark.parametrize("scope", [Scope(5, 5.0000001), Scope(12 - 1e-9), Scope(0, 1e-9)])
+def test_a_window_in_which_no_picture_can_be_is_refused(scope: Scope) -> None:
+    with pytest.raises(InputError, match="leave nothing of the video"):
+        plan_video(video(12), ChunkLength(60, 2), 2, BUDGET, scope)
 
 
 @hypothesis_settings(derandomize=True, max_examples=300)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +15,16 @@ from config import Settings
 from engine.interface import CHAT_FORMAT_TOKENS
 from errors import EngineDead, EngineStartFailed, GenerationFailed, InputError, PromptTooLong
 from fakes import ScriptedEngine
-from records import Answer, Conclusion, FrameBatch, GenerationOptions, Question, Watched
+from records import (
+    Answer,
+    Conclusion,
+    FrameBatch,
+    Generation,
+    GenerationOptions,
+    Question,
+    TokenProbability,
+    Watched,
+)
 from synthetic_frames import frame_batch
 from vllm_client import VLLMClient
 
@@ -66,6 +76,24 @@ async def test_results_are_in_the_order_of_the_chunks_whatever_finishes_first() 
             await asyncio.sleep(0)
         engine.gates[held - 1].set()
     assert [answer.chunk.index for answer in await running] == [0, 1, 2, 3]
+
+
+async def test_what_is_kept_of_an_answer_has_no_probabilities_of_its_tokens() -> None:
+    """Those of 32 questions about ten hours take a gigabyte, and only the form needs them."""
+    probabilities = tuple(TokenProbability(end, -0.5) for end in range(1, 3))
+
+    class TellingEngine(ScriptedEngine):
+        async def generate_on_frames(self, *asked: Any) -> Generation:
+            return replace(await super().generate_on_frames(*asked), log_probabilities=probabilities)
+
+    for text in ("[]", "["):
+        client = client_of(TellingEngine(lambda _batch, text=text: text))  # type: ignore[misc]
+        question = Question(0, "What?", "events")
+        async with aclosing(client.stream_answers([question], Batches(1).stream(), OPTIONS)) as events:
+            [told] = [event async for event in events if isinstance(event, Answer)]
+        kept = [*told.generations, *told.discarded]
+        assert kept
+        assert not any(generation.log_probabilities for generation in kept)
 
 
 async def test_answers_are_told_as_they_come_and_each_after_what_was_watched_of_its_chunk() -> None:

@@ -80,7 +80,9 @@ async def _ask_once(engine: Engine, question: Question, batch: FrameBatch, optio
     try:
         told = read_told(generation, schema)
     except AnswerInvalid as exc:
-        return replace(Answer.missing(batch.watched, question, str(exc)), discarded=(generation,))
+        discarded = replace(generation, log_probabilities=())
+        return replace(Answer.missing(batch.watched, question, str(exc)), discarded=(discarded,))
     reading = form.read(batch.chunk, generation, told)
+    generation = replace(generation, log_probabilities=())  # of all answers of a long job they would fill the memory
     answer = Answer(batch.watched, question.index, question.form, reading.value, generations=(generation,))
-    return replace(answer, left_out=reading.left_out)
+    return replace(answer, left_out=reading.left_out, is_full=reading.is_full)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 
 from records import Chunk
@@ -46,10 +48,14 @@ def told_once(happenings: Iterable[Happening], chunks: Sequence[Chunk]) -> list[
     alone = [one for one in happenings if len(one.chunks) == 1]
     done = [one for one in happenings if len(one.chunks) > 1]
     by_chunk = {chunk.index: chunk for chunk in chunks}
+    told = defaultdict[int, list[Happening]](list)
+    for one in alone:
+        told[one.chunks[0]].append(one)
     pairs = [
         (-_likeness(earlier, later), earlier.order, later.order, earlier, later)
-        for earlier, later in product(alone, repeat=2)
-        if earlier.chunks[0] + 1 == later.chunks[0] and _may_be_one(earlier, later, by_chunk)
+        for index in [*told]
+        for earlier, later in product(told[index], told.get(index + 1, ()))  # not all with all: that takes minutes
+        if _may_be_one(earlier, later, by_chunk)
     ]
     taken: set[int] = set()
     for _, _, _, earlier, later in sorted(pairs, key=lambda pair: pair[:3]):
@@ -73,10 +79,15 @@ def _may_be_one(earlier: Happening, later: Happening, chunks: dict[int, Chunk]) 
 
 
 def _likeness(one: Happening, other: Happening) -> float:
-    words, others = (set(WORD.findall(each.description.casefold())) for each in (one, other))
+    words, others = _words(one.description), _words(other.description)
     if not words or not others:
         return float(words == others)
     return len(words & others) / min(len(words), len(others))
+
+
+@lru_cache(maxsize=10_000)
+def _words(description: str) -> frozenset[str]:
+    return frozenset(WORD.findall(description.casefold()))
 
 
 def _joined(earlier: Happening, later: Happening, later_chunk: Chunk) -> Happening:

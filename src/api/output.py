@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import reduce
 from itertools import groupby
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import BaseModel, JsonValue
 
@@ -18,6 +18,7 @@ from records import (
     UnseenReason,
     UnseenSpan,
     VideoInfo,
+    VideoPlan,
     Window,
     joined,
 )
@@ -275,8 +276,8 @@ def _prompt_output(result: JobResult, question: Question) -> PromptOutput:
     """What was found out about one question."""
     answers = [answer for answer in result.answers if answer.question == question.index]
     conclusion = next((one for one in result.conclusions if one.question == question.index), None)
-    unseen = unseen_spans(answers, result.info, result.plan.window)
-    is_cut = any(answer.is_cut for answer in answers) or bool(conclusion and conclusion.is_cut)
+    unseen = unseen_spans(answers, result.info, result.plan)
+    is_cut = any(answer.is_cut or answer.is_full for answer in answers) or bool(conclusion and conclusion.is_cut)
     error = conclusion.error if conclusion else None
     return PromptOutput(
         prompt=question.text,
@@ -306,7 +307,7 @@ def _about_all(result: JobResult, results: Sequence[PromptOutput]) -> QuestionOu
     """What holds for a job of several questions; a part counts as not seen if one of them has no answer about it."""
     by_chunk = groupby(result.answers, key=lambda answer: answer.chunk.index)
     least = [min(answers, key=lambda answer: answer.is_answered) for _, answers in by_chunk]
-    unseen = unseen_spans(least, result.info, result.plan.window)
+    unseen = unseen_spans(least, result.info, result.plan)
     return QuestionOutput(
         status="partial" if any(one.status == "partial" for one in results) else "complete",
         coverage=covered_share(unseen, _looked_at_s(result)),
@@ -322,18 +323,22 @@ def _about_all(result: JobResult, results: Sequence[PromptOutput]) -> QuestionOu
 
 def _looked_at_s(result: JobResult) -> float:
     """How long the part is that was to be looked at, the missing end of a file included."""
-    window, info = result.plan.window, result.info
-    return window.duration_s + (info.missing_s if window.end_s >= info.end_s else 0.0)
+    return result.plan.window.duration_s + _missing_s(result.info, result.plan)
 
 
-def unseen_spans(answers: Sequence[Answer], info: VideoInfo, window: Window) -> tuple[UnseenSpan, ...]:
-    """Return what was not seen of a window of a video, in the order of time.
+def _missing_s(info: VideoInfo, plan: VideoPlan) -> float:
+    """How much of what was asked for is in the missing end of a file, as far as the container tells."""
+    return max(0.0, min(info.missing_s, plan.wanted_end_s - info.end_s))
+
+
+def unseen_spans(answers: Sequence[Answer], info: VideoInfo, plan: VideoPlan) -> tuple[UnseenSpan, ...]:
+    """Return what was not seen of what was asked for of a video, in the order of time.
 
     The last span is empty if its end is not known.
     """
     spans = [span for answer in answers for span in _unseen_in(answer)]
-    if window.end_s >= info.end_s and (info.truncated or info.missing_s):
-        spans.append(UnseenSpan(info.end_s, info.end_s + info.missing_s, UnseenReason.TRUNCATED))
+    if plan.wanted_end_s > info.end_s and (info.truncated or info.missing_s):
+        spans.append(UnseenSpan(info.end_s, info.end_s + _missing_s(info, plan), UnseenReason.TRUNCATED))
     return joined(spans)
 
 
@@ -361,6 +366,7 @@ def _unseen_output(span: UnseenSpan) -> UnseenOutput:
 
 def _chunk_output(answer: Answer) -> ChunkOutput:
     watched, last = answer.watched, answer.generations[-1] if answer.generations else None
+    is_text = answer.form == "text"  # a caller's schema may ask for a string
     timings = {"decode_s": round(watched.decode_s, 3)}
     if last:
         timings |= {"render_s": round(last.render_s, 3), "generate_s": round(last.generate_s, 3)}
@@ -368,8 +374,8 @@ def _chunk_output(answer: Answer) -> ChunkOutput:
         index=answer.chunk.index,
         start_s=round(answer.chunk.start_s, 3),
         end_s=round(answer.chunk.end_s, 3),
-        text=answer.value if isinstance(answer.value, str) else None,
-        value=None if isinstance(answer.value, str) else answer.value,
+        text=cast("str | None", answer.value) if is_text else None,
+        value=None if is_text else answer.value,
         error=answer.error,
         finish_reason=_finish_reason(answer),
         num_frames=watched.num_frames,
@@ -393,6 +399,8 @@ def _concessions(result: JobResult) -> list[str]:
         concessions.append(f"the picture changes its shape: {with_bars} of those shown have bars beside them")
     if cut := sum(answer.is_cut for answer in result.answers):
         concessions.append(f"{cut} of {len(result.answers)} chunk answers were cut at max_tokens")
+    if full := sum(answer.is_full for answer in result.answers):
+        concessions.append(f"{full} of {len(result.answers)} chunk answers hold as many entries as a list may have")
     if left_out := sum(answer.left_out for answer in result.answers):
         concessions.append(f"left out because they end before they begin: {left_out} of the things that the model told")
     if any(conclusion.is_cut for conclusion in result.conclusions):

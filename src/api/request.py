@@ -28,6 +28,7 @@ from vision import MIN_FRAMES
 MAX_SENTENCE_CHARACTERS = 1000
 """Upper bound for an error message that echoes caller input, such as unknown fields."""
 MEANT = {
+    "url": "video_url",
     "video": "video_url",
     "file": "video_url",
     "path": "video_url",

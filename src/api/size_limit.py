@@ -9,6 +9,8 @@ MAX_RESULT_BYTES = 9_500_000
 CUT = " [cut: the whole result was too large]"
 CONCESSION = "chunk answers cut, because the whole result was too large for the platform"
 VALUES_LEFT_OUT = "the chunks' values left out, because the whole result was too large for the platform"
+CHUNKS_LEFT_OUT = "the chunks' results left out, because the whole result was too large for the platform"
+SHOWN_PROMPT_CHARACTERS = 1000
 LISTS_CUT = "the ends of the merged lists left out, because the whole result was too large for the platform"
 
 
@@ -16,9 +18,10 @@ def truncate_to_limit(output: dict[str, Any]) -> dict[str, Any]:
     """Return a job's output, made smaller if it is too large; its concessions then say so.
 
     The longest chunk answers are cut. Where answers are JSON, the chunks' are left out first, and then the merged lists
-    lose their ends. A merged text is never cut: max_tokens bounds it.
+    lose their ends, also those in an object. Of several questions all that is said of chunks is left out before that:
+    it can be too large without any answer. A merged text is never cut: max_tokens bounds it.
     """
-    for smaller in (_with_short_texts, _without_values, _with_short_lists):
+    for smaller in (_with_short_texts, _without_values, _without_chunks, _with_short_lists):
         if _size_bytes(output) <= MAX_RESULT_BYTES:
             break
         output = smaller(output)
@@ -45,17 +48,33 @@ def _without_values(output: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+def _without_chunks(output: dict[str, Any]) -> dict[str, Any]:
+    if not output["results"]:  # a plan has no more chunks than fit, for one question
+        return output
+    return _changed(output, _without_chunks_and_long_prompt, CHUNKS_LEFT_OUT)
+
+
+def _without_chunks_and_long_prompt(holder: dict[str, Any]) -> dict[str, Any]:
+    left: dict[str, Any] = {"chunk_results": []}
+    return left | {"prompt": holder["prompt"][:SHOWN_PROMPT_CHARACTERS]} if "prompt" in holder else left
+
+
 def _with_short_lists(output: dict[str, Any]) -> dict[str, Any]:
     """Halve the merged lists until all fit."""
-    while _size_bytes(output) > MAX_RESULT_BYTES and any(map(_list_of, _holders(output))):
+    while _size_bytes(output) > MAX_RESULT_BYTES and any(map(_with_half_a_list, _holders(output))):
         others = [sentence for sentence in output["concessions"] if sentence != LISTS_CUT]
         output = _changed({**output, "concessions": others}, _with_half_a_list, LISTS_CUT)
     return output
 
 
 def _with_half_a_list(holder: dict[str, Any]) -> dict[str, Any]:
-    merged = _list_of(holder)
-    return {"aggregated_response": merged[: len(merged) // 2]} if merged else {}
+    match holder["aggregated_response"]:
+        case [_, *_] as merged:
+            return {"aggregated_response": merged[: len(merged) // 2]}
+        case {} as merged if any(isinstance(part, list) and part for part in merged.values()):
+            parts = {name: part[: len(part) // 2] if isinstance(part, list) else part for name, part in merged.items()}
+            return {"aggregated_response": parts}
+    return {}
 
 
 def _holders(output: dict[str, Any]) -> list[dict[str, Any]]:
@@ -63,16 +82,15 @@ def _holders(output: dict[str, Any]) -> list[dict[str, Any]]:
     return [output, *(output["results"] or ())]
 
 
-def _list_of(holder: dict[str, Any]) -> list[Any]:
-    merged = holder["aggregated_response"]
-    return merged if isinstance(merged, list) else []
-
-
 def _changed(
     output: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]], concession: str
 ) -> dict[str, Any]:
     """Change the job and each question, and say so; the job that is given stays as it is."""
-    results = [one | change(one) for one in output["results"] or ()]
+    changed = [one | change(one) for one in output["results"] or ()]
+    results = [
+        now if now == one else now | {"status": "partial"}
+        for one, now in zip(output["results"] or (), changed, strict=True)
+    ]
     return {**output, **change(output), "results": results or output["results"],
             "concessions": [*output["concessions"], concession], "status": "partial"}  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What two neighbouring chunks saw in the span that both of them see is told once, and nothing else changes."""
 
+import time
 from dataclasses import replace
 
 from hypothesis import given
@@ -81,3 +82,12 @@ def test_nothing_is_lost_and_nothing_is_invented(told: list[Happening]) -> None:
         )
     alone = [replace(one, chunks=(0,)) for one in told]
     assert sorted(told_once(alone, CHUNKS), key=repr) == sorted(alone, key=repr)
+
+
+def test_ten_hours_of_events_are_united_at_once() -> None:
+    """It happens on the event loop, where every other job waits for it: all with all took ten seconds."""
+    chunks = [Chunk(index, 60.0 * index, 60.0 * index + 60, 60.0 * index + 62) for index in range(600)]
+    told = [happening(60 * index + step, 60 * index + step + 1, index) for index in range(600) for step in range(20)]
+    began_s = time.process_time()
+    assert len(told_once(told, chunks)) == len(told)
+    assert time.process_time() - began_s < 3

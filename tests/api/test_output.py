@@ -100,3 +100,24 @@ def test_a_file_that_is_cut_off_ends_with_a_span_of_unknown_length() -> None:
     output = output_of_answers([Answer(one, 0, "text", "a") for one in WATCHED], None, replace(INFO, truncated=True))
     assert (output.status, output.coverage) == ("partial", 1)
     assert [(one.start_s, one.end_s, one.reason) for one in output.unseen] == [(12, None, "truncated")]
+
+
+@pytest.mark.parametrize(
+    ("wanted_end_s", "missing_s", "unseen", "coverage"),
+    [
+        (12, 4, [], 1),
+        (13, 4, [(12, 13)], 0.9231),
+        (60, 4, [(12, 16)], 0.75),
+        (13, 0, [(12, None)], 1),
+    ],
+)
+def test_of_the_missing_end_of_a_file_only_what_was_asked_for_is_not_seen(
+    wanted_end_s: float, missing_s: float, unseen: list[tuple[float, float | None]], coverage: float
+) -> None:
+    info = replace(INFO, truncated=True, missing_s=missing_s)
+    plan = VideoPlan(Window(0, 12), CHUNKS, GRID, "uniform", (), wanted_end_s)
+    answers = tuple(Answer(watched, 0, "text", "seen", generations=(WHOLE,)) for watched in WATCHED)
+    output = job_output(JobResult(info, plan, (Question(0, "?"),), WATCHED, answers, (), {}, 1.0))
+    assert [(span.start_s, span.end_s) for span in output.unseen] == unseen
+    assert output.coverage == coverage
+    assert output.status == ("partial" if unseen else "complete")

@@ -114,4 +114,24 @@ def test_of_several_questions_every_ones_chunks_are_cut(monkeypatch: pytest.Monk
     assert size_bytes(delivered) <= 6000
     short, long = delivered["results"]
     assert short == results[0]
+    assert (short["status"], long["status"]) == ("complete", "partial")
     assert all(chunk["text"].endswith(CUT) for chunk in long["chunk_results"])
+
+
+def test_the_most_chunks_of_many_questions_fit_without_what_is_said_of_chunks() -> None:
+    job = output_of([])
+    chunks = output_of(["seen"] * 2000)["chunk_results"]
+    question = {"aggregated_response": "merged", "status": "complete", "chunk_results": chunks}
+    delivered = truncate_to_limit(job | {"results": [question] * 32})
+    assert size_bytes(delivered) <= size_limit.MAX_RESULT_BYTES
+    assert {one["aggregated_response"] for one in delivered["results"]} == {"merged"}
+    assert (delivered["status"], delivered["concessions"][-1]) == ("partial", size_limit.CHUNKS_LEFT_OUT)
+
+
+def test_lists_in_a_merged_object_lose_their_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size_limit, "MAX_RESULT_BYTES", 6000)
+    merged = {"people": ["somebody"] * 1000, "signs": [], "count": 3}
+    delivered = truncate_to_limit(output_of([None]) | {"aggregated_response": merged})
+    assert size_bytes(delivered) <= 6000
+    assert delivered["aggregated_response"] == {"people": ["somebody"] * 250, "signs": [], "count": 3}
+    assert delivered["concessions"][1:] == [size_limit.LISTS_CUT]

@@ -1,5 +1,6 @@
 """Files that were put together, in every container, are one film whose times go on; what cannot be read is told."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from api.output import covered_share, unseen_spans
 from clips import CONSTANT_RATE, H264, HEVC, VP8, ClipStore, ffmpeg, numbered_pictures
 from decoding import probed, shown_numbers
-from records import VideoInfo, Window
+from records import SampleGrid, VideoInfo, VideoPlan, Window
 
 COUNT = 50
 FRAGMENTED = f"{H264} -movflags frag_keyframe+empty_moov+default_base_moof"
@@ -142,7 +143,8 @@ def test_a_second_file_of_which_nothing_but_the_header_is_left_is_told(
 
     assert (info.num_frames, info.unread_parts) == (COUNT, 1)
     assert info.missing_s > 0.5
-    assert covered_share(unseen_spans([], info, Window(info.start_s, info.end_s)), info.duration_s + info.missing_s) < 1
+    plan = VideoPlan(Window(info.start_s, info.end_s), (), SampleGrid(0, Fraction(2), 64, 64), "uniform", ())
+    assert covered_share(unseen_spans([], info, plan), info.duration_s + info.missing_s) < 1
     assert shown_numbers(path) == [*range(COUNT)]
 
 

@@ -14,6 +14,8 @@ class Reading:
     value: Json
     left_out: int = 0
     """How many things it tells that cannot be."""
+    is_full: bool = False
+    """It is a list of as many entries as the schema allows: the model may have had more to tell."""
 
 
 class Form(Protocol):

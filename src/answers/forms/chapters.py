@@ -39,7 +39,8 @@ class Chapters:
     def read(self, chunk: Chunk, _generation: Generation, told: Json) -> Reading:
         """Make the chapters partition the chunk; those that begin in the next one are that one's."""
         begun = [one for one in _chapters(told) if _start_s(one) < chunk.end_s]
-        return Reading(_partition(begun or _chapters(told)[:1], chunk.start_s, chunk.end_s))
+        is_full = len(_chapters(told)) == MAX_CHAPTERS
+        return Reading(_partition(begun or _chapters(told)[:1], chunk.start_s, chunk.end_s), is_full=is_full)
 
     def united(self, _question: Question, answers: Sequence[Answer]) -> Reading | None:
         """Return the chapters of a single chunk, which are the video's."""

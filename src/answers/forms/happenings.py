@@ -51,7 +51,7 @@ class Events:
         told = [(cast("dict[str, Json]", one), sure) for one, sure in entries_with_confidence(generation)]
         value = [{**one, "chunk": chunk.index, "confidence": sure} for one, sure in told if _is_span(one)]
         value.sort(key=lambda one: (cast("float", one["start_s"]), cast("float", one["end_s"])))
-        return Reading(cast("Json", value), len(told) - len(value))
+        return Reading(cast("Json", value), len(told) - len(value), is_full=len(told) == MAX_ENTRIES)
 
     def united(self, _question: Question, answers: Sequence[Answer]) -> Reading | None:
         """Return all chunks' entries; what two neighbours saw in their overlap is told once."""

@@ -8,6 +8,7 @@ from typing import cast
 
 from answers import prompts
 from answers.forms.base import Reading
+from answers.schema.objects import FILLED_IN_ITEMS
 from records import Answer, AnswerSchema, Chunk, Generation, Json, Message, Question, Schema
 
 INSTRUCTION = "Answer with JSON of this schema: {}"
@@ -30,7 +31,7 @@ class OwnSchema:
 
     def read(self, _chunk: Chunk, _generation: Generation, told: Json) -> Reading:
         """Return the JSON as it is."""
-        return Reading(told)
+        return Reading(told, is_full=_holds_full_list(told))
 
     def united(self, question: Question, answers: Sequence[Answer]) -> Reading | None:
         """Return the single chunk's answer, or the united lists."""
@@ -40,7 +41,8 @@ class OwnSchema:
         if _is_open_list(schema):
             return Reading(_each_once(cast("list[list[Json]]", values)))
         properties = schema.get("properties")
-        if not isinstance(properties, dict) or not all(map(_is_open_list, properties.values())):
+        is_object = schema.get("type", "object") == "object" and not _may_be_null(schema)
+        if not is_object or not isinstance(properties, dict) or not all(map(_is_open_list, properties.values())):
             return None
         objects = cast("list[dict[str, list[Json]]]", values)
         names = [name for name in properties if any(name in one for one in objects)]
@@ -73,9 +75,21 @@ def _meaning(question: Question) -> Schema:
 
 def _is_open_list(schema: object) -> bool:
     """Whether a schema is that of a list to which any number of entries may be added."""
-    if not isinstance(schema, Mapping) or schema.get("type") != "array":
+    if not isinstance(schema, Mapping) or schema.get("type") != "array" or _may_be_null(schema):
         return False
     return not {"prefixItems", "maxItems"} & schema.keys()
+
+
+def _may_be_null(schema: Mapping[str, object]) -> bool:
+    """Whether OpenAPI's `nullable` lets null stand in the place of the list or the object."""
+    return schema.get("nullable") is True
+
+
+def _holds_full_list(told: Json) -> bool:
+    """Whether a list has as many entries as one may have for which the caller's schema names no limit."""
+    if isinstance(told, list):
+        return len(told) == FILLED_IN_ITEMS or any(map(_holds_full_list, told))
+    return isinstance(told, dict) and any(map(_holds_full_list, told.values()))
 
 
 def _each_once(lists: Sequence[Sequence[Json]]) -> list[Json]:
