@@ -168,7 +168,7 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
                 account.add(conclusion)
                 yield conclusion
     result = account.result(watch, services.price, is_list=request.prompts is not None)
-    services.speed.learn(result)
+    services.speed.learn(result, _estimate(request, services, info, plan))
     yield result
 
 

@@ -34,14 +34,18 @@ class Speed:
     """How long each stage of this worker's last jobs took for how much work; unknown before the first one."""
 
     def __init__(self) -> None:
+        self.tokens_ratio = 1.0
+        """Tokens that the last job's prompts had, divided by those that are counted without its tokenizer."""
         self._jobs = defaultdict[Stage, deque[tuple[float, float]]](lambda: deque(maxlen=JOBS_REMEMBERED))
         """By stage: units of work, and seconds."""
 
-    def learn(self, result: JobResult) -> None:
-        """Take note of a job that has ended."""
+    def learn(self, result: JobResult, expected: Estimate) -> None:
+        """Take note of a job that has ended, and of what was expected of it."""
         used = [one for answer in result.answers for one in (*answer.discarded, *answer.generations)]
         new_tokens = sum(one.prompt_tokens - one.cached_tokens for one in used)
         work = Work(result.info.num_frames, new_tokens, len(result.answers))
+        if all(answer.is_answered and not answer.discarded for answer in result.answers):
+            self.tokens_ratio *= sum(one.prompt_tokens for one in used) / expected.prompt_tokens
         for stage, units in _units(work).items():
             if units and (took_s := result.timings_s.get(stage)) is not None:
                 self._jobs[stage].append((units, took_s))
@@ -105,11 +109,12 @@ def estimate(info: VideoInfo, plan: VideoPlan, asked: Asked, speed: Speed, price
     ]
     text_tokens = PROMPT_TOKENS + asked.characters // asked.questions // CHARACTERS_PER_TOKEN
     prompts = len(plan.chunks) * asked.questions
-    new_tokens = sum(frame_tokens) + prompts * text_tokens
+    new_tokens = round((sum(frame_tokens) + prompts * text_tokens) * speed.tokens_ratio)
+    prompt_tokens = round((asked.questions * sum(frame_tokens) + prompts * text_tokens) * speed.tokens_ratio)
     seconds = speed.predict_s(Work(info.num_frames, new_tokens, prompts if asked.are_merged else 0))
     return Estimate(
         num_frames=sum(frames),
-        prompt_tokens=asked.questions * sum(frame_tokens) + prompts * text_tokens,
+        prompt_tokens=prompt_tokens,
         max_completion_tokens=asked.max_tokens * (prompts + asked.questions * asked.are_merged),
         seconds=seconds,
         usd=None if seconds is None else price.of(seconds),

@@ -38,7 +38,7 @@ def known_speed(serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch) -> Servi
     services = worker.services()
     past = {Stage.VALIDATE: [(1, 0)], Stage.CHUNKS: [(1, 0.1), (1001, 100.1)], Stage.SYNTHESIS: [(1, 0)]}
     monkeypatch.setattr(services.speed, "_jobs", past)
-    monkeypatch.setattr(services.speed, "learn", lambda _result: None)
+    monkeypatch.setattr(services.speed, "learn", lambda _result, _expected: None)
     priced = replace(services, price=DOLLAR)
     monkeypatch.setattr(worker, "services", lambda: priced)
     return services
@@ -111,3 +111,15 @@ def test_what_larger_jobs_take_is_on_the_line_of_the_jobs_before(
     points: list[tuple[float, float]], at: float, seconds: float
 ) -> None:
     assert _on_line(points, at) == pytest.approx(seconds)
+
+
+async def test_the_tokens_of_the_last_jobs_prompts_correct_the_next_estimate(
+    twelve_seconds: Path, serve_with: ServeWith
+) -> None:
+    """A tokenizer is known to the engine alone; what is counted without it may be wrong by half."""
+    serve_with(ScriptedEngine())
+    job = job_input(twelve_seconds)
+    before = (await answer(job | {"estimate": True}))["estimate"]
+    used = sum(one["prompt_tokens"] for one in (await answer(job))["chunk_results"])
+    after = (await answer(job | {"estimate": True}))["estimate"]
+    assert before["prompt_tokens"] != used == after["prompt_tokens"]
