@@ -44,7 +44,8 @@ class Speed:
         used = [one for answer in result.answers for one in (*answer.discarded, *answer.generations)]
         new_tokens = sum(one.prompt_tokens - one.cached_tokens for one in used)
         work = Work(result.info.num_frames, new_tokens, len(result.answers))
-        if all(answer.is_answered and not answer.discarded for answer in result.answers):
+        has_all_frames = sum(watched.num_frames for watched in result.watched) == expected.num_frames
+        if has_all_frames and all(answer.is_answered and not answer.discarded for answer in result.answers):
             self.tokens_ratio *= sum(one.prompt_tokens for one in used) / expected.prompt_tokens
         for stage, units in _units(work).items():
             if units and (took_s := result.timings_s.get(stage)) is not None:

@@ -123,3 +123,7 @@ async def test_the_tokens_of_the_last_jobs_prompts_correct_the_next_estimate(
     used = sum(one["prompt_tokens"] for one in (await answer(job))["chunk_results"])
     after = (await answer(job | {"estimate": True}))["estimate"]
     assert before["prompt_tokens"] != used == after["prompt_tokens"]
+    await answer(
+        job | {"sampling": "keyframes"}
+    )  # looks at fewer frames than were expected, and tells nothing of tokens
+    assert (await answer(job | {"estimate": True}))["estimate"]["prompt_tokens"] == used
