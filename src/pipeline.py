@@ -145,7 +145,9 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
                         room = await services.client.prompt_room(questions, _options(request), info.end_s)
                 yield Stage.PLAN
                 with watch.lap(Stage.PLAN):
-                    plan = _plan(request, services, info, room, end_s)
+                    left_s = end_s - asyncio.get_running_loop().time()
+                    # In a thread: a job with a budget may need twenty plans, each with thousands of chunks.
+                    plan = await asyncio.to_thread(_plan, request, services, info, room, left_s)
                 if request.estimate:
                     expected = _estimate(request, services, info, plan)
                     yield EstimateResult(info, plan, expected, watch.laps_s, watch.total_s)
@@ -172,8 +174,17 @@ async def _stages(request: JobRequest, services: Services, timeout_s: float) -> 
     yield result
 
 
-def _plan(request: JobRequest, services: Services, info: VideoInfo, room: PromptRoom | None, end_s: float) -> VideoPlan:
+def _plan(
+    request: JobRequest, services: Services, info: VideoInfo, room: PromptRoom | None, left_s: float
+) -> VideoPlan:
     """Plan the video as it was asked for; a job that may cost only so much looks at as few frames as it has to.
+
+    Args:
+        request: the job's input.
+        services: those of this worker.
+        info: of the video.
+        room: what the engine's context leaves; None if it is not known.
+        left_s: of the time that the job may take.
 
     Raises:
         InputError: the window is outside the video.
@@ -189,7 +200,6 @@ def _plan(request: JobRequest, services: Services, info: VideoInfo, room: Prompt
 
     if not request.has_budget:
         return plan_with(None)
-    left_s = end_s - asyncio.get_running_loop().time()
     return plan_within(left_s, plan_with, partial(_estimate, request, services, info))
 
 
