@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     fast_decode: bool = False
     """Skip the decoder's loop filters: faster, and frames differ slightly (PSNR 44 dB)."""
 
-    gpu_usd_per_second: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field({})
+    gpu_usd_per_second: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
     """What a second of a worker costs, by words of its GPU's name."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

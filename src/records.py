@@ -398,7 +398,7 @@ class Message:
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Schema = dict[str, Any]
-"""A JSON Schema, draft 2020-12."""
+"""A JSON Schema, draft 2020-12, that is an object; `true` and `false` are none here."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from answers.schema.rules import Schema
+from records import Schema
 
 
 class Colour(enum.Enum):

@@ -44,12 +44,14 @@ def known_speed(serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch) -> Servi
     return services
 
 
-async def test_an_estimate_asks_no_engine(twelve_seconds: Path, serve_with: ServeWith) -> None:
+async def test_an_estimate_asks_no_engine(
+    twelve_seconds: Path, serve_with: ServeWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_engine(_settings: object) -> None:
         raise AssertionError("the engine was loaded")
 
     serve_with(ScriptedEngine())
-    worker.services().client._owner._build = no_engine  # type: ignore[assignment]
+    monkeypatch.setattr(worker.services().client._owner, "_build", no_engine)
     output = await answer(job_input(twelve_seconds, estimate=True))
     assert output["estimate"]["frames"] == 32
     assert (output["num_chunks"], output["estimate"]["seconds"], output["estimate"]["usd"]) == (3, None, None)

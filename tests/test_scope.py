@@ -18,7 +18,7 @@ from fakes import ScriptedEngine
 from jobs import answer, job_input
 from media_server import MediaServer, whole
 from planning import Budget, ChunkLength, plan_video
-from records import FrameBatch, Scope, VideoInfo
+from records import FrameBatch, Resolution, Scope, VideoInfo
 
 ServeWith = Callable[..., None]
 BUDGET = Budget(768, 12_288, 128, 768, Fraction(1, 2))
@@ -105,12 +105,11 @@ def test_no_more_frames_are_looked_at_than_asked_for(
 
 
 def test_large_frames_lower_the_rate_and_small_ones_save_tokens() -> None:
-    def planned(**changes: object) -> tuple[Fraction, int]:
-        scope = Scope(**changes)  # type: ignore[arg-type]
-        grid = plan_video(video(600), ChunkLength(60, 2), 2, BUDGET, scope).grid
+    def planned(resolution: Resolution) -> tuple[Fraction, int]:
+        grid = plan_video(video(600), ChunkLength(60, 2), 2, BUDGET, Scope(resolution=resolution)).grid
         return grid.fps, grid.height_px * grid.width_px // 1024
 
-    (low_fps, low), (fps, medium), (high_fps, high) = (planned(resolution=name) for name in ("low", "medium", "high"))
+    (low_fps, low), (fps, medium), (high_fps, high) = planned("low"), planned("medium"), planned("high")
     assert low <= 128 < medium < high <= 768
     assert low_fps == fps == 2 > high_fps >= Fraction(1, 2)
 

@@ -140,7 +140,7 @@ def _is_number(_: object, value: object) -> bool:
 
 
 def _is_integer(_: object, value: object) -> bool:
-    return _is_number(_, value) and value == int(value)  # type: ignore[call-overload]
+    return isinstance(value, (int, Decimal)) and not isinstance(value, bool) and value == int(value)
 
 
 _Validator = extend(

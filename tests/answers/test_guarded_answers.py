@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from answers.json_answer import read_json
 from answers.schema.guard import guarded
-from answers.schema.rules import Schema, SchemaRefused
+from answers.schema.rules import SchemaRefused
+from records import Schema
 from schemas import ACCEPTED, CALLERS, values
 
 WALK = Path(__file__).parents[1] / "grammar_walk.py"

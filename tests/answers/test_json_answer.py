@@ -6,7 +6,7 @@ import time
 import pytest
 
 from answers.json_answer import InvalidAnswer, read_json
-from answers.schema.rules import Schema
+from records import Schema
 
 NUMBER: Schema = {"type": "number"}
 MANY: Schema = {"type": "array", "items": NUMBER}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from answers.schema.guard import guarded
-from answers.schema.rules import Schema, SchemaRefused
+from answers.schema.rules import SchemaRefused
+from records import Schema
 from schemas import ACCEPTED, FIELDS, of_field, strict
 
 

@@ -19,12 +19,11 @@ from answers.schema.rules import (
     MAX_NODES,
     MAX_REFERENCES,
     Place,
-    Schema,
     SchemaRefused,
     shown,
 )
 from answers.schema.unions import flattened, overlap
-from records import AnswerSchema
+from records import AnswerSchema, Schema
 
 ANNOTATIONS: Final = frozenset(
     [

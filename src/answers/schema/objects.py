@@ -7,7 +7,8 @@ None itself where no finite value fits the whole.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from answers.schema.rules import MAX_COUNT, Place, Schema, SchemaRefused, range_of
+from answers.schema.rules import MAX_COUNT, Place, SchemaRefused, range_of
+from records import Schema
 
 OBJECT_WORDS: Final = frozenset(
     ["properties", "required", "additionalProperties", "propertyNames", "minProperties", "maxProperties"]

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-Schema = dict[str, Any]
-"""A JSON Schema that is an object; `true` and `false` are none here."""
-
 MAX_BYTES: Final = 16_384
 """As compact JSON, annotations included."""
 MAX_DEPTH: Final = 12

@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import Any, Final
 
 from answers.schema.patterns import PatternRefused, extent_of
-from answers.schema.rules import MAX_LENGTH, MAX_NUMBER, MAX_VALUES, Schema, SchemaRefused, range_of
+from answers.schema.rules import MAX_LENGTH, MAX_NUMBER, MAX_VALUES, SchemaRefused, range_of
+from records import Schema
 
 STRING_WORDS: Final = frozenset(["minLength", "maxLength", "pattern", "format"])
 NUMBER_WORDS: Final = frozenset(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"])

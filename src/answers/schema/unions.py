@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from answers.schema.rules import Schema
 from answers.schema.scalars import fits, identity
+from records import Schema
 
 
 def flattened(branches: Sequence[Schema]) -> list[Schema]:
