@@ -35,8 +35,8 @@ SENTENCES = {
     "too_long": "must have at most {max_length} entries",
 }
 """What is said after the field's name, by pydantic's type of error; the braces name values of the error's context."""
-MIN_LIKENESS = 0.5
-"""Of 1. The lowest at which difflib still finds `video_url` for `url`."""
+MIN_LIKENESS = 0.6
+"""Of 1, as difflib counts. With less, `estimate` would be meant by `messages`."""
 
 
 def fault_sentences(error: ValidationError, known: Collection[str], meant: Mapping[str, str]) -> list[str]:

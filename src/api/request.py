@@ -29,6 +29,7 @@ MAX_SENTENCE_CHARACTERS = 1000
 """Upper bound for an error message that echoes caller input, such as unknown fields."""
 MEANT = {
     "url": "video_url",
+    "chunk_length": "chunk_duration",
     "video": "video_url",
     "file": "video_url",
     "path": "video_url",
