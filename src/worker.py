@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pipeline
-from api.output import estimate_output, job_output
 from api.request import validate_input
+from api.result import estimate_output, job_output
 from api.size_limit import truncate_to_limit
 from config import load_settings
 from errors import WorkerError, to_response

@@ -7,7 +7,6 @@ import errno
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from itertools import chain, islice
 
 import av
@@ -18,28 +17,24 @@ from av.video.stream import VideoStream
 from byte_ranges import ByteRange
 from decoder.bitstream.nal import DISPLAY_ORIENTATION, NalParser
 from decoder.bitstream.registry import parser_for
-from decoder.container.dolby import lacks_base_layer
 from decoder.container.edit_list import EditList, read_edit_list
 from decoder.container.film import FilmPackets, Layout, TooManyStreams, film_stream, layout_of
-from decoder.container.formats import COUNTED_FROM_FIRST_PICTURE, MP4
-from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_packet, is_single_field
+from decoder.container.formats import MP4
+from decoder.container.frames import FLUSH, TimedFrame, decode_film, decode_packet
 from decoder.container.open import has_large_header, open_video, place_of
 from decoder.container.orientation import UPRIGHT
 from decoder.container.packets import Packets
 from decoder.container.present import MissingBytes, Present
 from decoder.container.pts import timing_of
 from decoder.container.streams import is_supported
-from decoder.convert.rgb import PictureConverter, has_known_colours
-from decoder.ending import ending
+from decoder.convert.rgb import PictureConverter
+from decoder.describe import describe, has_dolby_colours
 from decoder.sparse import check_beginning
 from decoder.timeline import edited_times, edits_of
 from decoder.times import PacketTimes, read_times, tick_s
 from protocol import MAX_EDITS, MAX_STREAMS, ProbeReply, RangesReply, Refusal
-from records import Notice, Part, VideoInfo
+from records import Part, VideoInfo
 
-DECLARED_RATE_TOLERANCE = Fraction(1, 50)
-"""A declared rate that is this close to the measured one is taken for its exact form."""
-DOLBY_VISION_CODECS = frozenset(["hevc", "av1"])
 LAYERED_CODEC = "vp9"
 """Of this one libav returns every layer of a picture; of others at most the highest."""
 PICTURES_TRIED = 8
@@ -48,8 +43,6 @@ PACKETS_TRIED = 100
 """How many packets of a file that is marked as encrypted are decoded to see whether it really is."""
 CONVERTED_PX = 32
 """The size to which the first picture is converted to see whether that can be done."""
-LATEST_START_S = 86_400
-"""A clock that starts later tells the time of day, and counts from its start."""
 
 
 def probe(path: str, ranges: Sequence[ByteRange] = ()) -> VideoInfo | Refusal:
@@ -106,7 +99,7 @@ def _probe_film(path: str, layout: Layout, present: Present) -> VideoInfo | Refu
         stream = film_stream(container, part.stream)
         if not is_supported(stream):
             return Refusal.UNSUPPORTED_CODEC
-        is_dolby = _has_dolby_colours(container, stream)
+        is_dolby = has_dolby_colours(container, stream)
         packets = FilmPackets(container, path, layout.parts)
         may_turn = _may_turn(path, part, present)
         codec = stream.codec_context.codec.canonical_name
@@ -178,7 +171,7 @@ def _read_film(path: str, layout: Layout, first: TimedFrame, edit_list: EditList
             return _probe_film(path, layout.without(packets.empty), Present())
         layout = layout.without(packets.empty)
         if edit_list is None:
-            return _describe(container, stream, first, times, layout)
+            return describe(container, stream, first, times, layout)
     return _describe_edited(path, layout, first, times, edit_list)
 
 
@@ -195,7 +188,7 @@ def _describe_edited(
         shown = edited_times(times, edits)
         if shown is None:
             return Refusal.TOO_MANY_PICTURES
-        info = _describe(container, stream, replace(first, pts=edits[0].start_pts), shown, layout)
+        info = describe(container, stream, replace(first, pts=edits[0].start_pts), shown, layout)
         # The film's clock starts at 0, and not where libav's reading has the beginning.
         start_s = float(edits[0].start_pts * tick_s(stream))
         return replace(info, start_s=start_s, edits=edits[:MAX_EDITS])
@@ -235,11 +228,6 @@ def _first_picture(frames: Iterator[TimedFrame], codec: str, *, may_turn: bool) 
     return first
 
 
-def _has_dolby_colours(container: InputContainer, stream: VideoStream) -> bool:
-    is_possible = stream.codec_context.codec.canonical_name in DOLBY_VISION_CODECS
-    return is_possible and lacks_base_layer(*place_of(container), container.format.name)
-
-
 def _is_convertible(frame: VideoFrame, codec: str, *, is_dolby: bool) -> bool:
     try:
         PictureConverter(CONVERTED_PX, CONVERTED_PX, codec, is_dolby=is_dolby).convert(frame)
@@ -262,84 +250,6 @@ def _is_encrypted(path: str, part: Part, present: Present) -> bool:
                 return True
             pictures += 1
     return pictures < len(marked)
-
-
-def _describe(
-    container: InputContainer, stream: VideoStream, first: TimedFrame, times: PacketTimes, layout: Layout
-) -> VideoInfo:
-    codec = stream.codec_context.codec.canonical_name
-    turn_deg = (first.orientation or UPRIGHT).turn_deg
-    width_px, height_px = _square_pixel_size(stream, first)
-    if turn_deg in (90, 270):
-        width_px, height_px = height_px, width_px
-    first_s = first.pts * tick_s(stream)
-    packets_duration_s = times.end_pts * tick_s(stream) - first_s
-    end = ending(container, stream, times, packets_duration_s)
-    duration_s = end.end_s - first_s
-    notices: tuple[Notice, ...] = () if has_known_colours(first.frame) else ("unknown_colours",)
-    if _has_dolby_colours(container, stream):
-        notices = ("dolby_vision",)
-    return VideoInfo(
-        start_s=_start_s(container, first_s),
-        duration_s=float(duration_s),
-        fps=_rate_fps(stream, times, packets_duration_s),
-        num_frames=times.count,
-        width_px=width_px,
-        height_px=height_px,
-        rotation_deg=turn_deg,
-        codec=codec,
-        pixel_format=first.frame.format.name,
-        container=container.format.name,
-        bit_rate_bps=container.bit_rate,
-        variable_frame_rate=times.is_variable,
-        truncated=end.is_cut_off or end.missing_s > 0,
-        missing_s=end.missing_s + float(duration_s) * layout.unread_share,
-        size_bytes=layout.size_bytes,
-        stream_index=stream.index,
-        first_pts=first.pts,
-        time_base_s=tick_s(stream),
-        pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
-        notices=notices,
-        seekable=times.is_uniform and times.timing == "pts",
-        timing=times.timing,
-        last_pts=times.last_pts,
-        parts=() if layout.is_ordinary else layout.parts,
-        unread_parts=layout.unread_parts,
-        other_streams=layout.others,
-        sound_after_s=end.sound_after_s,
-    )
-
-
-def _square_pixel_size(stream: VideoStream, first: TimedFrame) -> tuple[int, int]:
-    """Width and height with square pixels; one side is stretched by the pixel aspect ratio, none is shrunk."""
-    width_px, height_px = first.frame.width, first.frame.height
-    if is_single_field(first.frame, stream.codec_context.codec.canonical_name):
-        height_px *= 2
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    return (round(width_px * aspect), height_px) if aspect >= 1 else (width_px, round(height_px / aspect))
-
-
-def _start_s(container: InputContainer, first_s: Fraction) -> float:
-    """Seconds from the start of the players' clock to the first picture.
-
-    That clock starts with the container's first stream, which libav gives in microseconds, or at 0 if that is earlier
-    and the container counts from there.
-    """
-    if container.start_time is None:
-        return 0.0
-    clock_start_us = container.start_time
-    if container.format.name not in COUNTED_FROM_FIRST_PICTURE and clock_start_us <= LATEST_START_S * av.time_base:
-        clock_start_us = min(0, clock_start_us)
-    return max(0, round(first_s * av.time_base) - clock_start_us) / av.time_base
-
-
-def _rate_fps(stream: VideoStream, times: PacketTimes, duration_s: Fraction) -> Fraction:
-    """The declared rate if the measured one confirms it, otherwise the measured one."""
-    measured_fps = times.count / duration_s
-    declared_fps = stream.guessed_rate
-    if declared_fps and not times.is_variable and abs(declared_fps / measured_fps - 1) < DECLARED_RATE_TOLERANCE:
-        return declared_fps
-    return measured_fps.limit_denominator(1_000_000)
 
 
 def main(video: str, message: str, *, on_gpu: bool) -> None:  # noqa: ARG001  # the GPU is of no use here

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import pytest
 
-from api.output import JobOutput, job_output
+from api.output import JobOutput
+from api.result import job_output
 from records import (
     Answer,
     Chunk,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.output import covered_share, unseen_spans
+from api.unseen import covered_share, unseen_spans
 from clips import CONSTANT_RATE, H264, HEVC, VP8, ClipStore, ffmpeg, numbered_pictures
 from decoding import probed, shown_numbers
 from records import SampleGrid, VideoInfo, VideoPlan, Window

@@ -13,8 +13,9 @@ from unittest.mock import patch
 import numpy as np
 
 import pipeline
-from api.output import JobOutput, job_output
+from api.output import JobOutput
 from api.request import validate_input
+from api.result import job_output
 from clips import BITS, number_in
 from config import Settings
 from decoding import decode_all_packets, decode_needed_packets, order_for
