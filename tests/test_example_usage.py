@@ -19,6 +19,7 @@ import requests
 import runpod
 
 from api.request import FIELDS
+from every_option import FIELDS_GIVEN, every_option
 from gate import Gate
 from gated_worker import ANSWER
 from runpod_stand_in import RunPodStandIn
@@ -61,26 +62,14 @@ def test_each_subcommand_gets_its_answer_and_names_the_job(
 def test_every_field_of_a_job_can_be_given(
     way: str, platform: RunPodStandIn, example: ModuleType, tmp_path: Path
 ) -> None:
-    schema = tmp_path / "schema.json"
-    schema.write_text('{"type": "array"}')
-    given = {
-        "system_prompt": "Be brief.", "max_tokens": 9, "temperature": 0.5, "top_p": 0.5, "top_k": 3,
-        "presence_penalty": -0.5, "chunk_duration": 20.0, "start_time": "1:30", "end_time": "95", "sample_fps": 1.0,
-        "max_frames": 8, "resolution": "low", "sampling": "adaptive", "output": "when", "max_seconds": 60.0,
-        "max_cost_usd": 0.5, "seed": 3,
-    }  # fmt: skip
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    options += ["--estimate", "--no-aggregate", "--stop=END", f"--response-schema={schema}"]
-    other = {
-        "video_url": "http://example.com/video.mp4", "estimate": True, "aggregate": False,
-        "response_schema": {"type": "array"},
-    }  # fmt: skip
+    options = every_option(tmp_path)
+    given = FIELDS_GIVEN | {"video_url": "http://example.com/video.mp4"}
     example.main([*command_line(way, "http://example.com/video.mp4"), *options])
     one = platform.jobs[-1].input
-    assert one == given | other | {"stop": ["END"], "prompt": "What is red?"}
+    assert one == given | {"stop": ["END"], "prompt": "What is red?"}
     example.main([*command_line(way, "http://example.com/video.mp4"), *options, "--stop=.", "--prompt=When?"])
     several = platform.jobs[-1].input
-    assert several == given | other | {"stop": ["END", "."], "prompts": ["What is red?", "When?"]}
+    assert several == given | {"stop": ["END", "."], "prompts": ["What is red?", "When?"]}
     assert one.keys() | several.keys() == FIELDS.keys()
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from api.request import FIELDS, TEXT_PRESENCE_PENALTY
 from config import load_settings
+from every_option import FIELDS_GIVEN, every_option
 from fakes import ScriptedEngine
 from job_options import form_of, job_input, parse_arguments
 from job_screen import StageBars
@@ -159,21 +160,12 @@ def test_a_job_that_cannot_start_is_reported_in_one_sentence_with_status_1(
 
 
 def test_every_field_of_a_job_can_be_given(tmp_path: Path) -> None:
-    schema = tmp_path / "schema.json"
-    schema.write_text('{"type": "array"}')
-    given = {
-        "system_prompt": "Be brief.", "max_tokens": 9, "temperature": 0.5, "top_p": 0.5, "top_k": 3,
-        "presence_penalty": -0.5, "chunk_duration": 20.0, "start_time": "1:30", "end_time": "95", "sample_fps": 1.0,
-        "max_frames": 8, "resolution": "low", "sampling": "adaptive", "output": "when", "max_seconds": 60.0,
-        "max_cost_usd": 0.5, "seed": 3,
-    }  # fmt: skip
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    options += ["--estimate", "--no-aggregate", "--stop=END", f"--response-schema={schema}", "--prompt=Where?"]
+    options = [*every_option(tmp_path), "--prompt=Where?"]
     one = job_input(parse_arguments(options, ""), "/video.mp4")
     several = job_input(parse_arguments([*options, "--stop=.", "--prompt=When?"], ""), "/video.mp4")
-    other = {"estimate": True, "aggregate": False, "response_schema": {"type": "array"}, "video_url": "/video.mp4"}
-    assert one == given | other | {"stop": ["END"], "prompt": "Where?"}
-    assert several == given | other | {"stop": ["END", "."], "prompts": ["Where?", "When?"]}
+    given = FIELDS_GIVEN | {"video_url": "/video.mp4"}
+    assert one == given | {"stop": ["END"], "prompt": "Where?"}
+    assert several == given | {"stop": ["END", "."], "prompts": ["Where?", "When?"]}
     assert one.keys() | several.keys() == FIELDS.keys()
     fewest = job_input(parse_arguments(["--fps=4"], ""), "/video.mp4")
     assert fewest.keys() == {"video_url", "prompt", "sample_fps"}

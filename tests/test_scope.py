@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +34,18 @@ def video(duration_s: float, start_s: float = 0.0) -> VideoInfo:
     )  # fmt: skip
 
 
+def keep(frames: dict[float, bytes], batch: FrameBatch) -> str:
+    """Answer a chunk, and keep its frames by their times; those of one time must be the same."""
+    for time_s, pixels in zip(batch.times_s.tolist(), batch.pixels, strict=True):
+        assert frames.setdefault(time_s, pixels.tobytes()) == pixels.tobytes()
+    return "seen"
+
+
 async def test_the_frames_of_a_window_are_those_of_the_whole_video_at_its_times(
     twelve_seconds: Path, serve_with: ServeWith
 ) -> None:
     frames: dict[float, bytes] = {}
-
-    def keep(batch: FrameBatch) -> str:
-        for time_s, pixels in zip(batch.times_s.tolist(), batch.pixels, strict=True):
-            assert frames.setdefault(time_s, pixels.tobytes()) == pixels.tobytes()
-        return "seen"
-
-    serve_with(ScriptedEngine(keep))
+    serve_with(ScriptedEngine(partial(keep, frames)))
     await answer(job_input(twelve_seconds))
     whole = dict(frames)
     output = await answer(job_input(twelve_seconds, start_time="0:05", end_time=10.5))
@@ -139,13 +141,7 @@ async def test_a_window_of_a_film_on_a_server_is_answered_from_few_of_its_bytes(
     large_film: Path, server: MediaServer, serve_with: ServeWith
 ) -> None:
     frames: dict[float, bytes] = {}
-
-    def keep(batch: FrameBatch) -> str:
-        for time_s, pixels in zip(batch.times_s.tolist(), batch.pixels, strict=True):
-            assert frames.setdefault(time_s, pixels.tobytes()) == pixels.tobytes()
-        return "seen"
-
-    serve_with(ScriptedEngine(keep))
+    serve_with(ScriptedEngine(partial(keep, frames)))
     window = {"start_time": 5, "end_time": 7.0}
     output = await answer(job_input(server.serve(large_film), **window))
     assert (output["status"], output["window"]) == ("complete", {"start_s": 5, "end_s": 7})

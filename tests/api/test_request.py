@@ -85,7 +85,8 @@ def test_a_field_that_resembles_none_is_refused_without_a_guess() -> None:
 
 
 def test_a_body_of_openais_api_is_recognised() -> None:
-    with pytest.raises(InputError, match=r"messages is unknown; .* does not take OpenAI's messages: send video_url and prompt\."):
+    says = r"messages is unknown; .* does not take OpenAI's messages: send video_url and prompt\."
+    with pytest.raises(InputError, match=says):
         validate_input({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
 
 
